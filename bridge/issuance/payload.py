@@ -1,0 +1,72 @@
+"""The body of `POST /v1/Woocommerce/:id/order`: the order as received, and over it the store's config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+# "Create Woocommerce ... /order", Properties, in the API document. Read-only ones (`id`, dates,
+# `_isDeleted`, `deletedId`) are not among them: `id` is the order's.
+CONFIG_PROPERTIES = (
+    "name",
+    "active",
+    "locale",
+    "sendInvoiceAutomatically",
+    "sendEstimateAutomatically",
+    "issueInvoiceForBankPayment",
+    "issueInvoiceOnComplete",
+    "businessPremiseId",
+    "electronicDeviceId",
+    "organizationId",
+    "unitId",
+    "warehouseId",
+    "accountId",
+    "custom",
+)
+
+_decode = json.JSONDecoder().raw_decode
+_WHITESPACE = " \t\n\r"
+
+
+def compose(order: bytes, config: Mapping[str, object]) -> bytes:
+    """Lay the config's documented properties over the order; raises ValueError if it is no JSON object.
+
+    Every value of the order keeps its own bytes. Parsing and writing it again would turn PHP's
+    `40.979999999999997` into `40.98`: equal as a float, and yet not what the shop sent.
+    """
+    members = _members(order.decode("utf-8"))
+    for name in CONFIG_PROPERTIES:
+        if config.get(name) is not None:
+            members[name] = json.dumps(config[name])
+    return ("{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in members.items()) + "}").encode()
+
+
+def _members(text: str) -> dict[str, str]:
+    """The members of a JSON object as raw text; of a repeated name the last counts, as in PHP."""
+    members: dict[str, str] = {}
+    at = _skip(text, _expect(text, _skip(text, 0), "{"))
+    if text[at : at + 1] == "}":
+        return members
+    while True:
+        name, at = _decode(text, at)
+        if not isinstance(name, str):
+            raise ValueError(f"expected a name before character {at} of the order")
+        start = _skip(text, _expect(text, _skip(text, at), ":"))
+        _, end = _decode(text, start)
+        members[name] = text[start:end]
+        at = _skip(text, end)
+        if text[at : at + 1] == "}":
+            return members
+        at = _skip(text, _expect(text, at, ","))
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    if text[at : at + 1] != character:
+        raise ValueError(f"expected {character!r} at character {at} of the order")
+    return at + 1
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] and text[at] in _WHITESPACE:
+        at += 1
+    return at

@@ -1,0 +1,190 @@
+"""Deliveries: every signed webhook request, kept byte for byte."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.ledger.tables import deliveries, stores
+
+RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
+GIVE_UP_AFTER = 5  # failures of our own to process a delivery, before it is left to the operator
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as the ledger holds it."""
+
+    id: int
+    store_id: int
+    store: str
+    topic: str
+    resource_id: int | None
+    is_deletion: bool
+    state: str
+    reason: str | None
+    duplicates: int
+    received_at: datetime
+    last_received_at: datetime
+    compressed_body: bytes = field(repr=False)
+
+    @property
+    def body(self) -> bytes:
+        """The raw bytes of the request's body."""
+        return zlib.decompress(self.compressed_body)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a request: the delivery it is now, and whether it was there before."""
+
+    delivery_id: int
+    is_duplicate: bool
+    is_to_be_processed: bool
+
+
+def record(
+    connection: Connection,
+    *,
+    store_id: int,
+    topic: str,
+    digest: bytes,
+    body: bytes,
+    resource_id: int | None,
+    is_deletion: bool,
+    ignored_because: str | None,
+    now: datetime,
+) -> Recorded:
+    """Keep a delivery, or count it as a duplicate of one with the same content.
+
+    A deletion says nothing but an id, so trashing an order a second time, after it was restored,
+    sends the very same body: that repeat is processed again.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(deliveries).values(
+        store_id=store_id,
+        topic=topic,
+        digest=digest,
+        body=zlib.compress(body),
+        resource_id=resource_id,
+        is_deletion=is_deletion,
+        state=RECEIVED if ignored_because is None else IGNORED,
+        reason=ignored_because,
+        received_at=now,
+        last_received_at=now,
+    )
+    recorded = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["store_id", "digest"],
+            set_={
+                "duplicates": deliveries.c.duplicates + 1,
+                "last_received_at": func.max(deliveries.c.last_received_at, now)
+                if dialect is sqlite
+                else func.greatest(deliveries.c.last_received_at, now),
+                "state": case((deliveries.c.is_deletion, literal(RECEIVED)), else_=deliveries.c.state),
+            },
+        ).returning(deliveries.c.id, deliveries.c.duplicates, deliveries.c.state)
+    ).one()
+    return Recorded(recorded.id, recorded.duplicates > 0, recorded.state == RECEIVED)
+
+
+def get(connection: Connection, delivery_id: int) -> Delivery | None:
+    """The delivery of this id."""
+    row = connection.execute(_with_store().where(deliveries.c.id == delivery_id)).one_or_none()
+    return _delivery(row) if row else None
+
+
+def listed(
+    connection: Connection, *, store: str | None = None, state: str | None = None, limit: int = 50
+) -> Sequence[Delivery]:
+    """The newest deliveries first."""
+    query = _with_store().order_by(deliveries.c.id.desc()).limit(limit)
+    if store is not None:
+        query = query.where(stores.c.name == store)
+    if state is not None:
+        query = query.where(deliveries.c.state == state)
+    return [_delivery(row) for row in connection.execute(query)]
+
+
+def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequence[Delivery]:
+    """Every delivery that names this WooCommerce id, oldest first."""
+    query = (
+        _with_store()
+        .where(deliveries.c.store_id == store_id, deliveries.c.resource_id == resource_id)
+        .order_by(deliveries.c.id)
+    )
+    return [_delivery(row) for row in connection.execute(query)]
+
+
+def unprocessed(connection: Connection, *, received_before: datetime, limit: int) -> Sequence[int]:
+    """Ids of deliveries that wait although a message for them should have come by now."""
+    return (
+        connection.execute(
+            select(deliveries.c.id)
+            .where(deliveries.c.state == RECEIVED, deliveries.c.last_received_at <= received_before)
+            .order_by(deliveries.c.id)
+            .limit(limit)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def last_deletion(connection: Connection, store_id: int, resource_id: int) -> datetime | None:
+    """When the shop last said that it had trashed the order of this id."""
+    moment: datetime | None = connection.execute(
+        select(func.max(deliveries.c.last_received_at, type_=deliveries.c.last_received_at.type)).where(
+            deliveries.c.store_id == store_id,
+            deliveries.c.resource_id == resource_id,
+            deliveries.c.is_deletion,
+        )
+    ).scalar_one()
+    return moment
+
+
+def finish(connection: Connection, delivery_id: int, *, state: str, reason: str | None) -> None:
+    """Note what became of a delivery."""
+    connection.execute(
+        update(deliveries).where(deliveries.c.id == delivery_id).values(state=state, reason=reason)
+    )
+
+
+def note_failure(connection: Connection, delivery_id: int, reason: str) -> None:
+    """Processing raised: try again at the next sweep, or leave it to an operator after some tries."""
+    failures = deliveries.c.failures + 1
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state == RECEIVED)
+        .values(
+            failures=failures,
+            reason=reason,
+            state=case((failures >= GIVE_UP_AFTER, literal(FAILED)), else_=deliveries.c.state),
+        )
+    )
+
+
+def _with_store() -> Any:
+    return select(deliveries, stores.c.name.label("store")).join(stores)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        store_id=row.store_id,
+        store=row.store,
+        topic=row.topic,
+        resource_id=row.resource_id,
+        is_deletion=row.is_deletion,
+        state=row.state,
+        reason=row.reason,
+        duplicates=row.duplicates,
+        received_at=row.received_at,
+        last_received_at=row.last_received_at,
+        compressed_body=row.body,
+    )

@@ -1,0 +1,288 @@
+"""Issuances: one row for each order and kind of document, and each attempt to have it issued.
+
+Every function that changes a state names the states it may leave, and says whether it did. Whoever
+comes second, or late, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.ledger.tables import attempts, issuances, orders, stores
+
+DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """An issuance as the ledger holds it. `order` is the order's id in WooCommerce."""
+
+    id: int
+    store_id: int
+    store: str
+    order_id: int
+    order: int
+    kind: str
+    state: str
+    attempts: int
+    first_attempt_at: datetime | None
+    next_attempt_at: datetime | None
+    total: str | None
+    currency: str | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request to Space Invoices. Without an outcome, it is under way or its worker died."""
+
+    started_at: datetime
+    duration_ms: int | None
+    outcome: str | None
+    status: int | None
+    excerpt: str | None
+    kind: str
+
+
+def get(connection: Connection, issuance_id: int) -> Issuance | None:
+    """The issuance of this id."""
+    row = connection.execute(_with_names().where(issuances.c.id == issuance_id)).one_or_none()
+    return _issuance(row) if row else None
+
+
+def of_order(connection: Connection, order_id: int) -> Sequence[Issuance]:
+    """The issuances of an order: at most one of each kind."""
+    query = _with_names().where(issuances.c.order_id == order_id).order_by(issuances.c.id)
+    return [_issuance(row) for row in connection.execute(query)]
+
+
+def listed(
+    connection: Connection, *, store: str | None = None, state: str | None = None, limit: int = 50
+) -> Sequence[Issuance]:
+    """The youngest issuances first."""
+    query = _with_names().order_by(issuances.c.id.desc()).limit(limit)
+    if store is not None:
+        query = query.where(stores.c.name == store)
+    if state is not None:
+        query = query.where(issuances.c.state == state)
+    return [_issuance(row) for row in connection.execute(query)]
+
+
+def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str, now: datetime) -> bool:
+    """Have a document issued, unless it is already due, under way or settled otherwise.
+
+    A withdrawn one comes back to life. Returns whether anything changed.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(issuances).values(
+        store_id=store_id, order_id=order_id, kind=kind, state=DUE, next_attempt_at=now, created_at=now
+    )
+    changed = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["order_id", "kind"],
+            set_={"state": DUE, "next_attempt_at": now, "first_attempt_at": None, "settled_at": None},
+            where=issuances.c.state == WITHDRAWN,
+        ).returning(issuances.c.id)
+    ).one_or_none()
+    return changed is not None
+
+
+def withdraw(connection: Connection, issuance_id: int, now: datetime) -> bool:
+    """Take back a document that is due no more; one that is being sent cannot be taken back."""
+    return _move(connection, issuance_id, [DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=now)
+
+
+def start_attempt(
+    connection: Connection,
+    issuance: Issuance,
+    *,
+    delivery_id: int,
+    total: str,
+    currency: str,
+    now: datetime,
+    lease_ends_at: datetime,
+) -> int | None:
+    """Claim a due issuance for one request and return the attempt's id; None if it is due no more.
+
+    Once this is committed, the request counts as sent: a worker that dies later leaves an issuance
+    of unknown outcome, for fail_expired to find when the lease has ended.
+    """
+    claimed = _move(
+        connection,
+        issuance.id,
+        [DUE],
+        state=SENDING,
+        attempts=issuances.c.attempts + 1,
+        first_attempt_at=issuance.first_attempt_at or now,
+        next_attempt_at=None,
+        lease_ends_at=lease_ends_at,
+        total=total,
+        currency=currency,
+    )
+    if not claimed:
+        return None
+    attempt_id: int = connection.execute(
+        insert(attempts)
+        .values(issuance_id=issuance.id, delivery_id=delivery_id, started_at=now)
+        .returning(attempts.c.id)
+    ).scalar_one()
+    return attempt_id
+
+
+def finish_attempt(
+    connection: Connection,
+    attempt_id: int,
+    *,
+    outcome: str,
+    duration_ms: int,
+    status: int | None,
+    excerpt: str | None,
+) -> None:
+    """Note how an attempt ended."""
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id)
+        .values(outcome=outcome, duration_ms=duration_ms, status=status, excerpt=excerpt)
+    )
+
+
+def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool:
+    """The document exists. The answer may come after the lease ended, so `held` is left, too."""
+    return _move(
+        connection,
+        issuance_id,
+        [SENDING, HELD],
+        state=ISSUED,
+        lease_ends_at=None,
+        last_error=None,
+        settled_at=now,
+    )
+
+
+def mark_held(connection: Connection, issuance_id: int, error: str, now: datetime) -> bool:
+    """The document may exist: it is not sent again by itself."""
+    return _move(
+        connection,
+        issuance_id,
+        [SENDING],
+        state=HELD,
+        lease_ends_at=None,
+        last_error=error,
+        settled_at=now,
+    )
+
+
+def mark_failed(connection: Connection, issuance_id: int, error: str, now: datetime) -> bool:
+    """Space Invoices refused the order, or it could not be handed over for too long."""
+    return _move(
+        connection,
+        issuance_id,
+        [SENDING, DUE],
+        state=FAILED,
+        lease_ends_at=None,
+        next_attempt_at=None,
+        last_error=error,
+        settled_at=now,
+    )
+
+
+def postpone(
+    connection: Connection, issuance_id: int, *, error: str, next_attempt_at: datetime, spends_attempt: bool
+) -> bool:
+    """The request took no effect: it is due again, later."""
+    spent = {} if spends_attempt else {"attempts": issuances.c.attempts - 1}
+    return _move(
+        connection,
+        issuance_id,
+        [SENDING],
+        state=DUE,
+        lease_ends_at=None,
+        next_attempt_at=next_attempt_at,
+        last_error=error,
+        **spent,
+    )
+
+
+def due_ids(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
+    """Ids of what is due now and may be sent: of a paused store, only where a probe is due."""
+    may_send = or_(stores.c.paused_at.is_(None), stores.c.next_probe_at <= now)
+    return (
+        connection.execute(
+            select(issuances.c.id)
+            .join(stores)
+            .where(issuances.c.state == DUE, issuances.c.next_attempt_at <= now, may_send)
+            .order_by(issuances.c.next_attempt_at, issuances.c.id)
+            .limit(limit)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def expired_ids(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
+    """Ids of what is being sent by a worker that should have been done by now."""
+    return (
+        connection.execute(
+            select(issuances.c.id)
+            .where(issuances.c.state == SENDING, issuances.c.lease_ends_at <= now)
+            .order_by(issuances.c.lease_ends_at)
+            .limit(limit)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def attempts_of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
+    """Every attempt for an order's documents, oldest first."""
+    query = (
+        select(attempts, issuances.c.kind)
+        .join(issuances)
+        .where(issuances.c.order_id == order_id)
+        .order_by(attempts.c.id)
+    )
+    return [
+        Attempt(row.started_at, row.duration_ms, row.outcome, row.status, row.excerpt, row.kind)
+        for row in connection.execute(query)
+    ]
+
+
+def _move(connection: Connection, issuance_id: int, leaving: list[str], **values: Any) -> bool:
+    moved = connection.execute(
+        update(issuances)
+        .where(issuances.c.id == issuance_id, issuances.c.state.in_(leaving))
+        .values(**values)
+    )
+    return moved.rowcount == 1
+
+
+def _with_names() -> Any:
+    return (
+        select(issuances, stores.c.name.label("store"), orders.c.resource_id.label("order"))
+        .join(stores, issuances.c.store_id == stores.c.id)
+        .join(orders, issuances.c.order_id == orders.c.id)
+    )
+
+
+def _issuance(row: Row[Any]) -> Issuance:
+    return Issuance(
+        id=row.id,
+        store_id=row.store_id,
+        store=row.store,
+        order_id=row.order_id,
+        order=row.order,
+        kind=row.kind,
+        state=row.state,
+        attempts=row.attempts,
+        first_attempt_at=row.first_attempt_at,
+        next_attempt_at=row.next_attempt_at,
+        total=row.total,
+        currency=row.currency,
+        last_error=row.last_error,
+    )

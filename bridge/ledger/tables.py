@@ -1,0 +1,189 @@
+"""The ledger's tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: `timestamptz` in PostgreSQL, text that sorts by time in SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only where the primary key is an INTEGER.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+stores = Table(
+    "stores",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("organization_id", Text, nullable=False),
+    Column("woocommerce_id", Text, nullable=False),
+    Column("api_token", Text, nullable=False),  # encrypted
+    Column("webhook_secret", Text, nullable=False),  # encrypted
+    Column("issue_pending", Boolean, nullable=False, server_default=text("false")),
+    Column("bank_payment_methods", JSON, nullable=False),
+    Column("status_map", JSON, nullable=False),
+    Column("order_body", Text, nullable=False, server_default="merged"),
+    Column("unknown_outcome", Text, nullable=False, server_default="hold"),
+    # The Woocommerce object in Space Invoices, as last fetched.
+    Column("config", JSON(none_as_null=True)),
+    Column("config_fetched_at", UTCDateTime),
+    Column("config_tried_at", UTCDateTime),
+    Column("config_error", Text),
+    # Paused: by an operator (no next_probe_at), or since Space Invoices refused the account.
+    Column("paused_at", UTCDateTime),
+    Column("pause_reason", Text),
+    Column("next_probe_at", UTCDateTime),
+    Column("last_ping_at", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),  # zlib; the bytes as received
+    Column("resource_id", BigInteger),
+    Column("is_deletion", Boolean, nullable=False),
+    Column("state", Text, nullable=False),  # received | processed | ignored | failed
+    Column("reason", Text),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("duplicates", Integer, nullable=False, server_default=text("0")),
+    Column("received_at", UTCDateTime, nullable=False),
+    Column("last_received_at", UTCDateTime, nullable=False),
+    UniqueConstraint("store_id", "digest"),
+    Index("ix_deliveries_resource", "store_id", "resource_id"),
+    Index(
+        "ix_deliveries_unprocessed",
+        "id",
+        sqlite_where=text("state = 'received'"),
+        postgresql_where=text("state = 'received'"),
+    ),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
+    # A shop that is installed anew starts its ids again: the key tells the orders apart.
+    Column("resource_id", BigInteger, nullable=False),
+    Column("order_key", Text, nullable=False),
+    # The newest snapshot. All of it is null for an instant only, inside the transaction that adds the row.
+    Column("delivery_id", BigId, ForeignKey("deliveries.id")),
+    Column("number", Text),
+    Column("status", Text),
+    Column("payment_method", Text),
+    Column("total", Text),
+    Column("currency", Text),
+    Column("modified", UTCDateTime),
+    Column("has_date_paid", Boolean),
+    Column("has_refunds", Boolean),
+    Column("deleted_at", UTCDateTime),
+    Column("decision", Text),
+    Column("reason", Text),
+    Column("decided_at", UTCDateTime),
+    UniqueConstraint("store_id", "resource_id", "order_key"),
+    Index(
+        "ix_orders_open",
+        "store_id",
+        "decision",
+        "id",
+    ),
+)
+
+issuances = Table(
+    "issuances",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
+    Column("order_id", BigId, ForeignKey("orders.id"), nullable=False),
+    Column("kind", Text, nullable=False),  # invoice | estimate
+    Column("state", Text, nullable=False),  # due | sending | issued | failed | held | withdrawn
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("first_attempt_at", UTCDateTime),
+    Column("next_attempt_at", UTCDateTime),
+    Column("lease_ends_at", UTCDateTime),  # while sending
+    Column("total", Text),  # as sent
+    Column("currency", Text),
+    Column("last_error", Text),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("settled_at", UTCDateTime),
+    UniqueConstraint("order_id", "kind"),  # the promise: one invoice, one estimate
+    Index(
+        "ix_issuances_due",
+        "next_attempt_at",
+        "id",
+        sqlite_where=text("state = 'due'"),
+        postgresql_where=text("state = 'due'"),
+    ),
+    Index(
+        "ix_issuances_sending",
+        "lease_ends_at",
+        sqlite_where=text("state = 'sending'"),
+        postgresql_where=text("state = 'sending'"),
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("issuance_id", BigId, ForeignKey("issuances.id"), nullable=False, index=True),
+    Column("delivery_id", BigId, ForeignKey("deliveries.id"), nullable=False),  # the snapshot sent
+    Column("started_at", UTCDateTime, nullable=False),
+    Column("duration_ms", Integer),
+    Column("outcome", Text),  # null while the request is under way, or if its worker died
+    Column("status", Integer),  # of HTTP
+    Column("excerpt", Text),  # of the answer
+)
