@@ -100,6 +100,13 @@ def get(connection: Connection, delivery_id: int) -> Delivery | None:
     return _delivery(row) if row else None
 
 
+def lock(connection: Connection, delivery_id: int) -> Delivery | None:
+    """The same, and nobody else processes or repeats it until this transaction ends."""
+    query = _with_store().where(deliveries.c.id == delivery_id).with_for_update(of=deliveries)
+    row = connection.execute(query).one_or_none()
+    return _delivery(row) if row else None
+
+
 def listed(
     connection: Connection, *, store: str | None = None, state: str | None = None, limit: int = 50
 ) -> Sequence[Delivery]:

@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 LOCK_TIMEOUT = 20  # seconds a transaction waits for another's; under gunicorn's own timeout
@@ -132,7 +132,10 @@ class _Turns:
         descriptor = getattr(self._of_thread, "descriptor", None)
         if descriptor is None or self._of_thread.pid != os.getpid():
             # Kept open for the life of the thread: a lock belongs to an open file, not to its user.
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise LedgerUnavailableError(f"{self._path}: {error.strerror}") from error
             self._of_thread.descriptor, self._of_thread.pid = descriptor, os.getpid()
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
@@ -145,16 +148,10 @@ class _Turns:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (PoolTimeoutError, OSError) as error:
-        raise LedgerUnavailableError(f"{type(error).__name__}: {error}") from error
-    except DBAPIError as error:
-        if error.connection_invalidated or type(error).__name__ in {"OperationalError", "InterfaceError"}:
-            raise LedgerUnavailableError(_first_line(error)) from error
-        raise
-
-
-def _first_line(error: SQLAlchemyError) -> str:
-    return str(error).partition("\n")[0]
+    except (IntegrityError, ProgrammingError, DataError):
+        raise  # a fault of the statement, not of the database
+    except (PoolTimeoutError, DBAPIError) as error:
+        raise LedgerUnavailableError(str(error).partition("\n")[0]) from error
 
 
 def _with_driver(url: str) -> URL:
@@ -164,7 +161,7 @@ def _with_driver(url: str) -> URL:
             parsed = parsed.set(drivername="postgresql+psycopg")
         backend = parsed.get_backend_name()
         parsed.get_dialect()
-    except (SQLAlchemyError, NoSuchModuleError, ValueError):
+    except (SQLAlchemyError, ValueError):
         backend = ""
     if backend not in {"sqlite", "postgresql"}:
         raise ValueError("it is neither postgresql://... nor sqlite:///...")

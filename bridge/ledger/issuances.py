@@ -1,7 +1,7 @@
 """Issuances: one row for each order and kind of document, and each attempt to have it issued.
 
 Every function that changes a state names the states it may leave, and says whether it did. Whoever
-comes second, or late, changes nothing.
+comes second, or with the outcome of an attempt that is not the last, changes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.ledger.tables import attempts, issuances, orders, stores
@@ -36,6 +36,17 @@ class Issuance:
     total: str | None
     currency: str | None
     last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartedAttempt:
+    """A claim: the right to send one request. `number` counts an issuance's attempts from 1."""
+
+    id: int
+    issuance_id: int
+    order_id: int
+    number: int
+    first_attempt_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +118,20 @@ def start_attempt(
     currency: str,
     now: datetime,
     lease_ends_at: datetime,
-) -> int | None:
-    """Claim a due issuance for one request and return the attempt's id; None if it is due no more.
+) -> StartedAttempt | None:
+    """Claim a due issuance for one request; None if it is due no more.
 
     Once this is committed, the request counts as sent: a worker that dies later leaves an issuance
-    of unknown outcome, for fail_expired to find when the lease has ended.
+    of unknown outcome, for the sweep to find when the lease has ended.
     """
+    number, first_attempt_at = issuance.attempts + 1, issuance.first_attempt_at or now
     claimed = _move(
         connection,
         issuance.id,
         [DUE],
         state=SENDING,
-        attempts=issuances.c.attempts + 1,
-        first_attempt_at=issuance.first_attempt_at or now,
+        attempts=number,
+        first_attempt_at=first_attempt_at,
         next_attempt_at=None,
         lease_ends_at=lease_ends_at,
         total=total,
@@ -132,80 +144,96 @@ def start_attempt(
         .values(issuance_id=issuance.id, delivery_id=delivery_id, started_at=now)
         .returning(attempts.c.id)
     ).scalar_one()
-    return attempt_id
+    return StartedAttempt(attempt_id, issuance.id, issuance.order_id, number, first_attempt_at)
+
+
+def expired_attempt(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:
+    """The attempt under way, if its lease has ended."""
+    row = connection.execute(
+        select(
+            func.max(attempts.c.id).label("attempt_id"),
+            issuances.c.order_id,
+            issuances.c.attempts,
+            issuances.c.first_attempt_at,
+        )
+        .join(attempts)
+        .where(issuances.c.id == issuance_id, issuances.c.state == SENDING, issuances.c.lease_ends_at <= now)
+        .group_by(issuances.c.id)
+    ).one_or_none()
+    if row is None:
+        return None
+    return StartedAttempt(
+        row.attempt_id, issuance_id, row.order_id, row.attempts, row.first_attempt_at or now
+    )
 
 
 def finish_attempt(
     connection: Connection,
-    attempt_id: int,
+    attempt: StartedAttempt,
     *,
     outcome: str,
-    duration_ms: int,
+    duration_ms: int | None,
     status: int | None,
     excerpt: str | None,
 ) -> None:
     """Note how an attempt ended."""
     connection.execute(
         update(attempts)
-        .where(attempts.c.id == attempt_id)
+        .where(attempts.c.id == attempt.id)
         .values(outcome=outcome, duration_ms=duration_ms, status=status, excerpt=excerpt)
     )
 
 
 def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool:
-    """The document exists. The answer may come after the lease ended, so `held` is left, too."""
+    """The document exists. A late answer may find any state: after its lease, `held`, or due again."""
     return _move(
         connection,
         issuance_id,
-        [SENDING, HELD],
+        [SENDING, HELD, DUE, FAILED, WITHDRAWN],
         state=ISSUED,
         lease_ends_at=None,
+        next_attempt_at=None,
         last_error=None,
         settled_at=now,
     )
 
 
-def mark_held(connection: Connection, issuance_id: int, error: str, now: datetime) -> bool:
+def mark_held(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
     """The document may exist: it is not sent again by itself."""
-    return _move(
-        connection,
-        issuance_id,
-        [SENDING],
-        state=HELD,
-        lease_ends_at=None,
-        last_error=error,
-        settled_at=now,
-    )
+    return _end(connection, attempt, state=HELD, last_error=error, settled_at=now)
 
 
-def mark_failed(connection: Connection, issuance_id: int, error: str, now: datetime) -> bool:
+def mark_failed(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
     """Space Invoices refused the order, or it could not be handed over for too long."""
-    return _move(
-        connection,
-        issuance_id,
-        [SENDING, DUE],
-        state=FAILED,
-        lease_ends_at=None,
-        next_attempt_at=None,
-        last_error=error,
-        settled_at=now,
-    )
+    return _end(connection, attempt, state=FAILED, last_error=error, settled_at=now)
 
 
 def postpone(
-    connection: Connection, issuance_id: int, *, error: str, next_attempt_at: datetime, spends_attempt: bool
+    connection: Connection, attempt: StartedAttempt, *, error: str, next_attempt_at: datetime
 ) -> bool:
     """The request took no effect: it is due again, later."""
-    spent = {} if spends_attempt else {"attempts": issuances.c.attempts - 1}
-    return _move(
+    return _end(connection, attempt, state=DUE, last_error=error, next_attempt_at=next_attempt_at)
+
+
+def give_back(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
+    """The account was refused, which is not the order's fault: due again, and the attempt not counted."""
+    return _end(
         connection,
-        issuance_id,
-        [SENDING],
+        attempt,
         state=DUE,
-        lease_ends_at=None,
-        next_attempt_at=next_attempt_at,
         last_error=error,
-        **spent,
+        next_attempt_at=now,
+        attempts=attempt.number - 1,
+        first_attempt_at=None,
+    )
+
+
+def restart_clocks(connection: Connection, store_id: int) -> None:
+    """The store was paused: the time it lost counts against none of its due issuances."""
+    connection.execute(
+        update(issuances)
+        .where(issuances.c.store_id == store_id, issuances.c.state == DUE)
+        .values(first_attempt_at=None)
     )
 
 
@@ -253,10 +281,17 @@ def attempts_of_order(connection: Connection, order_id: int) -> Sequence[Attempt
     ]
 
 
-def _move(connection: Connection, issuance_id: int, leaving: list[str], **values: Any) -> bool:
+def _end(connection: Connection, attempt: StartedAttempt, **values: Any) -> bool:
+    latest = issuances.c.attempts == attempt.number
+    return _move(connection, attempt.issuance_id, [SENDING], latest, lease_ends_at=None, **values)
+
+
+def _move(
+    connection: Connection, issuance_id: int, leaving: list[str], *guards: ColumnElement[bool], **values: Any
+) -> bool:
     moved = connection.execute(
         update(issuances)
-        .where(issuances.c.id == issuance_id, issuances.c.state.in_(leaving))
+        .where(issuances.c.id == issuance_id, issuances.c.state.in_(leaving), *guards)
         .values(**values)
     )
     return moved.rowcount == 1

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.issuance import Order, Verdict
+from bridge.issuance import Decision, Order, Verdict
 from bridge.ledger.tables import orders, stores
 
 
@@ -27,6 +27,7 @@ class KnownOrder:
     deleted_at: datetime | None
     decision: str | None
     reason: str | None
+    decided_version: int
 
 
 def lock(connection: Connection, order_id: int) -> KnownOrder:
@@ -88,15 +89,16 @@ def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequ
     return [_order(row) for row in connection.execute(query.order_by(orders.c.id))]
 
 
-def open_ids(
-    connection: Connection, store_id: int, decision: str, *, after: int, limit: int
-) -> Sequence[int]:
-    """Ids of a store's orders with this decision, from `after` on, to decide anew."""
+def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
+    """Ids of a store's orders that were decided on before `version`, and are not settled for good."""
     return (
         connection.execute(
             select(orders.c.id)
-            .where(orders.c.store_id == store_id, orders.c.decision == decision, orders.c.id > after)
-            .order_by(orders.c.id)
+            .where(
+                orders.c.store_id == store_id,
+                orders.c.decision.in_([Decision.WAIT, Decision.SKIP, Decision.INVOICE, Decision.ESTIMATE]),
+                orders.c.decided_version < version,
+            )
             .limit(limit)
         )
         .scalars()
@@ -128,12 +130,12 @@ def save_deletion(connection: Connection, order_id: int, deleted_at: datetime | 
     connection.execute(update(orders).where(orders.c.id == order_id).values(deleted_at=deleted_at))
 
 
-def save_verdict(connection: Connection, order_id: int, verdict: Verdict, now: datetime) -> None:
-    """Keep what was decided, for whoever asks why."""
+def save_verdict(connection: Connection, order_id: int, verdict: Verdict, version: int) -> None:
+    """Keep what was decided, for whoever asks why, and by which version of the store's rules."""
     connection.execute(
         update(orders)
         .where(orders.c.id == order_id)
-        .values(decision=verdict.decision.value, reason=verdict.reason, decided_at=now)
+        .values(decision=verdict.decision.value, reason=verdict.reason, decided_version=version)
     )
 
 
@@ -166,4 +168,5 @@ def _order(row: Row[Any]) -> KnownOrder:
         deleted_at=row.deleted_at,
         decision=row.decision,
         reason=row.reason,
+        decided_version=row.decided_version,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bridge.issuance import Config, Policy
@@ -38,6 +38,8 @@ class Store:
     config_fetched_at: datetime | None
     config_tried_at: datetime | None
     config_error: str | None
+    decision_version: int
+    deciding_anew_since: datetime | None
     paused_at: datetime | None
     pause_reason: str | None
     next_probe_at: datetime | None
@@ -56,13 +58,16 @@ class Store:
     @property
     def decision_config(self) -> Config | None:
         """The flags that decide; None while the config has never been fetched."""
-        if self.config is None:
-            return None
-        return Config(
-            active=self.config.get("active") is not False,
-            issue_invoice_for_bank_payment=self.config.get("issueInvoiceForBankPayment") is True,
-            issue_invoice_on_complete=self.config.get("issueInvoiceOnComplete") is True,
-        )
+        return None if self.config is None else flags(self.config)
+
+
+def flags(config: Mapping[str, Any]) -> Config:
+    """The flags of a Woocommerce object that decide, with the API document's defaults."""
+    return Config(
+        active=config.get("active") is not False and config.get("_isDeleted") is not True,
+        issue_invoice_for_bank_payment=config.get("issueInvoiceForBankPayment") is True,
+        issue_invoice_on_complete=config.get("issueInvoiceOnComplete") is True,
+    )
 
 
 def add(
@@ -115,6 +120,20 @@ def every(connection: Connection) -> Sequence[Store]:
     return [_store(row) for row in connection.execute(select(stores).order_by(stores.c.name))]
 
 
+def with_stale_config(connection: Connection, *, tried_before: datetime, limit: int) -> Sequence[int]:
+    """Ids of stores whose config was last asked for before that time, or never."""
+    due = or_(stores.c.config_tried_at.is_(None), stores.c.config_tried_at <= tried_before)
+    return connection.execute(select(stores.c.id).where(due).limit(limit)).scalars().all()
+
+
+def deciding_anew(connection: Connection) -> Sequence[Store]:
+    """Stores whose rules changed, so that open orders may stand otherwise now."""
+    return [
+        _store(row)
+        for row in connection.execute(select(stores).where(stores.c.deciding_anew_since.is_not(None)))
+    ]
+
+
 def remove(connection: Connection, store_id: int) -> None:
     """Remove a store that never had a delivery; raises StoreHasDeliveriesError for another."""
     try:
@@ -123,14 +142,16 @@ def remove(connection: Connection, store_id: int) -> None:
         raise StoreHasDeliveriesError from None
 
 
-def set_policy(connection: Connection, store_id: int, policy: Policy) -> None:
-    """Replace what the store lets the bridge decide by."""
+def set_policy(connection: Connection, store_id: int, policy: Policy, now: datetime) -> None:
+    """Replace what the store lets the bridge decide by; its open orders are decided anew."""
     _update(
         connection,
         store_id,
         issue_pending=policy.issue_pending,
         bank_payment_methods=sorted(policy.bank_payment_methods),
         status_map=dict(policy.status_map),
+        decision_version=stores.c.decision_version + 1,
+        deciding_anew_since=now,
     )
 
 
@@ -146,21 +167,40 @@ def record_ping(connection: Connection, store_id: int, now: datetime) -> None:
     _update(connection, store_id, last_ping_at=now)
 
 
-def save_config(connection: Connection, store_id: int, config: Mapping[str, Any], now: datetime) -> None:
-    """Keep a freshly fetched Woocommerce object."""
-    _update(
-        connection,
-        store_id,
-        config=dict(config),
-        config_fetched_at=now,
-        config_tried_at=now,
-        config_error=None,
+def start_config_fetch(connection: Connection, store: Store, now: datetime) -> bool:
+    """Claim the fetching of a store's config; False if another process did since `store` was read."""
+    claimed = connection.execute(
+        update(stores)
+        .where(stores.c.id == store.id, stores.c.config_tried_at.is_not_distinct_from(store.config_tried_at))
+        .values(config_tried_at=now)
     )
+    return claimed.rowcount == 1
 
 
-def save_config_error(connection: Connection, store_id: int, error: str, now: datetime) -> None:
+def save_config(connection: Connection, store: Store, config: Mapping[str, Any], now: datetime) -> None:
+    """Keep a freshly fetched Woocommerce object; if it decides otherwise, open orders are decided anew."""
+    _update(connection, store.id, config=dict(config), config_fetched_at=now, config_error=None)
+    if flags(config) != store.decision_config:
+        _update(
+            connection,
+            store.id,
+            decision_version=stores.c.decision_version + 1,
+            deciding_anew_since=now,
+        )
+
+
+def save_config_error(connection: Connection, store_id: int, error: str) -> None:
     """Note that fetching failed. The config that was fetched before goes on serving."""
-    _update(connection, store_id, config_tried_at=now, config_error=error)
+    _update(connection, store_id, config_error=error)
+
+
+def finish_deciding_anew(connection: Connection, store: Store) -> None:
+    """Every open order was decided anew, unless the rules changed again meanwhile."""
+    connection.execute(
+        update(stores)
+        .where(stores.c.id == store.id, stores.c.decision_version == store.decision_version)
+        .values(deciding_anew_since=None)
+    )
 
 
 def pause(
@@ -170,9 +210,14 @@ def pause(
     _update(connection, store_id, paused_at=now, pause_reason=reason, next_probe_at=next_probe_at)
 
 
-def postpone_probe(connection: Connection, store_id: int, next_probe_at: datetime) -> None:
-    """The probe that was due is being made: the next one may follow at `next_probe_at`."""
-    _update(connection, store_id, next_probe_at=next_probe_at)
+def claim_probe(connection: Connection, store: Store, next_probe_at: datetime) -> bool:
+    """Claim the probe that is due; the next one may follow at `next_probe_at`. False if another was first."""
+    claimed = connection.execute(
+        update(stores)
+        .where(stores.c.id == store.id, stores.c.next_probe_at == store.next_probe_at)
+        .values(next_probe_at=next_probe_at)
+    )
+    return claimed.rowcount == 1
 
 
 def resume(connection: Connection, store_id: int) -> None:
@@ -201,6 +246,8 @@ def _store(row: Row[Any]) -> Store:
         config_fetched_at=row.config_fetched_at,
         config_tried_at=row.config_tried_at,
         config_error=row.config_error,
+        decision_version=row.decision_version,
+        deciding_anew_since=row.deciding_anew_since,
         paused_at=row.paused_at,
         pause_reason=row.pause_reason,
         next_probe_at=row.next_probe_at,

@@ -77,6 +77,9 @@ stores = Table(
     Column("config_fetched_at", UTCDateTime),
     Column("config_tried_at", UTCDateTime),
     Column("config_error", Text),
+    # Counts up when anything changes that decisions depend on; orders decided before are decided anew.
+    Column("decision_version", Integer, nullable=False, server_default=text("1")),
+    Column("deciding_anew_since", UTCDateTime),
     # Paused: by an operator (no next_probe_at), or since Space Invoices refused the account.
     Column("paused_at", UTCDateTime),
     Column("pause_reason", Text),
@@ -132,14 +135,9 @@ orders = Table(
     Column("deleted_at", UTCDateTime),
     Column("decision", Text),
     Column("reason", Text),
-    Column("decided_at", UTCDateTime),
+    Column("decided_version", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("store_id", "resource_id", "order_key"),
-    Index(
-        "ix_orders_open",
-        "store_id",
-        "decision",
-        "id",
-    ),
+    Index("ix_orders_decision", "store_id", "decision", "decided_version"),
 )
 
 issuances = Table(

@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("config_fetched_at", UTCDateTime(), nullable=True),
         sa.Column("config_tried_at", UTCDateTime(), nullable=True),
         sa.Column("config_error", sa.Text(), nullable=True),
+        sa.Column("decision_version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("deciding_anew_since", UTCDateTime(), nullable=True),
         sa.Column("paused_at", UTCDateTime(), nullable=True),
         sa.Column("pause_reason", sa.Text(), nullable=True),
         sa.Column("next_probe_at", UTCDateTime(), nullable=True),
@@ -85,7 +87,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", UTCDateTime(), nullable=True),
         sa.Column("decision", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("decided_at", UTCDateTime(), nullable=True),
+        sa.Column("decided_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name=op.f("fk_orders_delivery_id")),
         sa.ForeignKeyConstraint(["store_id"], ["stores.id"], name=op.f("fk_orders_store_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
@@ -93,7 +95,7 @@ def upgrade() -> None:
             "store_id", "resource_id", "order_key", name=op.f("uq_orders_store_id_resource_id_order_key")
         ),
     )
-    op.create_index("ix_orders_open", "orders", ["store_id", "decision", "id"], unique=False)
+    op.create_index("ix_orders_decision", "orders", ["store_id", "decision", "decided_version"], unique=False)
     op.create_table(
         "issuances",
         sa.Column("id", BIG_ID, sa.Identity(always=False), nullable=False),

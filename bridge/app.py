@@ -1,0 +1,74 @@
+"""The web process: wires settings, ledger, broker and receiver into one Flask app."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import Flask, Response, jsonify
+
+from bridge.broker import Announcer, make_celery
+from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.receiver import Notifier, make_blueprint
+from bridge.receiver.errors import register_error_handlers
+from bridge.settings import Settings, load_settings
+from bridge.telemetry import configure_logging, metrics
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The app, for gunicorn and for tests; raises SettingsError. Connects to nothing yet."""
+    if settings is None:
+        settings = load_settings()
+        configure_logging(settings.log_format)
+    ledger = Ledger(settings.ledger_url)
+    announcer = Announcer(make_celery(settings.broker_url.get_secret_value()))
+    app = Flask("spacebridge", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    register_error_handlers(app)
+    app.register_blueprint(
+        make_blueprint(
+            ledger,
+            settings.vault(),
+            notify=Notifier(announcer.deliveries).notify,
+            now=lambda: datetime.now(UTC),
+        )
+    )
+    _add_status_pages(app, ledger, announcer)
+    return app
+
+
+def _add_status_pages(app: Flask, ledger: Ledger, announcer: Announcer) -> None:
+    def problem() -> str | None:
+        try:
+            ledger.check()
+        except (LedgerUnavailableError, LedgerNotMigratedError) as error:
+            return str(error)
+        return None
+
+    @app.get("/healthz")
+    def alive() -> Response:
+        return jsonify(status="alive")
+
+    @app.get("/readyz")
+    def ready() -> tuple[Response, int]:
+        broker = {None: "unknown", True: "reachable", False: "unreachable"}[announcer.is_reachable]
+        why_not = problem()
+        if why_not is None:
+            return jsonify(status="ready", ledger="ready", broker=broker), 200
+        return jsonify(status="unavailable", ledger=why_not, broker=broker), 503
+
+    @app.get("/metrics")
+    def show_metrics() -> Response:
+        return Response(
+            metrics.render(ledger, datetime.now(UTC)), content_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+    @app.get("/")
+    def home() -> str:
+        state = "ready" if problem() is None else "not ready: see /readyz"
+        return (
+            "<!doctype html><html lang=en><meta charset=utf-8><title>Spacebridge</title>"
+            "<h1>Spacebridge</h1>"
+            "<p>It takes order webhooks from WooCommerce at /webhooks/&lt;store&gt; "
+            "and has their documents issued in Space Invoices.</p>"
+            f"<p>It is {state}.</p></html>"
+        )

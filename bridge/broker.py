@@ -1,0 +1,86 @@
+"""Messages between the processes: the Celery app they share, and how ids are announced.
+
+A message carries ids and nothing else, and is only a hint: the ledger knows what is to be done, and
+the sweep finds whatever a lost message was about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from celery import Celery
+from kombu.exceptions import ChannelError, OperationalError
+
+QUEUE = "spacebridge"
+PROCESS_DELIVERIES = "spacebridge.process_deliveries"
+FORWARD_ISSUANCES = "spacebridge.forward_issuances"
+REFRESH_CONFIGS = "spacebridge.refresh_configs"
+SWEEP = "spacebridge.sweep"
+
+log = structlog.get_logger(__name__)
+
+
+def make_celery(broker_url: str) -> Celery:
+    """The Celery app, for sending and for working alike. `broker_url`: anything Celery speaks."""
+    app = Celery("spacebridge", broker=broker_url)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        # A message is acknowledged when it is received. Redis gives an unacknowledged one to another worker
+        # after an hour at best; the sweep finds what a dead worker left in seconds.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 10},
+        timezone="UTC",
+    )
+    return app
+
+
+class Announcer:
+    """Announces ids to the workers. A broker that is away costs the ids nothing but the sweep's delay."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self.is_reachable: bool | None = None  # None until the first message
+
+    def deliveries(self, ids: Sequence[int]) -> bool:
+        """These deliveries are to be processed. Returns whether the broker took the message."""
+        return self._send(PROCESS_DELIVERIES, ids)
+
+    def issuances(self, ids: Sequence[int]) -> bool:
+        """These issuances are to be forwarded."""
+        return self._send(FORWARD_ISSUANCES, ids)
+
+    def stores(self, ids: Sequence[int]) -> bool:
+        """The configs of these stores are to be fetched."""
+        return self._send(REFRESH_CONFIGS, ids)
+
+    def backlog(self) -> int:
+        """How many messages wait in the queue; 0 if the broker cannot be asked."""
+        try:
+            with self._app.connection_or_acquire() as connection:
+                queued = connection.default_channel.queue_declare(QUEUE, passive=True)
+                return int(queued.message_count)
+        except (ChannelError, OperationalError, OSError):  # ChannelError: no such queue yet
+            return 0
+
+    def _send(self, task: str, ids: Sequence[int]) -> bool:
+        if not ids:
+            return True
+        try:
+            self._app.send_task(task, args=[list(ids)], retry=False)
+        except (OperationalError, OSError) as error:
+            if self.is_reachable is not False:
+                log.warning("broker unreachable; the sweep takes over", error=type(error).__name__)
+            self.is_reachable = False
+            return False
+        if self.is_reachable is False:
+            log.info("broker reachable again")
+        self.is_reachable = True
+        return True

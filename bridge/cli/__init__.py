@@ -1,0 +1,63 @@
+"""The `spacebridge` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from bridge import __version__
+from bridge.cli import listings, sandbox, stores, up
+from bridge.cli.terminal import fail
+from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
+from bridge.settings import SettingsError, load_settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="spacebridge")
+def cli() -> None:
+    """WooCommerce orders in, Space Invoices documents out: none lost, none issued twice."""
+
+
+@cli.group()
+def db() -> None:
+    """The ledger's database."""
+
+
+@db.command("upgrade")
+def upgrade() -> None:
+    """Create the ledger, or migrate it to this version."""
+    settings = load_settings()
+    settings.make_key_file()
+    Ledger(settings.ledger_url).upgrade()
+    click.echo("The ledger is current.", err=True)
+
+
+cli.add_command(up.up)
+cli.add_command(sandbox.sandbox)
+cli.add_command(stores.stores)
+cli.add_command(listings.deliveries)
+cli.add_command(listings.orders)
+cli.add_command(listings.issuances)
+
+
+def main() -> None:
+    """Run the command; every failure it expects is one sentence and an exit status, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.Abort:
+        fail("Aborted.")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (SettingsError, LedgerNotMigratedError, WrongKeyError) as error:
+        fail(str(error))
+    except LedgerUnavailableError as error:
+        fail(f"The ledger cannot be reached: {error}. Check SPACEBRIDGE_DATABASE_URL, or the data folder.")
+    except BrokenPipeError:
+        # Whoever read our output has enough of it. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,232 @@
+"""`spacebridge up --demo`: plays what a real shop sent through the running bridge, and tells what happens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from bridge.cli.terminal import fail
+from bridge.issuance import Policy
+from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders
+from bridge.ledger import stores as ledger_stores
+from bridge.settings import Settings
+from bridge.supervisor import Part
+
+STORE = "demo"
+ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
+WOOCOMMERCE = "64b7e0c0a1b2c3d4e5f60719"
+SETTLE_WITHIN = 20.0  # seconds
+_PACKAGED = Path(__file__).parent / "life-of-a-store.jsonl"
+_IN_REPOSITORY = Path(__file__).parents[2] / "tests/data/woocommerce-deliveries/life-of-a-store.jsonl"
+_TOKEN = secrets.token_urlsafe(24)
+
+
+def settings_for_demo(settings: Settings) -> Settings:
+    """The settings with an empty ledger of the demo's own, and a sandbox in Space Invoices' place."""
+    folder = settings.data_dir / "demo"
+    if folder.exists():
+        shutil.rmtree(folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return settings.model_copy(
+        update={
+            "data_dir": folder,
+            "api_url": f"http://127.0.0.1:{port}/v1",
+            "database_url": SecretStr(""),
+            "secret_key": (),
+        }
+    )
+
+
+def sandbox_part(settings: Settings) -> Part:
+    """The sandbox, at the address of the settings."""
+    port = settings.api_url.rsplit(":", 1)[1].partition("/")[0]
+    arguments = ["sandbox", "--port", port, "--organization", ORGANIZATION, "--woocommerce", WOOCOMMERCE]
+    return Part(
+        "sandbox",
+        [sys.executable, "-m", "bridge", *arguments],
+        {"SPACEBRIDGE_SANDBOX_TOKEN": _TOKEN},
+        is_ready=lambda: _documents(settings, 0) is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One recorded delivery."""
+
+    scenario: str
+    headers: Mapping[str, str]
+    secret: str
+    body: bytes
+
+
+def play(settings: Settings, ledger: Ledger, address: str) -> None:
+    """Deliver a shop's life, one delivery at a time, and print what came in, was decided and was issued."""
+    console = Console()
+    steps = list(_steps())
+    _add_store(settings, ledger, steps[0].secret)
+    console.print(f"\nA shop's life in {len(steps)} deliveries, as WooCommerce sent them:\n")
+    seen = 0
+    answers: Counter[str] = Counter()
+    for step in steps:
+        answer = _deliver(step, address)
+        answers[answer["status"]] += 1
+        decided = _settled(ledger, int(answer["delivery"])) if "delivery" in answer else None
+        new = _documents(settings, seen) or []
+        seen += len(new)
+        _tell(console, step, answer, decided, new)
+    _summarize(console, settings, ledger, answers)
+
+
+def _steps() -> Iterator[_Step]:
+    path = _PACKAGED if _PACKAGED.exists() else _IN_REPOSITORY
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        fail(f"The demo's deliveries cannot be read from {path}: {error.strerror}. Install Spacebridge anew.")
+    for line in lines:
+        recorded = json.loads(line)
+        headers = {name: value for name, value in recorded["headers"] if name != "Connection"}
+        body = base64.b64decode(recorded["body_b64"])
+        yield _Step(recorded["scenario"], headers, recorded["secret"], body)
+
+
+def _add_store(settings: Settings, ledger: Ledger, secret: str) -> None:
+    with ledger.write() as connection:
+        ledger_stores.add(
+            connection,
+            vault=settings.vault(),
+            name=STORE,
+            organization_id=ORGANIZATION,
+            woocommerce_id=WOOCOMMERCE,
+            api_token=_TOKEN,
+            webhook_secret=secret,
+            policy=Policy(),
+            now=datetime.now(UTC),
+        )
+
+
+def _deliver(step: _Step, address: str) -> dict[str, str]:
+    url = f"{address}/webhooks/{STORE}"
+    answer = requests.post(url, data=step.body, headers=dict(step.headers), timeout=30)
+    document: dict[str, str] = answer.json()
+    return document
+
+
+def _settled(ledger: Ledger, delivery_id: int) -> str | None:
+    """What was decided on a delivery, once everything that was due for it is done."""
+    deadline = time.monotonic() + SETTLE_WITHIN
+    while time.monotonic() < deadline:
+        try:
+            with ledger.read() as connection:
+                delivery = deliveries.get(connection, delivery_id)
+                known = (
+                    orders.of_resource(connection, delivery.store_id, delivery.resource_id)
+                    if delivery and delivery.resource_id
+                    else []
+                )
+                under_way = [
+                    one
+                    for order in known
+                    for one in issuances.of_order(connection, order.id)
+                    if one.state in {issuances.DUE, issuances.SENDING}
+                ]
+        except LedgerUnavailableError:
+            return None
+        waits_for_config = bool(known) and known[-1].decided_version == 1 and known[-1].decision == "wait"
+        if delivery and delivery.state != deliveries.RECEIVED and not under_way and not waits_for_config:
+            return delivery.reason
+        time.sleep(0.01)  # another process' work, which cannot wake us
+    return None
+
+
+def _documents(settings: Settings, since: int) -> Sequence[Mapping[str, Any]] | None:
+    url = settings.api_url.removesuffix("/v1") + "/sandbox/documents"
+    try:
+        documents: Sequence[Mapping[str, Any]] = requests.get(url, params={"since": since}, timeout=5).json()[
+            "documents"
+        ]
+    except requests.RequestException:
+        return None
+    return documents
+
+
+def _counts(settings: Settings) -> Mapping[str, int]:
+    url = settings.api_url.removesuffix("/v1") + "/sandbox/documents"
+    counts: Mapping[str, int] = requests.get(url, timeout=5).json()["counts"]
+    return counts
+
+
+def _tell(
+    console: Console,
+    step: _Step,
+    answer: Mapping[str, str],
+    decided: str | None,
+    new: Sequence[Mapping[str, Any]],
+) -> None:
+    topic = step.headers.get("X-WC-Webhook-Topic", "ping")
+    console.print(f"[bold]{topic}[/bold]  [dim]{step.scenario}[/dim]", highlight=False)
+    if answer["status"] in {"duplicate", "pong"}:
+        console.print(f"    {answer['status']}", style="dim")
+    elif "reason" in answer:
+        console.print(
+            f"    {answer['status']}: {answer['reason']}", style="dim", markup=False, soft_wrap=True
+        )
+    elif decided is not None:
+        console.print(f"    {decided}", markup=False, highlight=False, soft_wrap=True)
+    for document in new:
+        console.print(
+            f"    [green]issued {document['kind']} {document['number']}[/green]: "
+            f"{document['total']} {document['currency']}",
+            highlight=False,
+        )
+
+
+def _summarize(console: Console, settings: Settings, ledger: Ledger, answers: Counter[str]) -> None:
+    counts = _counts(settings)
+    with ledger.read() as connection:
+        known = orders.listed(connection, limit=1000)
+    table = Table(title="Summary", title_justify="left", box=None, show_header=False, title_style="bold")
+    for what, number in (
+        ("deliveries accepted", answers["accepted"]),
+        ("deliveries seen before", answers["duplicate"]),
+        ("deliveries of no use, recorded all the same", answers["ignored"]),
+        ("orders", len(known)),
+        ("estimates issued", counts["estimates"]),
+        ("invoices issued", counts["invoices"]),
+        ("documents issued twice", counts["duplicates"]),
+        ("orders that need a person", sum(one.decision == "attention" for one in known)),
+        ("orders that wait", sum(one.decision == "wait" for one in known)),
+    ):
+        table.add_row(what, str(number))
+    console.print()
+    console.print(table)
+    base = settings.api_url.removesuffix("/v1")
+    prefix = f"SPACEBRIDGE_DATA_DIR={settings.data_dir} spacebridge"
+    console.print(
+        "\nIt goes on running. Try next, in another terminal (`. .venv/bin/activate` first):\n"
+        f"  {prefix} orders list --decision attention\n"
+        f"  {prefix} orders explain {STORE} 328\n"
+        f"  {prefix} issuances list\n"
+        f"  curl {base}/sandbox/documents\n",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

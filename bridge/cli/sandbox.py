@@ -1,0 +1,86 @@
+"""`spacebridge sandbox`: the Space Invoices stand-in, alone."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from bridge.cli.web import bind_or_fail, serve
+from bridge.sandbox import create_sandbox
+
+
+class _Share(click.ParamType[tuple[int, float], str]):
+    """`STATUS=SHARE`, such as 503=0.2: a fifth of the orders is answered with 503."""
+
+    name = "STATUS=SHARE"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, float]:
+        status, _, share = value.partition("=")
+        try:
+            parsed = int(status), float(share)
+        except ValueError:
+            self.fail(f"{value!r} is not STATUS=SHARE, such as 503=0.2", param, ctx)
+        if not (400 <= parsed[0] <= 599 and 0 <= parsed[1] <= 1):
+            self.fail(f"{value!r}: the status is 400 to 599, and the share 0 to 1", param, ctx)
+        return parsed
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--latency", default=0, metavar="MS", type=click.IntRange(0), help="Milliseconds to answer in.")
+@click.option("--fail", "failures", multiple=True, type=_Share(), help="Answer a share of the orders so.")
+@click.option("--rate-limit", default=100, show_default=True, type=click.IntRange(1), help="Requests/second.")
+@click.option("--organization", metavar="ID", help="The organization's id; made if not given.")
+@click.option("--woocommerce", metavar="ID", help="The id of the store config it starts with; made likewise.")
+@click.option(
+    "--token",
+    envvar="SPACEBRIDGE_SANDBOX_TOKEN",
+    show_envvar=True,
+    metavar="TOKEN",
+    help="The access token; made if not given. It protects nothing.",
+)
+@click.option("--invoice-for-bank-payment", is_flag=True, help="Turn issueInvoiceForBankPayment on.")
+@click.option("--invoice-on-complete", is_flag=True, help="Turn issueInvoiceOnComplete on.")
+def sandbox(
+    host: str,
+    port: int,
+    latency: int,
+    failures: tuple[tuple[int, float], ...],
+    rate_limit: int,
+    organization: str | None,
+    woocommerce: str | None,
+    token: str | None,
+    invoice_for_bank_payment: bool,
+    invoice_on_complete: bool,
+) -> None:
+    """A Space Invoices stand-in: takes orders, issues documents in memory, and lists them."""
+    bind_or_fail(host, port)
+    organization = organization or secrets.token_hex(12)
+    woocommerce = woocommerce or secrets.token_hex(12)
+    token = token or secrets.token_urlsafe(32)
+    app = create_sandbox(
+        organization_id=organization,
+        token=token,
+        woocommerces=[
+            {
+                "id": woocommerce,
+                "name": "Sandbox store",
+                "issueInvoiceForBankPayment": invoice_for_bank_payment,
+                "issueInvoiceOnComplete": invoice_on_complete,
+            }
+        ],
+        latency=latency / 1000,
+        failures=dict(failures),
+        rate_limit=rate_limit,
+    )
+    click.echo(f"SPACEBRIDGE_API_URL  http://{host}:{port}/v1")
+    click.echo(f"organization         {organization}")
+    click.echo(f"woocommerce          {woocommerce}")
+    click.echo(f"token                {token}")
+    click.echo(f"issued documents     http://{host}:{port}/sandbox/documents")
+    # One process: what it has issued is in its memory.
+    serve(app, host=host, port=port, threads=32)

@@ -1,0 +1,58 @@
+"""What the commands print: tables for people, one JSON document for scripts, errors in a sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def fail(message: str) -> NoReturn:
+    """Say what went wrong and end with status 1."""
+    click.echo(message, err=True)
+    sys.exit(1)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output, and nothing else."""
+    click.echo(json.dumps(document, indent=2, default=_jsonable))
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    """Rows as a table, or as a JSON list of objects with the same names."""
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo("Nothing to show.", err=True)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_readable(row[column])) for column in columns))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(200, console.width))  # a pipe has no width to fold lines at
+    console.print(table)
+
+
+def _readable(value: object) -> str:
+    if value is None:
+        return ""
+    return value.isoformat(" ", "seconds") if isinstance(value, datetime) else str(value)
+
+
+def _jsonable(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)

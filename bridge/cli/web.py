@@ -1,0 +1,42 @@
+"""Serves a Flask app of a command's own, and says clearly when the port is taken."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from bridge.cli.terminal import fail
+
+
+def bind_or_fail(host: str, port: int) -> None:
+    """End the command with a sentence if the address cannot be had."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            fail(f"Port {port} on {host} cannot be used: {error.strerror}. Give another one with --port.")
+
+
+def serve(app: Flask, *, host: str, port: int, threads: int) -> None:
+    """Serve the app by one gunicorn process until a signal comes."""
+    _Server(app, {"bind": f"{host}:{port}", "worker_class": "gthread", "threads": threads}).run()
+
+
+class _Server(BaseApplication):
+    """Gunicorn with an app object and options instead of a command line."""
+
+    def __init__(self, app: Flask, options: dict[str, Any]) -> None:
+        self._app = app
+        self._options = {"loglevel": "warning", "control_socket_disable": True, **options}
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._app

@@ -1,0 +1,27 @@
+"""When to try again: exponential backoff with full jitter, and an end."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+
+FIRST_DELAY = 5.0  # seconds
+LONGEST_DELAY = 3600.0  # seconds
+GIVE_UP_AFTER = timedelta(days=3)
+
+
+def next_attempt(
+    *, attempts: int, first_attempt_at: datetime, now: datetime, retry_after: float | None, random: Random
+) -> datetime | None:
+    """When the next attempt is due after `attempts` of them (at least 1), or None to give up.
+
+    Full jitter: a random moment from now to the backoff's end, so that a crowd of orders that failed
+    together does not come back together. `retry_after` (seconds) is what the server asked for at least.
+    """
+    if now - first_attempt_at >= GIVE_UP_AFTER:
+        return None
+    longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 20))
+    delay = random.uniform(0, longest)
+    if retry_after is not None:
+        delay = retry_after + random.uniform(0, min(longest, FIRST_DELAY))
+    return now + timedelta(seconds=delay)

@@ -1,0 +1,51 @@
+"""Keeps each store's config as Space Invoices has it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bridge.ledger import stores
+from bridge.ledger.stores import Store
+from bridge.pipeline.context import Context
+from bridge.spaceinvoices import SpaceInvoicesError
+
+RETRY_AFTER = 15.0  # seconds until a config that could not be fetched is asked for again
+
+
+def refresh_config(context: Context, store_id: int) -> None:
+    """Fetch a store's config if the one in the ledger is older than its time to live.
+
+    Does nothing if another process is at it. An answer that the config is gone stops the store; no
+    answer leaves the old config in use.
+    """
+    with context.ledger.read() as connection:
+        store = stores.get(connection, store_id)
+    now = context.now()
+    if not is_stale(context, store):
+        return
+    with context.ledger.write() as connection:
+        if not stores.start_config_fetch(connection, store, now):
+            return
+    try:
+        found = context.account(store).find_woocommerces(
+            store.organization_id, where={"id": store.woocommerce_id}
+        )
+    except SpaceInvoicesError as error:
+        with context.ledger.write() as connection:
+            stores.save_config_error(connection, store_id, str(error))
+        return
+    with context.ledger.write() as connection:
+        config = next((one for one in found if one.get("id") == store.woocommerce_id), None)
+        if config is None:
+            config = dict(store.config or {}) | {"_isDeleted": True}
+        stores.save_config(connection, store, config, now)
+
+
+def is_stale(context: Context, store: Store) -> bool:
+    """Whether it is time to ask for the config again; not at once where the last try has failed."""
+    if store.config_tried_at is None:
+        return True
+    wait = context.config_ttl
+    if store.config is None or store.config_error is not None:
+        wait = min(wait, RETRY_AFTER)
+    return context.now() - store.config_tried_at >= timedelta(seconds=wait)

@@ -1,0 +1,99 @@
+"""Processes a delivery: updates the order it is about, and decides on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from bridge.issuance import Deletion, NotAnOrder, Order, is_newer, read_delivery, standing
+from bridge.ledger import LedgerUnavailableError, deliveries, orders, stores
+from bridge.ledger.deliveries import Delivery
+from bridge.ledger.orders import KnownOrder
+from bridge.ledger.stores import Store
+from bridge.pipeline.context import Context
+from bridge.pipeline.settle import settle
+
+
+def process_delivery(context: Context, delivery_id: int) -> Sequence[int]:
+    """Bring a recorded delivery to its end and return the ids of the issuances that are due for it.
+
+    One transaction: a worker that dies in it leaves the delivery as it was, for the sweep to find. Any
+    number of workers may process the same one: the second waits for the first, and finds it processed.
+    """
+    try:
+        with context.ledger.write() as connection:
+            delivery = deliveries.lock(connection, delivery_id)
+            if delivery is None or delivery.state != deliveries.RECEIVED:
+                return []
+            return _process(context, connection, delivery)
+    except LedgerUnavailableError:
+        raise
+    except Exception as error:
+        # A delivery that we cannot process must neither block the others nor vanish.
+        with context.ledger.write() as connection:
+            deliveries.note_failure(
+                connection, delivery_id, f"could not be processed: {type(error).__name__}"
+            )
+        raise
+
+
+def _process(context: Context, connection: Connection, delivery: Delivery) -> Sequence[int]:
+    store = stores.get(connection, delivery.store_id)
+    match read_delivery(delivery.topic, delivery.body):
+        case NotAnOrder(reason=reason):
+            deliveries.finish(connection, delivery.id, state=deliveries.IGNORED, reason=reason)
+            return []
+        case Deletion(resource_id=resource_id):
+            order, reason = _trash(connection, delivery, resource_id)
+        case Order() as snapshot:
+            order, reason = _update(connection, store, delivery, snapshot)
+    due: Sequence[int] = []
+    if order is not None:
+        # Read again now that the order is locked: the store's rules may have changed while we waited.
+        store = stores.get(connection, delivery.store_id)
+        settlement = settle(connection, store, orders.lock(connection, order.id), context.now())
+        reason = f"{reason} -> {settlement.verdict.decision}: {settlement.verdict.reason}"
+        due = settlement.due
+    deliveries.finish(connection, delivery.id, state=deliveries.PROCESSED, reason=reason)
+    return due
+
+
+def _trash(connection: Connection, delivery: Delivery, resource_id: int) -> tuple[KnownOrder | None, str]:
+    order_id = orders.latest_of(connection, delivery.store_id, resource_id)
+    if order_id is None:
+        # A snapshot that arrived before, and is processed after, finds this deletion by itself.
+        return None, "deletes an order of which nothing was known"
+    order = orders.lock(connection, order_id)
+    orders.save_deletion(connection, order.id, delivery.last_received_at)
+    return order, "deletes the order"
+
+
+def _update(
+    connection: Connection, store: Store, delivery: Delivery, snapshot: Order
+) -> tuple[KnownOrder, str]:
+    order = orders.lock_or_add(connection, store.id, snapshot.resource_id, snapshot.order_key)
+    known = order.snapshot
+    deleted_at = order.deleted_at
+    if known is None:
+        deleted_at = deliveries.last_deletion(connection, store.id, snapshot.resource_id)
+    newer = known is None or is_newer(
+        snapshot.modified,
+        standing(snapshot, store.policy.status_map),
+        known.modified,
+        standing(known, store.policy.status_map),
+    )
+    # A deletion carries no time of its own, so its arrival is its place among the snapshots. One that
+    # arrived later, and that the shop saved later, means that the order was restored.
+    if (
+        deleted_at
+        and delivery.received_at > deleted_at
+        and (known is None or snapshot.modified > known.modified)
+    ):
+        deleted_at = None
+    if deleted_at != order.deleted_at:
+        orders.save_deletion(connection, order.id, deleted_at)
+    if not newer:
+        return order, "older than what was known of the order"
+    orders.save_snapshot(connection, order.id, snapshot, delivery.id)
+    return order, f"order {snapshot.resource_id} is {snapshot.status}"

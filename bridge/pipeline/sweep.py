@@ -1,0 +1,66 @@
+"""The sweep: finds in the ledger whatever no message is under way for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from bridge.ledger import deliveries, issuances, orders, stores
+from bridge.pipeline.configs import RETRY_AFTER, is_stale
+from bridge.pipeline.context import Context
+from bridge.pipeline.record import release_expired
+from bridge.pipeline.settle import settle
+
+GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a worker, generously
+BATCH = 500  # rows of each kind that one sweep takes up
+DECIDE_ANEW_FOR = timedelta(minutes=1)  # longer than any transaction that read the old rules
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Ids that a message is to be sent for."""
+
+    deliveries: Sequence[int] = field(default_factory=list)
+    issuances: Sequence[int] = field(default_factory=list)
+    stores: Sequence[int] = field(default_factory=list)
+
+
+def sweep(context: Context) -> Findings:
+    """Release what dead workers hold, decide anew where rules changed, and list what is to be done.
+
+    Safe to run at any time, any number of times, by several workers at once.
+    """
+    for issuance_id in _expired(context):
+        release_expired(context, issuance_id)
+    _decide_anew(context)
+    now = context.now()
+    soonest = now - timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
+    with context.ledger.read() as connection:
+        candidates = stores.with_stale_config(connection, tried_before=soonest, limit=BATCH)
+        return Findings(
+            deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
+            issuances=issuances.due_ids(connection, now=now, limit=BATCH),
+            stores=[one for one in candidates if is_stale(context, stores.get(connection, one))],
+        )
+
+
+def _expired(context: Context) -> Sequence[int]:
+    with context.ledger.read() as connection:
+        return issuances.expired_ids(connection, now=context.now(), limit=BATCH)
+
+
+def _decide_anew(context: Context) -> None:
+    with context.ledger.read() as connection:
+        changed = stores.deciding_anew(connection)
+    for store in changed:
+        with context.ledger.read() as connection:
+            ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH)
+        for order_id in ids:
+            with context.ledger.write() as connection:
+                order = orders.lock(connection, order_id)
+                settle(connection, stores.get(connection, store.id), order, context.now())
+        since = store.deciding_anew_since
+        if not ids and since is not None and context.now() - since > DECIDE_ANEW_FOR:
+            with context.ledger.write() as connection:
+                stores.finish_deciding_anew(connection, store)

@@ -1,0 +1,92 @@
+"""The delivery URL, `POST /webhooks/<store>`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from flask import Blueprint, Response, jsonify, request
+
+from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
+from bridge.ledger import Ledger, Vault, deliveries, stores
+from bridge.ledger.deliveries import Recorded
+from bridge.ledger.stores import Store
+from bridge.receiver.errors import error
+from bridge.receiver.signature import is_signed
+
+_PING = re.compile(rb"webhook_id=[0-9]+")
+
+log = structlog.get_logger(__name__)
+
+
+def make_blueprint(
+    ledger: Ledger, vault: Vault, *, notify: Callable[[int], None], now: Callable[[], datetime]
+) -> Blueprint:
+    """The receiver. `notify` is given the id of each delivery that is to be processed."""
+    blueprint = Blueprint("receiver", __name__)
+
+    @blueprint.post("/webhooks/<name>")
+    def receive(name: str) -> Response | tuple[Response, int]:
+        with ledger.read() as connection:
+            store = stores.find(connection, name)
+        if store is None:
+            return error(404, "unknown_store", "No store has this delivery URL: compare it with the store's.")
+        body = request.get_data(cache=False)
+        signature = request.headers.get("X-WC-Webhook-Signature", "")
+        if not signature and _PING.fullmatch(body):
+            with ledger.write() as connection:
+                stores.record_ping(connection, store.id, now())
+            return jsonify(status="pong")
+        if not is_signed(body, signature, store.webhook_secret(vault)):
+            log.warning("delivery refused: its signature is missing or wrong", store=store.name)
+            return error(
+                401,
+                "wrong_signature",
+                "The signature is missing or does not fit: "
+                "enter the store's webhook secret in the webhook's settings in WooCommerce.",
+            )
+        return jsonify(_record(store, body))
+
+    @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "PUT", "PATCH", "DELETE"])
+    def explain(name: str) -> tuple[Response, int]:
+        return error(
+            405,
+            "method_not_allowed",
+            "This is a delivery URL for WooCommerce's order webhooks: it takes their POST requests only.",
+        )
+
+    def _record(store: Store, body: bytes) -> dict[str, str]:
+        topic = request.headers.get("X-WC-Webhook-Topic", "")
+        about = read_delivery(topic, body)
+        ignored_because = about.reason if isinstance(about, NotAnOrder) else None
+        with ledger.write() as connection:
+            recorded = deliveries.record(
+                connection,
+                store_id=store.id,
+                topic=printable(topic),
+                digest=content_digest(topic, body),
+                body=body,
+                resource_id=about.resource_id,
+                is_deletion=isinstance(about, Deletion),
+                ignored_because=ignored_because,
+                now=now(),
+            )
+        # A crash here, between commit and answer, leaves a delivery that WooCommerce counts as failed; the
+        # sweep processes it all the same.
+        if recorded.is_to_be_processed:
+            notify(recorded.delivery_id)
+        return _answer(recorded, ignored_because)
+
+    return blueprint
+
+
+def _answer(recorded: Recorded, ignored_because: str | None) -> dict[str, str]:
+    answer = {"status": "accepted", "delivery": str(recorded.delivery_id)}
+    if recorded.is_duplicate:
+        answer["status"] = "duplicate"
+    elif ignored_because is not None:
+        answer["status"] = "ignored"
+        answer["reason"] = ignored_because
+    return answer

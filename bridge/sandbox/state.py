@@ -1,0 +1,179 @@
+"""Everything the sandbox remembers, in memory, behind one lock: the account's stores and its documents."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from random import Random
+
+from bridge.sandbox.documents import Document, Kind, Order, kind_for, number_of
+from bridge.sandbox.errors import ApiError, invalid
+from bridge.sandbox.faults import RateLimit
+from bridge.sandbox.filters import Filter
+from bridge.sandbox.validation import PROPERTIES, Problems, problems_of_changes, problems_of_new
+
+logger = logging.getLogger("spacebridge.sandbox")
+
+Woocommerce = Mapping[str, object]
+"""A Woocommerce object with all documented properties. Replaced, never changed: readable without the lock."""
+
+COUNTS = (
+    "requests",
+    "invoices",
+    "estimates",
+    "duplicates",
+    "out_of_order",
+    "nothing",
+    "rate_limited",
+    "refused",
+    "failed_on_purpose",
+)
+
+
+class Account:
+    """One organization with its Woocommerce objects and the documents issued for it."""
+
+    def __init__(
+        self, organization_id: str, limit: RateLimit, clock: Callable[[], datetime], random: Random
+    ) -> None:
+        """`clock` returns aware datetimes, `random` makes the ids."""
+        self._organization_id = organization_id
+        self._limit = limit
+        self._clock = clock
+        self._random = random
+        self._lock = threading.Lock()
+        self._woocommerces: dict[str, Woocommerce] = {}
+        self._documents: list[Document] = []
+        self._bodies: dict[str, bytes] = {}
+        self._issued: set[tuple[str, int, str, Kind]] = set()
+        self._positions: Counter[tuple[Kind, int]] = Counter()
+        self._counts = dict.fromkeys(COUNTS, 0)
+
+    def count(self, name: str) -> None:
+        """Add one to a count; KeyError if it is none of COUNTS."""
+        with self._lock:
+            self._counts[name] += 1
+
+    def admit(self) -> bool:
+        """Whether one more request is within the account's rate limit."""
+        with self._lock:
+            return self._limit.admit()
+
+    def check_organization(self, organization_id: str) -> None:
+        """Raises ApiError 404 for any but this account's organization."""
+        if organization_id != self._organization_id:
+            raise ApiError(404, f'Unknown "Organization" id "{organization_id}".')
+
+    def find(self, criteria: Filter) -> list[Woocommerce]:
+        """The Woocommerce objects a filter selects, oldest first."""
+        with self._lock:
+            objects = list(self._woocommerces.values())
+        return criteria.select(objects)
+
+    def get(self, woocommerce_id: str) -> Woocommerce:
+        """The object with this id; raises ApiError 404 if there is none."""
+        try:
+            return self._woocommerces[woocommerce_id]
+        except KeyError:
+            raise ApiError(404, f'Unknown "Woocommerce" id "{woocommerce_id}".') from None
+
+    def create(self, properties: Mapping[str, object], woocommerce_id: str | None = None) -> Woocommerce:
+        """A new object, its id made of 24 hexadecimal digits unless given.
+
+        Raises ApiError 422 for invalid properties, and ValueError for an id that is taken.
+        """
+        _raise_for(problems_of_new(properties, self._organization_id))
+        now = _document_date(self._clock())
+        with self._lock:
+            new_id = woocommerce_id or f"{self._random.getrandbits(96):024x}"
+            if new_id in self._woocommerces:
+                raise ValueError(f"there is a Woocommerce object {new_id} already")
+            self._woocommerces[new_id] = {
+                **dict.fromkeys(PROPERTIES),
+                "custom": {},
+                **properties,
+                "id": new_id,
+                "organizationId": self._organization_id,
+                "deletedAt": None,
+                "_isDeleted": False,
+                "deletedId": None,
+                "createdAt": now,
+                "updatedAt": now,
+            }
+            return self._woocommerces[new_id]
+
+    def change(self, woocommerce_id: str, changes: Mapping[str, object]) -> Woocommerce:
+        """The object with the changes in it; raises ApiError 404 or 422."""
+        self.get(woocommerce_id)
+        _raise_for(problems_of_changes(changes, self._organization_id))
+        now = _document_date(self._clock())
+        with self._lock:
+            changed = {**self._woocommerces[woocommerce_id], **changes, "updatedAt": now}
+            self._woocommerces[woocommerce_id] = changed
+            return changed
+
+    def issue(
+        self, config: Woocommerce, order: Order, body: bytes, idempotency_key: str | None
+    ) -> Document | None:
+        """Issue what the config has the order get: a document, or None where it gets none.
+
+        An order that had this kind of document gets it again, under a new number: the API document
+        knows no idempotency key, so neither does this. That is what tells on a bridge.
+        """
+        kind = kind_for(order.status, order.payment_method, config)
+        if kind is None:
+            self.count("nothing")
+            return None
+        woocommerce_id = str(config["id"])
+        identity = (woocommerce_id, order.id, order.key)
+        with self._lock:
+            now = self._clock()
+            self._positions[kind, now.year] += 1
+            document = Document(
+                number=number_of(kind, now.year, self._positions[kind, now.year]),
+                kind=kind,
+                woocommerce_id=woocommerce_id,
+                order=order,
+                idempotency_key=idempotency_key,
+                issued_at=now,
+                duplicate=(*identity, kind) in self._issued,
+                out_of_order=kind is Kind.ESTIMATE and (*identity, Kind.INVOICE) in self._issued,
+            )
+            self._issued.add((*identity, kind))
+            self._documents.append(document)
+            self._bodies[document.number] = body
+            self._counts[f"{kind}s"] += 1
+            self._counts["duplicates"] += document.duplicate
+            self._counts["out_of_order"] += document.out_of_order
+        _tell_on(document)
+        return document
+
+    def documents(self, since: int) -> tuple[Sequence[Document], Mapping[str, int]]:
+        """The documents after the first `since`, oldest first, and all counts."""
+        with self._lock:
+            return self._documents[since:], dict(self._counts)
+
+    def body(self, number: str) -> bytes | None:
+        """The request body a document was issued for, or None if there is no document of this number."""
+        return self._bodies.get(number)
+
+
+def _raise_for(problems: Problems) -> None:
+    if problems:
+        raise invalid(problems)
+
+
+def _document_date(moment: datetime) -> str:
+    """The API document's samples end in an offset and a `Z`, odd as that is."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00Z")
+
+
+def _tell_on(document: Document) -> None:
+    order_id, kind, number = document.order.id, document.kind.value, document.number
+    if document.duplicate:
+        logger.error("DUPLICATE: order %d was given its %s a second time, as %s", order_id, kind, number)
+    if document.out_of_order:
+        logger.error("OUT OF ORDER: order %d was given an %s after its invoice, %s", order_id, kind, number)

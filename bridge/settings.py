@@ -1,0 +1,171 @@
+"""Every setting: its environment variable, its type, its default."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bridge.ledger import Ledger, Vault
+from bridge.ledger.vault import make_key
+
+PREFIX = "SPACEBRIDGE_"
+KEY_FILE = "secret.key"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names the variable and says how to mend it."""
+
+
+class Settings(BaseSettings):
+    """The settings. `load_settings` reads them; the descriptions are the mend that its errors name."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("var"), description="Give a folder that this user may write to.")
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="Give postgresql://USER:PASSWORD@HOST/DATABASE, or leave it unset for SQLite.",
+    )
+    broker_url: SecretStr = Field(
+        SecretStr(""), description="Give redis://HOST:6379/0, or leave it unset for the embedded broker."
+    )
+    secret_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Give 32 random bytes in base64 (`openssl rand -base64 32`), or a list with commas.",
+    )
+    api_url: str = Field(
+        "https://api.spaceinvoices.com/v1", description="Give the API's base address, http(s)://HOST/v1."
+    )
+    api_timeout: float = Field(30, gt=0, le=600, description="Give seconds, from 0 to 600.")
+    config_ttl: float = Field(300, ge=0, description="Give seconds.")
+    max_body_bytes: int = Field(8 * 2**20, gt=0, description="Give a number of bytes.")
+    log_format: Literal["text", "json"] = Field(
+        default_factory=lambda: "text" if sys.stderr.isatty() else "json", description="Give text or json."
+    )
+
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(key.strip() for key in value.split(",") if key.strip())
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _keys_fit(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if value:
+            Vault([key.get_secret_value() for key in value])
+        return value
+
+    @field_validator("api_url")
+    @classmethod
+    def _api_is_http(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("it is no http(s) address")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _ledger_url_fits(self) -> Self:
+        if url := self.database_url.get_secret_value():
+            Ledger(url).close()
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _ValueFiles(settings_cls)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the ledger is the SQLite file in the data directory."""
+        return not self.database_url.get_secret_value()
+
+    @property
+    def ledger_url(self) -> str:
+        """The database, as SQLAlchemy reads it."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'ledger.db'}"
+
+    def vault(self) -> Vault:
+        """The keys that encrypt the ledger's secrets; raises SettingsError if there are none."""
+        keys = [key.get_secret_value() for key in self.secret_key]
+        key_file = self.data_dir / KEY_FILE
+        if not keys and self.is_embedded and key_file.exists():
+            keys = [key_file.read_text(encoding="ascii").strip()]
+        if not keys:
+            raise SettingsError(
+                f"{PREFIX}SECRET_KEY is not set, and without it no secret can be read. "
+                f"{type(self).model_fields['secret_key'].description}"
+            )
+        return Vault(keys)
+
+    def make_key_file(self) -> None:
+        """Make the embedded ledger's key, once: a key that is there is never replaced."""
+        if self.secret_key or not self.is_embedded:
+            return
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        temporary = self.data_dir / f"{KEY_FILE}.{os.getpid()}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(make_key() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link appears whole or not at all, and fails if another process was first.
+            (self.data_dir / KEY_FILE).hardlink_to(temporary)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+
+
+class _ValueFiles(PydanticBaseSettingsSource):
+    """Reads `<NAME>_FILE`: a file that holds the value, as containers are given their secrets."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        if not path:
+            return None, field_name, False
+        return read_value_file(f"{PREFIX}{field_name.upper()}_FILE", Path(path)), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            name: self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, (value, _, _) in found.items() if value is not None}
+
+
+def read_value_file(what: str, path: Path) -> str:
+    """The text of a file without the newline at its end; raises SettingsError that names `what`."""
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(
+            f"{what}: cannot read {path}: {why}. Name a file that this user may read."
+        ) from None
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of the environment; raises SettingsError with one sentence that says what to mend."""
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        # The error's own text would quote the value, which may be a secret.
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "database_url"
+        problem = first["msg"].removeprefix("Value error, ").rstrip(".")
+        field = Settings.model_fields[name]
+        raise SettingsError(f"{PREFIX}{name.upper()} is wrong: {problem}. {field.description}") from None

@@ -1,0 +1,163 @@
+"""The endpoints of the Space Invoices API that the bridge calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
+
+from bridge import __version__
+from bridge.spaceinvoices.outcome import MAX_EXCERPT, Outcome, outcome_of_answer, outcome_of_failure
+
+# A connection that lay idle for longer is not used again: its far end may be closing it just now, and a
+# request that meets that is of unknown outcome.
+MAX_IDLE = 1.0  # seconds
+_CHUNK = 64 * 1024
+
+
+class SpaceInvoicesError(Exception):
+    """A call failed. `status` is None without an answer; `permanent`: trying again makes no sense."""
+
+    def __init__(self, message: str, *, status: int | None = None, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.permanent = permanent
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of handing over an order, and how long it took in seconds."""
+
+    outcome: Outcome
+    duration: float
+
+
+class SpaceInvoices:
+    """One account's access to the API. For use by one thread at a time; keeps its connection open."""
+
+    def __init__(self, base_url: str, token: str, *, timeout: float = 30.0) -> None:
+        """`base_url` ends in `/v1`; `timeout`: seconds to connect, and between bytes of the answer."""
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        self._last_used = 0.0
+        self._session = requests.Session()
+        # What the environment says of proxies and certificates is read once, not for each request.
+        self._session.trust_env = False
+        self._session.proxies = get_environ_proxies(self._base_url)
+        self._session.verify = (
+            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        )
+        # The bare token, as the API documents it; never in a query, which would end in logs.
+        self._session.headers.update({"Authorization": token, "User-Agent": f"spacebridge/{__version__}"})
+
+    def __repr__(self) -> str:
+        return f"SpaceInvoices({self._base_url!r})"
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def find_woocommerces(
+        self, organization_id: str, *, where: Mapping[str, object] | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """`GET /Organizations/:id/woocommerce`: the organization's store configs that match `where`.
+
+        Raises SpaceInvoicesError.
+        """
+        path = f"/Organizations/{quote(organization_id, safe='')}/woocommerce"
+        query = {"filter": json.dumps({"where": where})} if where else {}
+        try:
+            response = self._fresh_session().get(
+                self._base_url + path, params=query, timeout=self._timeout, allow_redirects=False
+            )
+            found = response.json() if response.status_code == 200 else None
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            raise SpaceInvoicesError(
+                f"Space Invoices could not be asked for the store's config ({type(error).__name__})."
+            ) from None
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            status = response.status_code
+            raise SpaceInvoicesError(
+                f"Space Invoices answered {status} when asked for the store's config.",
+                status=status,
+                permanent=400 <= status < 500 and status != 429,
+            )
+        return found
+
+    def send_order(self, woocommerce_id: str, body: bytes, *, idempotency_key: str) -> Answer:
+        """`POST /Woocommerce/:id/order`: hand over an order. Never raises.
+
+        The API documents no idempotency key; it is sent for those who read the account's logs.
+        """
+        started = time.monotonic()
+        outgoing = _TrackedBody(body)
+        try:
+            with self._fresh_session().post(
+                f"{self._base_url}/Woocommerce/{quote(woocommerce_id, safe='')}/order",
+                data=outgoing,
+                headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key},
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                outcome = outcome_of_answer(
+                    response.status_code,
+                    retry_after=response.headers.get("Retry-After"),
+                    excerpt=_beginning(response),
+                    now=datetime.now(UTC),
+                )
+        except Exception as error:  # whatever it is, the outcome depends on the body alone
+            outcome = outcome_of_failure(error, body_was_sent=outgoing.was_sent)
+        return Answer(outcome, time.monotonic() - started)
+
+    def _fresh_session(self) -> requests.Session:
+        if time.monotonic() - self._last_used > MAX_IDLE:
+            self._session.close()  # its adapters open new connections as they are needed
+        self._last_used = time.monotonic()
+        return self._session
+
+
+class _TrackedBody:
+    """A request's body that knows whether its last byte was handed to the connection.
+
+    Only then can the far end have read a whole order. Before that, whatever fails has had no effect.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.was_sent = False
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._body), _CHUNK):
+            # Noted before the connection gets the chunk: from then on nobody can tell.
+            self.was_sent = start + _CHUNK >= len(self._body)
+            yield self._body[start : start + _CHUNK]
+
+
+def _beginning(response: requests.Response) -> str:
+    """The start of an answer's body. The status has come, so an answer cut short changes nothing."""
+    try:
+        # All of a short body is read, which frees the connection for the next request.
+        start = b"".join(_first_chunks(response))
+    except (requests.RequestException, HTTPError, OSError):
+        return ""
+    return start.decode("utf-8", "replace")[:MAX_EXCERPT]
+
+
+def _first_chunks(response: requests.Response) -> Iterator[bytes]:
+    for number, chunk in enumerate(response.iter_content(_CHUNK)):
+        yield chunk
+        if number >= 3:
+            return

@@ -1,0 +1,647 @@
+"""The sandbox: what it admits, which documents it issues, and how loudly it tells on a bridge."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from bridge.sandbox import create_sandbox
+
+ORGANIZATION = "5f0000000000000000000001"
+STORE = "5f00000000000000000000aa"
+TOKEN = "a-token-of-nobody"
+OBJECTS = f"/v1/Organizations/{ORGANIZATION}/woocommerce"
+ORDERS = f"/v1/Woocommerce/{STORE}/order"
+NEW = {"name": "Shop", "active": True, "sendInvoiceAutomatically": True, "sendEstimateAutomatically": True}
+CONFIG = {**NEW, "organizationId": ORGANIZATION, "custom": {}}
+ORDER = {
+    "id": 328,
+    "number": "A-328",
+    "order_key": "wc_order_UMSNgJwya2HZ",
+    "status": "processing",
+    "payment_method": "stripe",
+    "currency": "EUR",
+    "total": "126.98",
+    "line_items": [],
+    "billing": {"first_name": "Ana"},
+}
+DELIVERIES = Path(__file__).parents[1] / "data/woocommerce-deliveries/life-of-a-store.jsonl"
+
+
+class Seeded(Random):
+    """Chance that repeats itself."""
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.now = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+
+
+def sandbox(config: Mapping[str, object] | None = None, **options: Any) -> FlaskClient:
+    clock = options.pop("clock", None) or Clock()
+    app = create_sandbox(
+        organization_id=ORGANIZATION,
+        token=TOKEN,
+        woocommerces=[{"id": STORE, "name": "Shop", **(config or {})}],
+        clock=lambda: clock.now,
+        monotonic=lambda: clock.seconds,
+        **{"random": Seeded(1), "rate_limit": 1000, **options},
+    )
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = TOKEN
+    return client
+
+
+def hand_over(client: FlaskClient, **changes: object) -> TestResponse:
+    """Send the order with the config over it. A change to None leaves the property out."""
+    body = {**ORDER, **CONFIG, **changes}
+    return client.post(ORDERS, json={name: value for name, value in body.items() if value is not None})
+
+
+def read(response: TestResponse) -> Any:
+    return json.loads(response.data)
+
+
+def documents(client: FlaskClient) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = read(client.get("/sandbox/documents"))["documents"]
+    return listed
+
+
+def counts(client: FlaskClient) -> dict[str, int]:
+    """The counts that are not zero, without the number of requests."""
+    counted = read(client.get("/sandbox/documents"))["counts"]
+    return {name: count for name, count in counted.items() if count and name != "requests"}
+
+
+def messages(response: TestResponse) -> dict[str, list[str]]:
+    """What a 422 says of each property."""
+    assert response.status_code == 422, response.data
+    found: dict[str, list[str]] = read(response)["error"]["details"]["messages"]
+    return found
+
+
+# --- Who may ask, and for what
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "another-token",
+        f"Bearer {TOKEN}",  # the API takes the bare token
+        "tokén",
+    ],
+)
+def test_a_request_without_the_bare_token_is_refused(header: str | None) -> None:
+    client = sandbox()
+    del client.environ_base["HTTP_AUTHORIZATION"]
+    response = client.get(OBJECTS, headers={} if header is None else {"Authorization": header})
+    assert response.status_code == 401
+    assert read(response)["error"]["statusCode"] == 401
+    assert read(response)["error"]["name"] == "UnauthorizedError"
+    assert counts(client) == {"refused": 1}
+
+
+def test_a_token_in_the_query_is_never_read() -> None:
+    client = sandbox()
+    del client.environ_base["HTTP_AUTHORIZATION"]
+    assert client.get(OBJECTS, query_string={"access_token": TOKEN}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/Organizations/5f0000000000000000000002/woocommerce"),
+        ("POST", "/v1/Organizations/5f0000000000000000000002/woocommerce"),
+        ("PATCH", "/v1/Woocommerce/5f00000000000000000000bb"),
+        ("POST", "/v1/Woocommerce/5f00000000000000000000bb/order"),
+        ("GET", "/v1/Invoices"),  # no such route
+        ("PUT", f"/v1/Woocommerce/{STORE}"),  # no such method, which LoopBack does not tell apart
+        ("GET", f"/v1//Organizations/{ORGANIZATION}/woocommerce"),  # and no redirect
+    ],
+)
+def test_what_does_not_exist_is_a_404_in_the_shape_of_the_api(method: str, path: str) -> None:
+    client = sandbox()
+    response = client.open(path, method=method, json=NEW if method in {"POST", "PATCH"} else None)
+    assert response.status_code == 404
+    assert read(response)["error"]["name"] == "NotFoundError"
+    assert counts(client) == {"refused": 1}
+
+
+def test_looking_at_the_sandbox_needs_no_token() -> None:
+    client = sandbox()
+    del client.environ_base["HTTP_AUTHORIZATION"]
+    about = client.get("/")
+    assert about.mimetype == "text/plain"
+    assert b"stands in for Space Invoices" in about.data
+    assert read(client.get("/sandbox/documents"))["counts"] == dict.fromkeys(
+        [
+            "requests",
+            "invoices",
+            "estimates",
+            "duplicates",
+            "out_of_order",
+            "nothing",
+            "rate_limited",
+            "refused",
+            "failed_on_purpose",
+        ],
+        0,
+    )
+
+
+# --- Woocommerce objects
+
+
+def test_a_created_object_comes_back_with_every_documented_property() -> None:
+    client = sandbox()
+    created = read(client.post(OBJECTS, json={**NEW, "locale": "sl", "color": "green"}))
+    assert len(created.pop("id")) == 24
+    assert created == {
+        **NEW,
+        "locale": "sl",
+        "issueInvoiceForBankPayment": None,
+        "issueInvoiceOnComplete": None,
+        "businessPremiseId": None,
+        "electronicDeviceId": None,
+        "organizationId": ORGANIZATION,
+        "unitId": None,
+        "warehouseId": None,
+        "accountId": None,
+        "custom": {},
+        "deletedAt": None,
+        "_isDeleted": False,
+        "deletedId": None,
+        "createdAt": "2026-03-01T09:30:00+00:00Z",
+        "updatedAt": "2026-03-01T09:30:00+00:00Z",
+        "color": "green",  # the API admits additional properties
+    }
+
+
+def test_a_patch_changes_what_it_names_and_nothing_else() -> None:
+    clock = Clock()
+    client = sandbox(clock=clock)
+    (before,) = read(client.get(OBJECTS))
+    clock.now = datetime(2026, 3, 2, tzinfo=UTC)
+    after = read(client.patch(f"/v1/Woocommerce/{STORE}", json={"issueInvoiceOnComplete": True}))
+    assert after == {**before, "issueInvoiceOnComplete": True, "updatedAt": "2026-03-02T00:00:00+00:00Z"}
+    assert read(client.get(OBJECTS)) == [after]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        ({"name": None}, {"name": "is required"}),
+        ({"active": None}, {"active": "is required"}),
+        ({"sendInvoiceAutomatically": None}, {"sendInvoiceAutomatically": "is required"}),
+        ({"sendEstimateAutomatically": None}, {"sendEstimateAutomatically": "is required"}),
+        ({"active": "true"}, {"active": "must be a boolean"}),
+        ({"issueInvoiceOnComplete": 1}, {"issueInvoiceOnComplete": "must be a boolean"}),
+        ({"name": 7, "unitId": []}, {"name": "must be a string", "unitId": "must be a string"}),
+        ({"custom": "x"}, {"custom": "must be an object"}),
+        ({"id": "mine"}, {"id": "is read-only"}),
+        ({"createdAt": "2022-04-20T10:10:30+00:00Z"}, {"createdAt": "is read-only"}),
+        ({"_isDeleted": False}, {"_isDeleted": "is read-only"}),
+        ({"organizationId": "another"}, {"organizationId": "is not the organization of this object"}),
+    ],
+)
+def test_an_invalid_object_is_refused_property_by_property(
+    changes: dict[str, object], problems: dict[str, str]
+) -> None:
+    client = sandbox()
+    body = {name: value for name, value in {**NEW, **changes}.items() if value is not None}
+    assert messages(client.post(OBJECTS, json=body)) == {name: [text] for name, text in problems.items()}
+    assert len(read(client.get(OBJECTS))) == 1
+
+
+def test_a_patch_is_checked_for_types_but_needs_no_property() -> None:
+    client = sandbox()
+    path = f"/v1/Woocommerce/{STORE}"
+    assert client.patch(path, json={}).status_code == 200
+    assert messages(client.patch(path, json={"locale": 1})) == {"locale": ["must be a string"]}
+    assert messages(client.patch(path, json={"id": STORE})) == {"id": ["is read-only"]}
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({}, ["Shop", "Second", "Third"]),
+        ({"filter": '{"where": {"name": "Second"}}'}, ["Second"]),
+        ({"filter": '{"where": {"name": "second"}}'}, []),
+        ({"filter": '{"where": {"active": false}}'}, ["Third"]),
+        ({"filter": '{"where": {"active": true, "name": "Third"}}'}, []),
+        ({"filter": '{"where": {"color": "green"}}'}, ["Second"]),  # an additional property
+        ({"filter": '{"limit": 1, "skip": 1}'}, ["Second"]),
+        ({"filter": '{"skip": 2}'}, ["Third"]),
+        ({"filter[where][name]": "Third"}, ["Third"]),
+        ({"filter[where][active]": "false", "filter[where][name]": "Third"}, ["Third"]),
+        ({"filter[limit]": "2"}, ["Shop", "Second"]),
+    ],
+)
+def test_a_filter_selects_by_equality_then_skips_and_limits(query: dict[str, str], names: list[str]) -> None:
+    client = sandbox()
+    client.post(OBJECTS, json={**NEW, "name": "Second", "color": "green"})
+    client.post(OBJECTS, json={**NEW, "name": "Third", "active": False})
+    assert [found["name"] for found in read(client.get(OBJECTS, query_string=query))] == names
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ({"filter": '{"fields": ["name"]}'}, "fields"),
+        ({"filter": '{"order": "name ASC"}'}, "order"),
+        ({"filter": '{"where": {"name": {"like": "S"}}}'}, "equality"),
+        ({"filter": '{"where": {"or": []}}'}, "equality"),
+        ({"filter": '{"where": "name"}'}, "where"),
+        ({"filter": '{"limit": "1"}'}, "limit"),
+        ({"filter": '{"limit": 0}'}, "limit"),
+        ({"filter": '{"skip": -1}'}, "skip"),
+        ({"filter": "name=Shop"}, "JSON"),
+        ({"filter": "[]"}, "JSON"),
+        ({"filter[limit]": "all"}, "limit"),
+        ({"filter[deleted]": "true"}, "deleted"),
+        ({"filter[where][name][like]": "S"}, "like"),
+        ({"filter[fields][name]": "true"}, "fields"),
+        ({"filter": "{}", "filter[limit]": "1"}, "both"),
+    ],
+)
+def test_a_filter_it_cannot_apply_is_refused_and_not_ignored(query: dict[str, str], word: str) -> None:
+    response = sandbox().get(OBJECTS, query_string=query)
+    assert response.status_code == 400
+    assert word in read(response)["error"]["message"]
+
+
+# --- Orders: what is valid
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (json.dumps({**ORDER, **CONFIG}), "text/plain"),
+        (json.dumps({**ORDER, **CONFIG}), ""),
+        ("", "application/json"),
+        ("{", "application/json"),
+        ("[]", "application/json"),
+        ('{"total": NaN}', "application/json"),
+        (json.dumps({**ORDER, **CONFIG}).encode("utf-16"), "application/json"),
+        ("[" * 100_000, "application/json"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_a_bad_request(body: str | bytes, content_type: str) -> None:
+    client = sandbox()
+    response = client.post(ORDERS, data=body, content_type=content_type)
+    assert response.status_code == 400
+    assert read(response)["error"]["name"] == "BadRequestError"
+    assert counts(client) == {"refused": 1}
+
+
+# None leaves the property out.
+@pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        # The order: what no document can be made without
+        ({"id": None}, {"id": "is required"}),
+        ({"id": 0}, {"id": "must be a positive integer"}),
+        ({"id": "328"}, {"id": "must be a positive integer"}),
+        ({"id": True}, {"id": "must be a positive integer"}),
+        ({"order_key": ""}, {"order_key": "must be a non-empty string"}),
+        ({"status": 1}, {"status": "must be a string"}),
+        ({"currency": "euro"}, {"currency": "must be three letters"}),
+        ({"total": 126.98}, {"total": "must be a decimal in a string, as WooCommerce sends money"}),
+        ({"total": "1e2"}, {"total": "must be a decimal in a string, as WooCommerce sends money"}),
+        ({"line_items": {}}, {"line_items": "must be a list"}),
+        ({"billing": []}, {"billing": "must be an object"}),
+        ({"total": None, "billing": None}, {"total": "is required", "billing": "is required"}),
+        # The config: required, of the right type, not read-only
+        ({"name": None}, {"name": "is required"}),
+        ({"active": None}, {"active": "is required"}),
+        ({"sendInvoiceAutomatically": "yes"}, {"sendInvoiceAutomatically": "must be a boolean"}),
+        ({"locale": 1}, {"locale": "must be a string"}),
+        ({"updatedAt": "2026-03-01T09:30:00+00:00Z"}, {"updatedAt": "is read-only"}),
+        ({"deletedId": ""}, {"deletedId": "is read-only"}),
+    ],
+)
+def test_an_invalid_order_is_refused_property_by_property_and_issues_nothing(
+    changes: dict[str, object], problems: dict[str, str]
+) -> None:
+    client = sandbox()
+    response = hand_over(client, **changes)
+    assert messages(response) == {name: [text] for name, text in problems.items()}
+    assert counts(client) == {"refused": 1}
+
+
+STALE = "is not what this store's config holds: fetch the config again"
+
+
+@pytest.mark.parametrize(
+    ("held", "sent", "refused"),
+    [
+        ({}, {"name": "Another shop"}, ["name"]),
+        ({"issueInvoiceOnComplete": True}, {"issueInvoiceOnComplete": False}, ["issueInvoiceOnComplete"]),
+        ({"unitId": "u1"}, {}, ["unitId"]),  # held, and not sent at all
+        ({"custom": {"a": 1}}, {"custom": {"a": 2}}, ["custom"]),
+        ({"custom": {"a": 1}}, {"custom": None}, ["custom"]),
+        ({}, {"organizationId": "another"}, ["organizationId"]),
+        ({}, {"unitId": "u1"}, []),  # nothing is held that it could differ from
+        ({}, {"custom": None}, []),  # absent stands for the documented default, {}
+        ({"color": "green"}, {"color": "red"}, []),  # not a documented property
+    ],
+)
+def test_an_order_with_another_config_than_the_store_holds_is_refused(
+    held: dict[str, object], sent: dict[str, object], refused: list[str]
+) -> None:
+    response = hand_over(sandbox(held), **sent)
+    if refused:
+        assert messages(response) == {name: [STALE] for name in refused}
+    else:
+        assert response.status_code == 200
+
+
+def test_an_order_of_an_inactive_store_is_refused() -> None:
+    client = sandbox({"active": False})
+    assert list(messages(hand_over(client, active=False))) == ["active"]
+    assert counts(client) == {"refused": 1}
+
+
+def test_what_is_refused_is_never_quoted() -> None:
+    response = hand_over(sandbox(), status=["Ana Kovač"], billing="Ana Kovač")
+    assert b"Ana" not in response.data
+
+
+def test_every_order_a_real_shop_sent_is_valid() -> None:
+    client = sandbox()
+    sent = 0
+    for line in DELIVERIES.read_text().splitlines():
+        body = base64.b64decode(json.loads(line)["body_b64"])
+        order = json.loads(body) if body.startswith(b"{") else {}
+        if "order_key" in order:
+            response = client.post(ORDERS, json={**order, **CONFIG})
+            assert response.status_code == 200, response.data
+            sent += 1
+    assert sent > 0
+
+
+# --- Orders: which document
+
+
+# The flags are (issueInvoiceForBankPayment, issueInvoiceOnComplete).
+@pytest.mark.parametrize(
+    ("payment_method", "status", "off_off", "on_off", "off_on", "on_on"),
+    [
+        ("stripe", "pending", "invoice", "invoice", None, None),
+        ("stripe", "on-hold", "invoice", "invoice", None, None),
+        ("stripe", "processing", "invoice", "invoice", None, None),
+        ("stripe", "completed", "invoice", "invoice", "invoice", "invoice"),
+        ("stripe", "packed", "invoice", "invoice", None, None),  # a status of the shop's own
+        ("bacs", "pending", "estimate", "invoice", "estimate", None),
+        ("bacs", "on-hold", "estimate", "invoice", "estimate", None),
+        ("bacs", "processing", "invoice", "invoice", None, None),
+        ("bacs", "completed", "invoice", "invoice", "invoice", "invoice"),
+        ("bacs", "wc-on-hold", "estimate", "invoice", "estimate", None),
+        *[
+            (payment_method, status, None, None, None, None)
+            for payment_method in ("stripe", "bacs")
+            for status in (
+                *("cancelled", "failed", "refunded", "trash"),
+                *("checkout-draft", "auto-draft", "draft", "new"),
+            )
+        ],
+    ],
+)
+def test_the_two_flags_and_the_status_decide_on_the_document(
+    payment_method: str,
+    status: str,
+    off_off: str | None,
+    on_off: str | None,
+    off_on: str | None,
+    on_on: str | None,
+) -> None:
+    table = {(False, False): off_off, (True, False): on_off, (False, True): off_on, (True, True): on_on}
+    for (for_bank_payment, on_complete), kind in table.items():
+        flags = {"issueInvoiceForBankPayment": for_bank_payment, "issueInvoiceOnComplete": on_complete}
+        client = sandbox(flags)
+        response = hand_over(client, status=status, payment_method=payment_method, **flags)
+        assert (response.status_code, read(response)) == (200, {})
+        assert [document["kind"] for document in documents(client)] == ([kind] if kind else []), flags
+        assert counts(client) == ({f"{kind}s": 1} if kind else {"nothing": 1}), flags
+
+
+def test_flags_that_were_never_set_count_as_off() -> None:
+    client = sandbox()
+    hand_over(client, payment_method="bacs", status="on-hold")
+    hand_over(client, payment_method="bacs", status="processing")
+    assert [document["kind"] for document in documents(client)] == ["estimate", "invoice"]
+    assert counts(client) == {"estimates": 1, "invoices": 1}
+
+
+def test_a_document_tells_what_it_was_issued_for() -> None:
+    client = sandbox()
+    body = json.dumps({**ORDER, **CONFIG}, indent=3).replace('"A-328"', '"\\u0041-328"').encode()
+    client.post(
+        ORDERS, data=body, content_type="application/json; charset=utf-8", headers={"Idempotency-Key": "k1"}
+    )
+    assert documents(client) == [
+        {
+            "number": "INV-2026-0001",
+            "kind": "invoice",
+            "woocommerceId": STORE,
+            "orderId": 328,
+            "orderKey": "wc_order_UMSNgJwya2HZ",
+            "orderNumber": "A-328",
+            "total": "126.98",
+            "currency": "EUR",
+            "status": "processing",
+            "idempotencyKey": "k1",
+            "issuedAt": "2026-03-01T09:30:00.000+00:00",
+            "duplicate": False,
+            "out_of_order": False,
+        }
+    ]
+    assert client.get("/sandbox/documents/INV-2026-0001/body").data == body  # to the byte
+    assert client.get("/sandbox/documents/INV-2026-0002/body").status_code == 404
+
+
+def test_numbers_are_consecutive_for_each_kind_and_begin_anew_each_year() -> None:
+    clock = Clock()
+    client = sandbox(clock=clock)
+    hand_over(client, id=1)
+    hand_over(client, id=2, payment_method="bacs", status="on-hold")
+    hand_over(client, id=3)
+    clock.now = datetime(2027, 1, 1, tzinfo=UTC)
+    hand_over(client, id=4)
+    assert [document["number"] for document in documents(client)] == [
+        "INV-2026-0001",
+        "EST-2026-0001",
+        "INV-2026-0002",
+        "INV-2027-0001",
+    ]
+
+
+def test_orders_handed_over_at_once_get_one_number_each() -> None:
+    client = sandbox()
+
+    def send(order_id: int) -> int:
+        with client.application.test_client() as own:
+            own.environ_base["HTTP_AUTHORIZATION"] = TOKEN
+            return hand_over(own, id=order_id).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(send, range(1, 101))) == {200}
+    assert [document["number"] for document in documents(client)] == [
+        f"INV-2026-{position:04d}" for position in range(1, 101)
+    ]
+
+
+def test_the_list_of_documents_can_begin_later() -> None:
+    client = sandbox()
+    for order_id in (1, 2, 3):
+        hand_over(client, id=order_id)
+    listed = read(client.get("/sandbox/documents?since=2"))
+    assert [document["orderId"] for document in listed["documents"]] == [3]
+    assert listed["counts"]["invoices"] == 3
+    assert listed["counts"]["requests"] == 3
+    assert client.get("/sandbox/documents?since=-1").status_code == 400
+
+
+# --- Orders: what must not happen
+
+
+def test_a_second_document_of_a_kind_is_issued_and_told_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    client = sandbox()
+    headers = {"Idempotency-Key": "the same"}  # is recorded, and forgives nothing
+    for _ in range(2):
+        client.post(ORDERS, json={**ORDER, **CONFIG}, headers=headers)
+    first, second = documents(client)
+    assert (first["number"], first["duplicate"]) == ("INV-2026-0001", False)
+    assert (second["number"], second["duplicate"]) == ("INV-2026-0002", True)
+    assert second["idempotencyKey"] == "the same"
+    assert counts(client) == {"invoices": 2, "duplicates": 1}
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("spacebridge.sandbox", logging.ERROR)
+    assert "order 328" in record.getMessage()
+    assert "invoice" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"id": 329},
+        {"order_key": "wc_order_another"},  # a shop that was installed anew counts from 1 again
+    ],
+)
+def test_another_order_is_no_duplicate(difference: dict[str, object]) -> None:
+    client = sandbox()
+    hand_over(client)
+    hand_over(client, **difference)
+    assert counts(client) == {"invoices": 2}
+
+
+def test_the_same_order_of_another_store_is_no_duplicate() -> None:
+    client = sandbox()
+    other = read(client.post(OBJECTS, json=NEW))["id"]
+    hand_over(client)
+    client.post(f"/v1/Woocommerce/{other}/order", json={**ORDER, **CONFIG})
+    assert counts(client) == {"invoices": 2}
+    assert [document["woocommerceId"] for document in documents(client)] == [STORE, other]
+
+
+def test_an_estimate_after_the_invoice_is_out_of_order(caplog: pytest.LogCaptureFixture) -> None:
+    client = sandbox()
+    hand_over(client, payment_method="bacs", status="processing")
+    hand_over(client, payment_method="bacs", status="on-hold")
+    assert [document["out_of_order"] for document in documents(client)] == [False, True]
+    assert counts(client) == {"invoices": 1, "estimates": 1, "out_of_order": 1}
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+# --- Faults
+
+
+def test_a_share_of_the_orders_fails_on_purpose_without_effect() -> None:
+    client = sandbox(failures={503: 0.2, 500: 0.1}, random=Seeded(7))
+    answers = [hand_over(client, id=order_id) for order_id in range(1, 401)]
+    statuses = [answer.status_code for answer in answers]
+    assert 60 <= statuses.count(503) <= 100
+    assert 25 <= statuses.count(500) <= 55
+    assert counts(client) == {
+        "invoices": statuses.count(200),
+        "failed_on_purpose": statuses.count(503) + statuses.count(500),
+    }
+    assert {(answer.status_code, answer.headers.get("Retry-After")) for answer in answers} == {
+        (200, None),
+        (500, None),
+        (503, "1"),
+    }
+    assert client.get(OBJECTS).status_code == 200  # nothing but orders fails
+
+
+def test_chance_repeats_itself_with_its_seed() -> None:
+    runs = []
+    for _ in range(2):
+        client = sandbox(failures={429: 0.5}, random=Seeded(3))
+        runs.append([hand_over(client, id=order_id).status_code for order_id in range(1, 51)])
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {200, 429}
+
+
+def test_requests_over_the_rate_limit_are_refused_until_a_second_has_passed() -> None:
+    clock = Clock()
+    client = sandbox(clock=clock, rate_limit=3)
+    statuses = []
+    for second in (0.0, 0.5, 0.5, 0.9, 1.0, 1.1, 1.5, 1.5, 1.5):
+        clock.seconds = second
+        statuses.append(client.get(OBJECTS).status_code)
+    #                   0.0  0.5  0.5  0.9  1.0  1.1  1.5  1.5  1.5
+    assert statuses == [200, 200, 200, 429, 200, 429, 200, 200, 429]
+    assert counts(client) == {"rate_limited": 3}
+    refused = client.get(OBJECTS)
+    assert refused.headers["Retry-After"] == "1"
+    assert read(refused)["error"]["name"] == "TooManyRequestsError"
+
+
+def test_an_order_has_taken_effect_before_its_answer_is_late() -> None:
+    slept: list[tuple[float, int]] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append((seconds, counts(client).get("invoices", 0)))
+
+    client = sandbox(latency=0.25, sleep=sleep)
+    assert hand_over(client).status_code == 200
+    assert slept == [(0.25, 1)]  # and looking at the sandbox is not late
+
+
+# --- Starting it
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"token": ""}, "token"),
+        ({"failures": {200: 0.1}}, "200"),
+        ({"failures": {503: 1.5}}, "503"),
+        ({"failures": {503: 0.6, 500: 0.6}}, "add up"),
+        ({"rate_limit": 0}, "rate limit"),
+        ({"woocommerces": [{}]}, "`name` is required"),
+        ({"woocommerces": [{"name": "A", "active": "yes"}]}, "`active` must be a boolean"),
+        ({"woocommerces": [{"name": "A", "id": 1}]}, "has to be a string"),
+        ({"woocommerces": [{"name": "A", "id": "1"}, {"name": "B", "id": "1"}]}, "already"),
+    ],
+)
+def test_a_sandbox_that_cannot_be_served_is_not_made(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        create_sandbox(**{"organization_id": ORGANIZATION, "token": TOKEN, **options})

@@ -1,0 +1,1 @@
+"""The Celery process: its app, its schedule, and thin tasks over the pipeline."""

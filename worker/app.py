@@ -1,0 +1,34 @@
+"""The worker's Celery app: `celery -A worker.app worker`, and `... beat` for the schedule."""
+
+from __future__ import annotations
+
+from celery.signals import setup_logging, worker_ready
+
+from bridge.broker import SWEEP, make_celery
+from bridge.settings import load_settings
+from bridge.telemetry import configure_logging
+
+SWEEP_INTERVAL = 3.0  # seconds
+
+settings = load_settings()
+app = make_celery(settings.broker_url.get_secret_value())
+app.conf.update(
+    include=["worker.tasks"],
+    beat_schedule={
+        # A sweep that waited for longer than the next one takes to come is of no use.
+        "sweep": {"task": SWEEP, "schedule": SWEEP_INTERVAL, "options": {"expires": SWEEP_INTERVAL}}
+    },
+    # In memory: the sweep's schedule has no state worth a file.
+    beat_scheduler="celery.beat:Scheduler",
+)
+
+
+@setup_logging.connect(weak=False)
+def _set_up_logging(**_: object) -> None:
+    configure_logging(settings.log_format)
+
+
+@worker_ready.connect(weak=False)
+def _sweep_at_start(**_: object) -> None:
+    """Take up at once what was left when the last worker stopped."""
+    app.send_task(SWEEP, retry=False)
