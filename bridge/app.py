@@ -22,12 +22,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     ledger = Ledger(settings.ledger_url)
     announcer = Announcer(make_celery(settings.broker_url.get_secret_value()))
     app = Flask("spacebridge", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     register_error_handlers(app)
     app.register_blueprint(
         make_blueprint(
             ledger,
             settings.vault(),
+            max_body_bytes=settings.max_body_bytes,
             notify=Notifier(announcer.deliveries).notify,
             now=lambda: datetime.now(UTC),
         )

@@ -112,10 +112,15 @@ class RunningBridge:
 
     def __enter__(self) -> RunningBridge:
         self.ledger.upgrade()
-        for part in self.parts.values():
-            part.start()
-        wait_until(lambda: answers(f"{self.url}/readyz"), "a ready receiver")
-        wait_until(lambda: answers(f"{self.sandbox_url}/sandbox/documents"), "a ready sandbox")
+        try:
+            for part in self.parts.values():
+                part.start()
+            wait_until(lambda: answers(f"{self.url}/readyz"), "a ready receiver")
+            wait_until(lambda: answers(f"{self.sandbox_url}/sandbox/documents"), "a ready sandbox")
+        except TimeoutError:
+            self.__exit__()
+            print(self.log.read_text()[-4000:])
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ import structlog
 from bridge import broker, pipeline
 from bridge.broker import Announcer
 from bridge.ledger import Ledger, LedgerUnavailableError
-from bridge.pipeline import Context
+from bridge.pipeline import Context, Work
 from worker.app import app, settings
 
 _Result = TypeVar("_Result")
@@ -40,8 +40,9 @@ announcer = Announcer(app)
 @app.task(name=broker.PROCESS_DELIVERIES)
 def process_deliveries(ids: Sequence[int]) -> None:
     """Process deliveries; have forwarded what is due for them."""
-    for due in _each(ids, "delivery", lambda one: pipeline.process_delivery(context(), one)):
-        _announce_issuances(due)
+    for work in _each(ids, "delivery", lambda one: pipeline.process_delivery(context(), one)):
+        announcer.stores(work.stores)
+        _announce_issuances(work.issuances)
 
 
 @app.task(name=broker.FORWARD_ISSUANCES)
@@ -68,7 +69,7 @@ def sweep() -> None:
         log.warning("ledger unavailable; the next sweep tries again", error=str(error))
 
 
-def _announce(found: pipeline.Findings) -> None:
+def _announce(found: Work) -> None:
     announcer.stores(found.stores)
     if announcer.backlog() >= LONG_BACKLOG:
         return

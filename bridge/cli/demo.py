@@ -25,6 +25,7 @@ from bridge.cli.terminal import fail
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders
 from bridge.ledger import stores as ledger_stores
+from bridge.pipeline import Context, refresh_config
 from bridge.settings import Settings
 from bridge.supervisor import Part
 
@@ -109,8 +110,9 @@ def _steps() -> Iterator[_Step]:
 
 
 def _add_store(settings: Settings, ledger: Ledger, secret: str) -> None:
+    context = Context(ledger, settings.vault(), settings.api_url, settings.api_timeout, settings.config_ttl)
     with ledger.write() as connection:
-        ledger_stores.add(
+        store_id = ledger_stores.add(
             connection,
             vault=settings.vault(),
             name=STORE,
@@ -121,6 +123,7 @@ def _add_store(settings: Settings, ledger: Ledger, secret: str) -> None:
             policy=Policy(),
             now=datetime.now(UTC),
         )
+    refresh_config(context, store_id)
 
 
 def _deliver(step: _Step, address: str) -> dict[str, str]:
@@ -150,8 +153,7 @@ def _settled(ledger: Ledger, delivery_id: int) -> str | None:
                 ]
         except LedgerUnavailableError:
             return None
-        waits_for_config = bool(known) and known[-1].decided_version == 1 and known[-1].decision == "wait"
-        if delivery and delivery.state != deliveries.RECEIVED and not under_way and not waits_for_config:
+        if delivery and delivery.state != deliveries.RECEIVED and not under_way:
             return delivery.reason
         time.sleep(0.01)  # another process' work, which cannot wake us
     return None

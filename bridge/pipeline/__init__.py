@@ -4,6 +4,7 @@ from bridge.pipeline.configs import refresh_config
 from bridge.pipeline.context import Context
 from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.process import process_delivery
-from bridge.pipeline.sweep import Findings, sweep
+from bridge.pipeline.sweep import sweep
+from bridge.pipeline.work import Work
 
-__all__ = ["Context", "Findings", "forward_issuance", "process_delivery", "refresh_config", "sweep"]
+__all__ = ["Context", "Work", "forward_issuance", "process_delivery", "refresh_config", "sweep"]

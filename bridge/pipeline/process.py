@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import structlog
 from sqlalchemy import Connection
 
 from bridge.issuance import Deletion, NotAnOrder, Order, is_newer, read_delivery, standing
@@ -13,10 +12,13 @@ from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.pipeline.settle import settle
+from bridge.pipeline.work import Work
+
+log = structlog.get_logger(__name__)
 
 
-def process_delivery(context: Context, delivery_id: int) -> Sequence[int]:
-    """Bring a recorded delivery to its end and return the ids of the issuances that are due for it.
+def process_delivery(context: Context, delivery_id: int) -> Work:
+    """Bring a recorded delivery to its end, and return what is to be done for it now.
 
     One transaction: a worker that dies in it leaves the delivery as it was, for the sweep to find. Any
     number of workers may process the same one: the second waits for the first, and finds it processed.
@@ -25,7 +27,7 @@ def process_delivery(context: Context, delivery_id: int) -> Sequence[int]:
         with context.ledger.write() as connection:
             delivery = deliveries.lock(connection, delivery_id)
             if delivery is None or delivery.state != deliveries.RECEIVED:
-                return []
+                return Work()
             return _process(context, connection, delivery)
     except LedgerUnavailableError:
         raise
@@ -38,25 +40,26 @@ def process_delivery(context: Context, delivery_id: int) -> Sequence[int]:
         raise
 
 
-def _process(context: Context, connection: Connection, delivery: Delivery) -> Sequence[int]:
+def _process(context: Context, connection: Connection, delivery: Delivery) -> Work:
     store = stores.get(connection, delivery.store_id)
     match read_delivery(delivery.topic, delivery.body):
         case NotAnOrder(reason=reason):
             deliveries.finish(connection, delivery.id, state=deliveries.IGNORED, reason=reason)
-            return []
+            return Work()
         case Deletion(resource_id=resource_id):
             order, reason = _trash(connection, delivery, resource_id)
         case Order() as snapshot:
             order, reason = _update(connection, store, delivery, snapshot)
-    due: Sequence[int] = []
+    work = Work()
     if order is not None:
         # Read again now that the order is locked: the store's rules may have changed while we waited.
         store = stores.get(connection, delivery.store_id)
         settlement = settle(connection, store, orders.lock(connection, order.id), context.now())
         reason = f"{reason} -> {settlement.verdict.decision}: {settlement.verdict.reason}"
-        due = settlement.due
+        work = Work(issuances=settlement.due, stores=[] if store.config else [store.id])
     deliveries.finish(connection, delivery.id, state=deliveries.PROCESSED, reason=reason)
-    return due
+    log.info("delivery processed", delivery=delivery.id, store=delivery.store, order=delivery.resource_id)
+    return work
 
 
 def _trash(connection: Connection, delivery: Delivery, resource_id: int) -> tuple[KnownOrder | None, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import Connection
 
 from bridge.ledger import issuances, orders, stores
@@ -14,6 +15,8 @@ from bridge.pipeline.backoff import next_attempt
 from bridge.pipeline.context import Context
 from bridge.pipeline.settle import settle
 from bridge.spaceinvoices import Effect, Outcome
+
+log = structlog.get_logger(__name__)
 
 PROBE_INTERVAL = 60.0  # seconds between tries of a store whose account is refused
 
@@ -40,6 +43,15 @@ def record(
     )
     _move_issuance(context, connection, store, attempt, outcome, now)
     _move_store(connection, store, outcome, now)
+    log.info(
+        "attempt ended",
+        issuance=attempt.issuance_id,
+        attempt=attempt.number,
+        store=store.name,
+        order=order.resource_id,
+        outcome=outcome.effect.value,
+        status=outcome.status,
+    )
     due = settle(connection, store, order, now).due
     return [issuance_id for issuance_id in due if issuance_id != attempt.issuance_id]
 

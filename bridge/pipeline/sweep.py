@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bridge.ledger import deliveries, issuances, orders, stores
@@ -11,22 +10,14 @@ from bridge.pipeline.configs import RETRY_AFTER, is_stale
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
 from bridge.pipeline.settle import settle
+from bridge.pipeline.work import Work
 
 GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a worker, generously
 BATCH = 500  # rows of each kind that one sweep takes up
 DECIDE_ANEW_FOR = timedelta(minutes=1)  # longer than any transaction that read the old rules
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Ids that a message is to be sent for."""
-
-    deliveries: Sequence[int] = field(default_factory=list)
-    issuances: Sequence[int] = field(default_factory=list)
-    stores: Sequence[int] = field(default_factory=list)
-
-
-def sweep(context: Context) -> Findings:
+def sweep(context: Context) -> Work:
     """Release what dead workers hold, decide anew where rules changed, and list what is to be done.
 
     Safe to run at any time, any number of times, by several workers at once.
@@ -38,7 +29,7 @@ def sweep(context: Context) -> Findings:
     soonest = now - timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
     with context.ledger.read() as connection:
         candidates = stores.with_stale_config(connection, tried_before=soonest, limit=BATCH)
-        return Findings(
+        return Work(
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             issuances=issuances.due_ids(connection, now=now, limit=BATCH),
             stores=[one for one in candidates if is_stale(context, stores.get(connection, one))],

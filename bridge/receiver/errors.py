@@ -24,8 +24,7 @@ def register_error_handlers(app: Flask) -> None:
 
     @app.errorhandler(RequestEntityTooLarge)
     def too_large(_: RequestEntityTooLarge) -> tuple[Response, int]:
-        limit = app.config["MAX_CONTENT_LENGTH"]
-        return error(413, "body_too_large", f"The body is over {limit} bytes (SPACEBRIDGE_MAX_BODY_BYTES).")
+        return error(413, "body_too_large", "The body is larger than SPACEBRIDGE_MAX_BODY_BYTES allows.")
 
     @app.errorhandler(HTTPException)
     def other_http_error(raised: HTTPException) -> tuple[Response, int]:

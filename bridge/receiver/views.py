@@ -8,6 +8,7 @@ from datetime import datetime
 
 import structlog
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
 from bridge.ledger import Ledger, Vault, deliveries, stores
@@ -22,7 +23,12 @@ log = structlog.get_logger(__name__)
 
 
 def make_blueprint(
-    ledger: Ledger, vault: Vault, *, notify: Callable[[int], None], now: Callable[[], datetime]
+    ledger: Ledger,
+    vault: Vault,
+    *,
+    max_body_bytes: int,
+    notify: Callable[[int], None],
+    now: Callable[[], datetime],
 ) -> Blueprint:
     """The receiver. `notify` is given the id of each delivery that is to be processed."""
     blueprint = Blueprint("receiver", __name__)
@@ -33,7 +39,7 @@ def make_blueprint(
             store = stores.find(connection, name)
         if store is None:
             return error(404, "unknown_store", "No store has this delivery URL: compare it with the store's.")
-        body = request.get_data(cache=False)
+        body = _read_body(max_body_bytes)
         signature = request.headers.get("X-WC-Webhook-Signature", "")
         if not signature and _PING.fullmatch(body):
             with ledger.write() as connection:
@@ -80,6 +86,18 @@ def make_blueprint(
         return _answer(recorded, ignored_because)
 
     return blueprint
+
+
+def _read_body(limit: int) -> bytes:
+    """The raw body, up to `limit` bytes; a larger one ends in 413 before more of it is in memory."""
+    if (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge
+    # A chunked body tells no length. Werkzeug cuts it off at its limit, as if it ended there.
+    request.max_content_length = limit + 1
+    body = request.get_data(cache=False)
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _answer(recorded: Recorded, ignored_because: str | None) -> dict[str, str]:

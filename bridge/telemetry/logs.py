@@ -42,5 +42,5 @@ def configure_logging(log_format: Literal["text", "json"], *, level: int = loggi
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("alembic", "kombu", "urllib3", "celery.redirected"):
+    for noisy in ("alembic", "celery", "kombu", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
