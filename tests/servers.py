@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -100,24 +101,21 @@ class RedisServer(Server):
 
     name = "redis"
 
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+    def __init__(self) -> None:
+        super().__init__()
+        self._databases = itertools.count()
+
+    def new_url(self) -> str:
+        """A database that nobody else uses: the workers of two bridges would take each other's messages."""
+        return f"redis://127.0.0.1:{self.port}/{next(self._databases)}"
 
     def arguments(self) -> list[str]:
-        server = (
-            shutil.which("redis-server") or shutil.which("valkey-server") or str(ValkeyServer()._binary_path)
-        )
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        memory_only = ["--save", "", "--dir", str(self.folder), "--databases", "1000"]
         return [
-            server,
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            str(self.folder),
+            program or str(ValkeyServer()._binary_path),
+            *("--port", str(self.port), "--bind", "127.0.0.1"),
+            *memory_only,
         ]
 
     def client(self) -> redis.Redis:

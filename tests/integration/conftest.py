@@ -53,8 +53,6 @@ def bridge(
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         database_url = server.new_database("bridge")
-    with redis_server.client() as client:
-        client.flushall()
     folder = tmp_path_factory.mktemp("bridge")
-    with RunningBridge(folder, database_url=database_url, broker_url=redis_server.url) as running:
+    with RunningBridge(folder, database_url=database_url, broker_url=redis_server.new_url()) as running:
         yield running

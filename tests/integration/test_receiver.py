@@ -230,7 +230,7 @@ def test_no_secret_is_in_a_log_or_in_clear_in_the_data_folder(bridge: RunningBri
 
 
 def test_a_broker_that_is_down_costs_neither_the_200_nor_time(tmp_path: Path) -> None:
-    with RedisServer() as redis, RunningBridge(tmp_path, broker_url=redis.url) as bridge:
+    with RedisServer() as redis, RunningBridge(tmp_path, broker_url=redis.new_url()) as bridge:
         woocommerce = bridge.add_store("shop")
         bridge.wait_for_config("shop")
         redis.kill()
@@ -259,7 +259,7 @@ def assert_nothing_is_acknowledged(bridge: RunningBridge) -> None:
 def test_nothing_is_acknowledged_while_the_ledgers_file_cannot_be_opened(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
-    with RunningBridge(tmp_path, broker_url=redis_server.url) as bridge:
+    with RunningBridge(tmp_path, broker_url=redis_server.new_url()) as bridge:
         bridge.add_store("shop")
         bridge.parts["receiver"].stop()
         (tmp_path / "data").rename(tmp_path / "away")
@@ -273,7 +273,7 @@ def test_nothing_is_acknowledged_while_postgresql_is_away_and_all_is_when_it_is_
 ) -> None:
     with (
         PostgresServer() as postgres,
-        RunningBridge(tmp_path, database_url=postgres.url, broker_url=redis_server.url) as bridge,
+        RunningBridge(tmp_path, database_url=postgres.url, broker_url=redis_server.new_url()) as bridge,
     ):
         woocommerce = bridge.add_store("shop")
         bridge.wait_for_config("shop")
