@@ -92,7 +92,7 @@ class Ledger:
                     self._run_migrations(connection)
                 return
             with self._reader.connect() as lock, self._reader.connect() as connection:
-                lock.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _UPGRADE_LOCK})
+                lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
                 self._run_migrations(connection)
 
     def check(self) -> None:

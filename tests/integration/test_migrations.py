@@ -1,0 +1,71 @@
+"""The ledger's schema: made and migrated by one command, on both databases, by any number of processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from bridge.ledger import Ledger, LedgerNotMigratedError
+from bridge.ledger.tables import metadata
+from bridge.ledger.vault import make_key
+
+
+def test_a_new_database_is_unfit_until_it_is_upgraded(database_url: str) -> None:
+    ledger = Ledger(database_url)
+    with pytest.raises(LedgerNotMigratedError, match="spacebridge db upgrade"):
+        ledger.check()
+    ledger.upgrade()
+    ledger.check()
+    ledger.close()
+
+
+def test_the_migrations_make_what_the_tables_say(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    assert differences == []
+
+
+def test_upgrading_again_changes_nothing(ledger: Ledger) -> None:
+    ledger.upgrade()
+    ledger.check()
+
+
+def test_several_processes_may_upgrade_at_once(database_url: str, tmp_path: Path) -> None:
+    embedded = database_url.startswith("sqlite")
+    environment = {
+        **os.environ,
+        "SPACEBRIDGE_DATA_DIR": str(tmp_path / "data"),
+        "SPACEBRIDGE_DATABASE_URL": "" if embedded else database_url,
+        "SPACEBRIDGE_SECRET_KEY": make_key(),
+    }
+    upgrades = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bridge", "db", "upgrade"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for upgrade in upgrades:
+        output, _ = upgrade.communicate(timeout=60)
+        assert upgrade.returncode == 0, output
+    ledger = Ledger(database_url)
+    ledger.check()
+    ledger.close()
+
+
+def test_sqlite_is_in_wal_mode_and_fully_synced(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.upgrade()
+    with ledger.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+    ledger.close()

@@ -1,0 +1,221 @@
+"""`spacebridge up`: one command that runs it all, stops in order, and restarts what dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from bridge.ledger import Ledger, deliveries
+from tests.recorded import load
+from tests.running import SECRET, answers, sign
+from tests.servers import free_port, wait_until
+
+STORE_IDS = ["--organization", "64b7e0c0a1b2c3d4e5f60718", "--woocommerce", "64b7e0c0a1b2c3d4e5f60719"]
+PARTS = {
+    "broker": r"unixsocket",
+    "worker": r"celery .* worker ",
+    "schedule": r"celery .* beat\b",
+    "receiver": r"gunicorn",
+}
+
+
+@dataclass
+class Up:
+    """A running `spacebridge up`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    folder: Path
+    output: Path
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def children(self) -> dict[str, int]:
+        """The process ids of the parts by their command lines."""
+        found = {}
+        task = Path(f"/proc/{self.process.pid}/task")
+        for children in task.glob("*/children"):
+            for pid in children.read_text().split():
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                for part, pattern in PARTS.items():
+                    if re.search(pattern, line):
+                        found[part] = int(pid)
+        return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there, and more than an entry that nobody has collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def command(*arguments: str, folder: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *arguments],
+        env={**os.environ, "SPACEBRIDGE_DATA_DIR": str(folder)},
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def running_up(folder: Path, *options: str) -> Iterator[Up]:
+    port = free_port()
+    log = folder / "output"
+    folder.mkdir(exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bridge", "up", "--port", str(port)),
+                *("--data-dir", str(folder / "data"), *options),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield Up(process, f"http://127.0.0.1:{port}", folder, log)
+    finally:
+        process.terminate()
+        process.wait(120)
+
+
+def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with running_up(tmp_path, "--demo") as up:
+        wait_until(lambda: "Try next" in up.text(), "the demo's summary", within=60)
+        assert time.monotonic() - started < 60
+        text = up.text()
+        assert re.search(r"deliveries accepted +51\b", text)
+        assert re.search(r"estimates issued +7\b", text)
+        assert re.search(r"invoices issued +22\b", text)
+        assert re.search(r"documents issued twice +0\b", text)
+        assert "order 328 is on-hold -> estimate: The order was received" in text
+        # What it says to try next works, while it goes on running.
+        shown = command("orders", "explain", "demo", "328", "--json", folder=tmp_path / "data" / "demo")
+        events = json.loads(shown.stdout)["events"]
+        assert [event["what"] for event in events if "attempt" in event["what"]] == [
+            "attempt for the estimate",
+            "attempt for the invoice",
+        ]
+    assert up.process.returncode == 0
+    assert "has stopped" in up.text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_every_part_and_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+    with running_up(tmp_path) as up:
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+        children = up.children()
+        assert set(children) == set(PARTS)
+        up.process.send_signal(number)
+        assert up.process.wait(60) == 0
+        assert not any(map(is_running, children.values()))
+
+
+def test_what_was_accepted_under_a_signal_is_in_the_ledger(tmp_path: Path) -> None:
+    accepted: set[int] = set()
+    with running_up(tmp_path) as up:
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+        token = up.folder / "token"
+        token.write_text("token-of-the-account\n")
+        secret = up.folder / "secret"
+        secret.write_text(SECRET)
+        files = ["--token-file", str(token), "--webhook-secret-file", str(secret)]
+        added = command("stores", "add", "shop", *STORE_IDS, *files, folder=up.folder / "data")
+        assert added.returncode == 0, added.stderr
+        order = load("life-of-a-store")[4].order()
+        up_to = 200
+        for number in range(up_to):
+            if number == up_to // 2:
+                up.process.terminate()
+            body = json.dumps({**order, "id": number + 1}).encode()
+            try:
+                answer = requests.post(
+                    f"{up.url}/webhooks/shop",
+                    data=body,
+                    headers={"X-WC-Webhook-Signature": sign(body)},
+                    timeout=10,
+                )
+            except requests.RequestException:
+                break
+            accepted.add(int(answer.json()["delivery"]))
+        assert up.process.wait(60) == 0
+    assert len(accepted) >= up_to // 2
+    ledger = Ledger(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}")
+    with ledger.read() as connection:
+        kept = {delivery.id for delivery in deliveries.listed(connection, limit=1000)}
+    ledger.close()
+    assert accepted <= kept
+
+
+@pytest.mark.parametrize("part", list(PARTS))
+def test_a_part_that_dies_is_started_again(tmp_path: Path, part: str) -> None:
+    with running_up(tmp_path) as up:
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+        killed = up.children()[part]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: up.children().get(part, killed) != killed, f"another {part}")
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+
+
+def test_parts_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up:
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+        children = up.children()
+        up.process.kill()
+        wait_until(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in children.values()),
+            "the end of the parts",
+        )
+
+
+def test_a_second_up_over_the_same_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up:
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+        second = command("up", "--data-dir", str(up.folder / "data"), folder=up.folder)
+    assert second.returncode == 1
+    assert "Another `spacebridge up` is running" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up:
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+        port = up.url.rpartition(":")[2]
+        second = command("up", "--port", port, "--data-dir", str(tmp_path / "other"), folder=up.folder)
+    assert second.returncode == 1
+    assert f"Port {port}" in second.stderr
+    assert "--port" in second.stderr
+
+
+def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(tmp_path: Path) -> None:
+    tried = subprocess.run(
+        [sys.executable, "-m", "bridge", "up"],
+        env={**os.environ, "SPACEBRIDGE_DATA_DIR": str(tmp_path), "SPACEBRIDGE_API_TIMEOUT": "soon"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert tried.returncode == 1
+    assert tried.stderr.startswith("SPACEBRIDGE_API_TIMEOUT is wrong")
+    assert "Traceback" not in tried.stderr

@@ -1,0 +1,155 @@
+"""The vault: secrets go in and come out under the right keys, and no key is ever told."""
+
+from __future__ import annotations
+
+import base64
+import traceback
+
+import pytest
+
+from bridge.ledger.vault import Vault, WrongKeyError, make_key
+
+OLD, NEW, OTHER = make_key(), make_key(), make_key()
+SECRETS = ["", "s3cr3t", "žšč-Müller-株式会社-😀", "  spaces  ", "a\0b", "x" * 10_000]
+
+# 32 bytes whose base64 holds both of the characters in which its two alphabets differ.
+RAW = bytes([0xFB, 0xFF, 0xBF] * 10 + [0x3E, 0x3F])
+STANDARD = base64.b64encode(RAW).decode()
+URL_SAFE = base64.urlsafe_b64encode(RAW).decode()
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_comes_out_as_it_went_in(secret: str) -> None:
+    token = Vault([NEW]).encrypt(secret)
+
+    assert Vault([NEW]).decrypt(token) == secret
+    assert token.isascii()
+    assert not secret or secret not in token
+
+
+def test_the_same_secret_never_looks_the_same() -> None:
+    vault = Vault([NEW])
+
+    assert vault.encrypt("s3cr3t") != vault.encrypt("s3cr3t")
+
+
+def test_while_keys_are_changed_both_can_be_read_and_the_new_one_is_written() -> None:
+    before = Vault([OLD]).encrypt("s3cr3t")
+    both = Vault([NEW, OLD])
+
+    after = both.encrypt("s3cr3t")
+
+    assert both.decrypt(before) == "s3cr3t"
+    assert both.decrypt(after) == "s3cr3t"
+    assert Vault([NEW]).decrypt(after) == "s3cr3t"
+    with pytest.raises(WrongKeyError):
+        Vault([OLD]).decrypt(after)
+
+
+def test_any_of_many_keys_decrypts() -> None:
+    vault = Vault([NEW, OTHER, OLD])
+
+    for key in (NEW, OTHER, OLD):
+        assert vault.decrypt(Vault([key]).encrypt("s3cr3t")) == "s3cr3t"
+
+
+def test_without_the_key_it_says_where_to_put_it() -> None:
+    token = Vault([OLD]).encrypt("s3cr3t")
+
+    with pytest.raises(WrongKeyError) as caught:
+        Vault([NEW, OTHER]).decrypt(token)
+
+    assert "SPACEBRIDGE_SECRET_KEY" in str(caught.value)
+    told = "".join(traceback.format_exception(caught.value))
+    assert all(untold not in told for untold in (NEW, OTHER, OLD, token, "s3cr3t"))
+
+
+@pytest.mark.parametrize("token", ["", "x", "gAAAA", "g" * 100, "a b", "Žž"])
+def test_what_is_no_token_decrypts_under_no_key(token: str) -> None:
+    with pytest.raises(WrongKeyError):
+        Vault([NEW]).decrypt(token)
+
+
+def test_a_token_that_was_tampered_with_is_refused() -> None:
+    token = Vault([NEW]).encrypt("s3cr3t")
+    middle = len(token) // 2
+    changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
+
+    with pytest.raises(WrongKeyError):
+        Vault([NEW]).decrypt(changed)
+
+
+def test_both_alphabets_of_base64_give_the_same_key() -> None:
+    assert "+" in STANDARD
+    assert "/" in STANDARD
+    assert "-" in URL_SAFE
+    assert "_" in URL_SAFE
+
+    assert Vault([URL_SAFE]).decrypt(Vault([STANDARD]).encrypt("s3cr3t")) == "s3cr3t"
+
+
+@pytest.mark.parametrize(("before", "after"), [(" ", ""), ("", "\n"), ("\t", "\r\n")])
+def test_space_around_a_key_does_not_matter(before: str, after: str) -> None:
+    assert Vault([before + NEW + after]).decrypt(Vault([NEW]).encrypt("s3cr3t")) == "s3cr3t"
+
+
+def test_a_made_key_is_new_and_fits() -> None:
+    keys = {make_key() for _ in range(10)}
+
+    assert len(keys) == 10
+    assert all(len(base64.urlsafe_b64decode(key)) == 32 for key in keys)
+    Vault(sorted(keys))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        " ",
+        "hunter2",
+        "hunter2hunter2hunter2hunter2hunter2hunter2=",
+        NEW[:-1],  # without its padding
+        NEW[1:],
+        base64.b64encode(b"x" * 31).decode(),
+        base64.b64encode(b"x" * 33).decode(),
+        base64.b64encode(b"x" * 16).decode(),
+        "x" * 32,
+        "ab" * 32,  # 32 bytes in hexadecimal
+        "é" * 44,
+        "\0" * 44,
+    ],
+)
+def test_a_key_of_another_form_is_refused_and_not_told(key: str) -> None:
+    assert_refused(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"{NEW} {OLD}",  # two keys without their comma: the second would never be used
+        f"{NEW}\n{OLD}",
+        f"{NEW};{OLD}",
+        NEW + OLD,
+        NEW + "x",
+        "!" + NEW,
+        NEW[:20] + "?" + NEW[20:],
+        NEW[:20] + " " + NEW[20:],
+    ],
+    ids=["space", "newline", "semicolon", "nothing", "after", "before", "within", "space within"],
+)
+def test_a_key_with_anything_else_in_it_is_refused_and_not_told(key: str) -> None:
+    assert_refused(key)
+
+
+def assert_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="base64") as caught:
+        Vault([OTHER, key])
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in told
+    assert all(untold not in told for untold in (OTHER, NEW, OLD))
+
+
+def test_a_vault_without_a_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="no key"):
+        Vault([])
