@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
+from kombu.transport import TRANSPORT_ALIASES
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import URL
 
 from bridge.ledger import Ledger, Vault
 from bridge.ledger.vault import make_key
@@ -44,7 +48,7 @@ class Settings(BaseSettings):
         "https://api.spaceinvoices.com/v1", description="Give the API's base address, http(s)://HOST/v1."
     )
     api_timeout: float = Field(30, gt=0, le=600, description="Give seconds, from 0 to 600.")
-    config_ttl: float = Field(300, ge=0, description="Give seconds.")
+    config_ttl: float = Field(300, ge=0, le=86_400, description="Give seconds, up to a day.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="Give a number of bytes.")
     log_format: Literal["text", "json"] = Field(
         default_factory=lambda: "text" if sys.stderr.isatty() else "json", description="Give text or json."
@@ -67,9 +71,23 @@ class Settings(BaseSettings):
     @field_validator("api_url")
     @classmethod
     def _api_is_http(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://")):
+        if not value.startswith(("https://", "http://")) or not urlsplit(value).hostname:
             raise ValueError("it is no http(s) address")
         return value.rstrip("/")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_is_one_that_celery_speaks(cls, value: SecretStr) -> SecretStr:
+        scheme, separator, _ = value.get_secret_value().partition("://")
+        if not value.get_secret_value():
+            return value
+        if not separator or scheme not in TRANSPORT_ALIASES:
+            raise ValueError("it is no address of a broker that Celery speaks to")
+        try:
+            _ = urlsplit(value.get_secret_value()).port
+        except ValueError:
+            raise ValueError("its port is no number") from None
+        return value
 
     @model_validator(mode="after")
     def _ledger_url_fits(self) -> Self:
@@ -96,14 +114,20 @@ class Settings(BaseSettings):
     @property
     def ledger_url(self) -> str:
         """The database, as SQLAlchemy reads it."""
-        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'ledger.db'}"
+        if url := self.database_url.get_secret_value():
+            return url
+        # Not put together by hand: the folder's name may have a % or a ? in it.
+        return URL.create("sqlite", database=str(self.data_dir.absolute() / "ledger.db")).render_as_string()
 
     def vault(self) -> Vault:
         """The keys that encrypt the ledger's secrets; raises SettingsError if there are none."""
         keys = [key.get_secret_value() for key in self.secret_key]
         key_file = self.data_dir / KEY_FILE
         if not keys and self.is_embedded and key_file.exists():
-            keys = [key_file.read_text(encoding="ascii").strip()]
+            try:
+                return Vault([key_file.read_text(encoding="latin-1").strip()])
+            except ValueError:
+                raise SettingsError(f"{key_file} holds no key. Put it back from its back-up.") from None
         if not keys:
             raise SettingsError(
                 f"{PREFIX}SECRET_KEY is not set, and without it no secret can be read. "
@@ -116,8 +140,8 @@ class Settings(BaseSettings):
         if self.secret_key or not self.is_embedded:
             return
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        temporary = self.data_dir / f"{KEY_FILE}.{os.getpid()}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, name = tempfile.mkstemp(dir=self.data_dir, prefix=f"{KEY_FILE}.")  # of mode 0600
+        temporary = Path(name)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(make_key() + "\n")
             file.flush()
@@ -166,6 +190,6 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         # The error's own text would quote the value, which may be a secret.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "database_url"
-        problem = first["msg"].removeprefix("Value error, ").rstrip(".")
+        problem = first["msg"].removeprefix("Value error, ")
         field = Settings.model_fields[name]
         raise SettingsError(f"{PREFIX}{name.upper()} is wrong: {problem}. {field.description}") from None

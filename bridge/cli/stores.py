@@ -83,8 +83,8 @@ def add(
     if made:
         click.echo(f"Secret:       {made}   (shown this once)")
     click.echo(
-        "In WooCommerce, under Settings > Advanced > Webhooks, add three webhooks with this URL and secret,\n"
-        "status Active, API version v3: Order created, Order updated, Order deleted.",
+        "In WooCommerce, under Settings > Advanced > Webhooks, add four webhooks with this URL and secret,\n"
+        "status Active, API version v3: Order created, Order updated, Order deleted, Order restored.",
         err=True,
     )
 

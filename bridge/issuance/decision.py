@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bridge.issuance.order import Order, decimal
-from bridge.issuance.status import Standing, standing
+from bridge.issuance.status import Standing, standard_status, standing
 
 
 class Decision(StrEnum):
@@ -70,7 +70,8 @@ def decide(
 
     `config` is None while it has never been fetched from Space Invoices.
     """
-    deleted = deleted or order.status == "trash"
+    status = standard_status(order, policy.status_map)
+    deleted = deleted or status == "trash"
     if config is None:
         return Verdict(Decision.WAIT, "The store's config has not been fetched from Space Invoices yet.")
     if not config.active:
@@ -78,7 +79,7 @@ def decide(
     if deleted:
         return _deleted(documents)
     if documents.invoice is not None:
-        return _after_the_invoice(order, documents.invoice)
+        return _after_the_invoice(order, status, documents.invoice)
     reached = standing(order, policy.status_map)
     if reached is Standing.DEAD:
         return _dead(order, documents)
@@ -94,9 +95,9 @@ def _deleted(documents: Documents) -> Verdict:
     return Verdict(Decision.SKIP, "The order was deleted in WooCommerce.")
 
 
-def _after_the_invoice(order: Order, invoice: Document) -> Verdict:
-    if order.status in {"cancelled", "refunded"} or order.has_refunds:
-        how = "cancelled" if order.status == "cancelled" else "refunded"
+def _after_the_invoice(order: Order, status: str, invoice: Document) -> Verdict:
+    if status in {"cancelled", "refunded"} or order.has_refunds:
+        how = "cancelled" if status == "cancelled" else "refunded"
         return Verdict(
             Decision.ATTENTION,
             f"The order was {how} after its invoice: a credit note is due, to be made in Space Invoices.",

@@ -121,7 +121,7 @@ def _read_order(topic: str, data: Mapping[str, object]) -> Order | NotAnOrder:
     )
     fields = {
         "order_key": _text(data.get("order_key")),
-        "status": _text(data.get("status")),
+        "status": _text(data.get("status")).removeprefix("wc-"),
         "currency": _text(data.get("currency")),
         "total": _amount(data.get("total")),
     }
@@ -136,7 +136,7 @@ def _read_order(topic: str, data: Mapping[str, object]) -> Order | NotAnOrder:
         resource_id=resource_id,
         order_key=fields["order_key"],
         number=_text(data.get("number")) or str(resource_id),
-        status=fields["status"].removeprefix("wc-"),
+        status=fields["status"],
         payment_method=_text(data.get("payment_method")),
         total=fields["total"],
         currency=fields["currency"],
@@ -172,7 +172,9 @@ def _text(value: object) -> str:
 
 
 def _amount(value: object) -> str:
-    text = _text(value) if isinstance(value, str) else str(value)[:MAX_TEXT]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    text = _text(value)
     return text if decimal(text) is not None else ""
 
 

@@ -34,7 +34,10 @@ def compose(order: bytes, config: Mapping[str, object]) -> bytes:
     Every value of the order keeps its own bytes. Parsing and writing it again would turn PHP's
     `40.979999999999997` into `40.98`: equal as a float, and yet not what the shop sent.
     """
-    members = _members(order.decode("utf-8"))
+    try:
+        members = _members(order.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("the order is nested too deeply") from None
     for name in CONFIG_PROPERTIES:
         if config.get(name) is not None:
             members[name] = json.dumps(config[name])
@@ -46,7 +49,7 @@ def _members(text: str) -> dict[str, str]:
     members: dict[str, str] = {}
     at = _skip(text, _expect(text, _skip(text, 0), "{"))
     if text[at : at + 1] == "}":
-        return members
+        return _if_it_ends(members, text, at + 1)
     while True:
         name, at = _decode(text, at)
         if not isinstance(name, str):
@@ -56,8 +59,14 @@ def _members(text: str) -> dict[str, str]:
         members[name] = text[start:end]
         at = _skip(text, end)
         if text[at : at + 1] == "}":
-            return members
+            return _if_it_ends(members, text, at + 1)
         at = _skip(text, _expect(text, at, ","))
+
+
+def _if_it_ends(members: dict[str, str], text: str, at: int) -> dict[str, str]:
+    if _skip(text, at) != len(text):
+        raise ValueError(f"the order goes on after its end at character {at}")
+    return members
 
 
 def _expect(text: str, at: int, character: str) -> int:

@@ -39,10 +39,17 @@ STANDARD_STATUSES: Mapping[str, Standing] = {
 
 def standing(order: Order, status_map: Mapping[str, str]) -> Standing:
     """Where the order stands; `status_map` gives a store's custom statuses a standard one each."""
-    status = order.status if order.status in STANDARD_STATUSES else status_map.get(order.status, "")
+    status = standard_status(order, status_map)
     if status in STANDARD_STATUSES:
         return STANDARD_STATUSES[status]
     return Standing.PROCESSING if order.has_date_paid else Standing.UNKNOWN
+
+
+def standard_status(order: Order, status_map: Mapping[str, str]) -> str:
+    """The order's status, or the one that a custom status is mapped to; a custom one that is not as it is."""
+    if order.status in STANDARD_STATUSES:
+        return order.status
+    return status_map.get(order.status, order.status)
 
 
 def is_newer(modified: datetime, reached: Standing, than_modified: datetime, than_reached: Standing) -> bool:

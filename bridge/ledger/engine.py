@@ -163,7 +163,7 @@ def _with_driver(url: str) -> URL:
         parsed.get_dialect()
     except (SQLAlchemyError, ValueError):
         backend = ""
-    if backend not in {"sqlite", "postgresql"}:
+    if backend == "" or parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
         raise ValueError("it is neither postgresql://... nor sqlite:///...")
     if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ValueError("an SQLite ledger needs a file: sqlite:///<file>")

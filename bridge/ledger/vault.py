@@ -43,13 +43,13 @@ class Vault:
         """The secret again; raises WrongKeyError if no key fits."""
         try:
             return self._fernet.decrypt(token).decode("utf-8")
-        except InvalidToken:
+        except (InvalidToken, ValueError):  # ValueError: no token at all
             raise WrongKeyError from None
 
 
 def _fernet(key: str) -> Fernet:
     try:
-        raw = base64.urlsafe_b64decode(key.strip().translate(str.maketrans("+/", "-_")))
+        raw = base64.b64decode(key.strip().translate(str.maketrans("-_", "+/")), validate=True)
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) != 32:

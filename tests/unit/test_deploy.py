@@ -1,0 +1,21 @@
+"""The files under deploy/ say what the commands understand."""
+
+from __future__ import annotations
+
+import configparser
+import shlex
+from pathlib import Path
+
+from bridge.cli import cli
+
+UNIT = Path(__file__).parents[2] / "deploy" / "spacebridge.service"
+
+
+def test_the_systemd_unit_starts_a_command_that_there_is() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.read(UNIT)
+    program, command, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert program == "spacebridge"
+    context = cli.commands[command].make_context(command, arguments)
+    assert context.params["data_dir"] == Path("${STATE_DIRECTORY}")
+    assert int(unit["Service"]["TimeoutStopSec"]) > 90 + 35 + 35  # what the parts may take, one after another
