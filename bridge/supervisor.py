@@ -20,6 +20,8 @@ import structlog
 RESTART_DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)  # seconds, for a part that dies again and again
 STABLE_AFTER = 30.0  # seconds a part must live for its next death to count as its first
 _PR_SET_PDEATHSIG = 1
+# Loaded here, since between fork and exec nothing may be that could wait for another thread's lock.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +119,7 @@ class Supervisor:
             stdout=self._output or sys.stderr.fileno(),
             stderr=self._output,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - no other thread holds a lock it needs
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - it takes no lock
         )
         self._running[part.name] = _Running(part, process, time.monotonic(), deaths)
         threading.Thread(target=self._watch, args=(part.name, process), daemon=True).start()
@@ -154,5 +156,5 @@ class Supervisor:
 
 def _end_with_parent() -> None:
     """Have the kernel stop a part whose supervisor was killed, so that it does not keep the port."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
