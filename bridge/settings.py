@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         scheme, separator, _ = value.get_secret_value().partition("://")
         if not value.get_secret_value():
             return value
-        if not separator or scheme not in TRANSPORT_ALIASES:
+        if not separator or scheme.partition("+")[0] not in TRANSPORT_ALIASES:
             raise ValueError("it is no address of a broker that Celery speaks to")
         try:
             _ = urlsplit(value.get_secret_value()).port
@@ -193,3 +193,13 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         problem = first["msg"].removeprefix("Value error, ")
         field = Settings.model_fields[name]
         raise SettingsError(f"{PREFIX}{name.upper()} is wrong: {problem}. {field.description}") from None
+
+
+def load_settings_or_exit() -> Settings:
+    """The same for a process that is no command: ends it with that one sentence and status 1."""
+    try:
+        settings = load_settings()
+        settings.vault()
+    except SettingsError as error:
+        sys.exit(str(error))
+    return settings

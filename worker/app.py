@@ -5,12 +5,12 @@ from __future__ import annotations
 from celery.signals import setup_logging, worker_ready
 
 from bridge.broker import SWEEP, make_celery
-from bridge.settings import load_settings
+from bridge.settings import load_settings_or_exit
 from bridge.telemetry import configure_logging
 
 SWEEP_INTERVAL = 3.0  # seconds
 
-settings = load_settings()
+settings = load_settings_or_exit()
 app = make_celery(settings.broker_url.get_secret_value())
 app.conf.update(
     include=["worker.tasks"],

@@ -219,3 +219,30 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(tmp_path:
     assert tried.returncode == 1
     assert tried.stderr.startswith("SPACEBRIDGE_API_TIMEOUT is wrong")
     assert "Traceback" not in tried.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["celery", "--app", "worker.app", "worker"],
+        ["celery", "--app", "worker.app", "beat"],
+        ["gunicorn", "--config", "python:bridge.gunicorn_config"],
+        ["bridge", "db", "upgrade"],
+        ["bridge", "orders", "list"],
+    ],
+)
+def test_each_process_by_itself_stops_on_a_wrong_setting_with_a_sentence(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    environment = {**os.environ, "SPACEBRIDGE_DATA_DIR": str(tmp_path), "SPACEBRIDGE_SECRET_KEY": "short"}
+    tried = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert tried.returncode == 1
+    assert "\nSPACEBRIDGE_SECRET_KEY is wrong" in "\n" + tried.stderr
+    assert "Traceback" not in tried.stderr

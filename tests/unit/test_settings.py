@@ -114,6 +114,7 @@ def test_a_variable_of_another_program_does_not_matter(given: Callable[..., Sett
             lambda settings: settings.database_url.get_secret_value(),
         ),
         ("BROKER_URL", "redis://h/1", lambda settings: settings.broker_url.get_secret_value()),
+        ("BROKER_URL", "redis+socket:///run/x.sock", lambda settings: settings.broker_url.get_secret_value()),
         ("API_URL", "http://h/v1", lambda settings: settings.api_url),
         ("LOG_FORMAT", "text", lambda settings: settings.log_format),
     ],
