@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import structlog
 from flask import Flask, Response, jsonify
 
 from bridge.broker import Announcer, make_celery
@@ -12,6 +13,8 @@ from bridge.receiver import Notifier, make_blueprint
 from bridge.receiver.errors import register_error_handlers
 from bridge.settings import Settings, load_settings
 from bridge.telemetry import configure_logging, metrics
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -41,7 +44,8 @@ def _add_status_pages(app: Flask, ledger: Ledger, announcer: Announcer) -> None:
         try:
             ledger.check()
         except (LedgerUnavailableError, LedgerNotMigratedError) as error:
-            return str(error)
+            log.warning("not ready", error=str(error))
+            return "not migrated" if isinstance(error, LedgerNotMigratedError) else "unavailable"
         return None
 
     @app.get("/healthz")

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         "https://api.spaceinvoices.com/v1", description="Give the API's base address, http(s)://HOST/v1."
     )
     api_timeout: float = Field(30, gt=0, le=600, description="Give seconds, from 0 to 600.")
-    config_ttl: float = Field(300, ge=0, le=86_400, description="Give seconds, up to a day.")
+    config_ttl: float = Field(300, ge=1, le=86_400, description="Give seconds, from 1 to a day.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="Give a number of bytes.")
     log_format: Literal["text", "json"] = Field(
         default_factory=lambda: "text" if sys.stderr.isatty() else "json", description="Give text or json."
@@ -84,7 +84,8 @@ class Settings(BaseSettings):
         if not separator or scheme.partition("+")[0] not in TRANSPORT_ALIASES:
             raise ValueError("it is no address of a broker that Celery speaks to")
         try:
-            _ = urlsplit(value.get_secret_value()).port
+            for address in value.get_secret_value().split(";"):  # several, for sentinels
+                _ = urlsplit(address).port
         except ValueError:
             raise ValueError("its port is no number") from None
         return value
@@ -174,7 +175,7 @@ class _ValueFiles(PydanticBaseSettingsSource):
 def read_value_file(what: str, path: Path) -> str:
     """The text of a file without the newline at its end; raises SettingsError that names `what`."""
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(

@@ -15,8 +15,9 @@ app = make_celery(settings.broker_url.get_secret_value())
 app.conf.update(
     include=["worker.tasks"],
     beat_schedule={
-        # A sweep that waited for longer than the next one takes to come is of no use.
-        "sweep": {"task": SWEEP, "schedule": SWEEP_INTERVAL, "options": {"expires": SWEEP_INTERVAL}}
+        # While no worker runs, sweeps must not pile up without end. Their age is told by two machines'
+        # clocks, so it is a generous one.
+        "sweep": {"task": SWEEP, "schedule": SWEEP_INTERVAL, "options": {"expires": 300}}
     },
     # In memory: the sweep's schedule has no state worth a file.
     beat_scheduler="celery.beat:Scheduler",

@@ -61,3 +61,7 @@ def main() -> None:
         # Whoever read our output has enough of it. Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        fail(
+            f"{error.filename or 'A file'} cannot be used: {error.strerror}. See that this user may write it."
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import shutil
 import socket
 import sys
 import time
@@ -39,21 +38,29 @@ _TOKEN = secrets.token_urlsafe(24)
 
 
 def settings_for_demo(settings: Settings) -> Settings:
-    """The settings with an empty ledger of the demo's own, and a sandbox in Space Invoices' place."""
-    folder = settings.data_dir / "demo"
-    if folder.exists():
-        shutil.rmtree(folder)
+    """The settings with a ledger and a broker of the demo's own, and a sandbox in Space Invoices' place."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     return settings.model_copy(
         update={
-            "data_dir": folder,
+            "data_dir": settings.data_dir / "demo",
             "api_url": f"http://127.0.0.1:{port}/v1",
             "database_url": SecretStr(""),
+            "broker_url": SecretStr(""),
             "secret_key": (),
         }
     )
+
+
+def clear(folder: Path) -> None:
+    """Remove the last demo's ledger, and no ledger of any other kind."""
+    marker = folder / "this-is-a-demo"
+    if (folder / "ledger.db").exists() and not marker.exists():
+        fail(f"{folder} holds a ledger that is no demo's: move it away, or give another --data-dir.")
+    marker.touch()
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm", "secret.key", "demo.log"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def sandbox_part(settings: Settings) -> Part:

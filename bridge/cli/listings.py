@@ -8,6 +8,7 @@ import click
 
 from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
+from bridge.issuance.order import MAX_ID
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger import orders as ledger_orders
@@ -16,7 +17,8 @@ from bridge.ledger.issuances import Issuance
 from bridge.ledger.orders import KnownOrder
 
 STORE_OPTION = click.option("--store", metavar="NAME", help="Of this store only.")
-LIMIT_OPTION = click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
+LIMIT_OPTION = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
+ID = click.IntRange(1, MAX_ID)
 
 
 @click.group()
@@ -45,7 +47,7 @@ def list_deliveries(store: str | None, state: str | None, limit: int, as_json: b
 
 
 @deliveries.command("show")
-@click.argument("delivery_id", metavar="ID", type=int)
+@click.argument("delivery_id", metavar="ID", type=ID)
 @JSON_OPTION
 def show_delivery(delivery_id: int, as_json: bool) -> None:
     """Show one delivery with its body, which holds a customer's data."""
@@ -59,6 +61,17 @@ def show_delivery(delivery_id: int, as_json: bool) -> None:
         return
     for key, value in document.items():
         click.echo(f"{key:12}  {'' if value is None else value}")
+
+
+@deliveries.command("replay")
+@click.argument("delivery_id", metavar="ID", type=ID)
+def replay_delivery(delivery_id: int) -> None:
+    """Process a delivery once more, as after a failure. What was issued is not issued again."""
+    with open_ledger().write() as connection:
+        replayed = ledger_deliveries.replay(connection, delivery_id)
+    if not replayed:
+        fail(f"Delivery {delivery_id} cannot be replayed: there is none, or it is of no use (ignored).")
+    click.echo(f"Delivery {delivery_id} is processed again at the next sweep.", err=True)
 
 
 @click.group()
@@ -84,7 +97,7 @@ def list_orders(store: str | None, decision: str | None, limit: int, as_json: bo
 
 @orders.command("explain")
 @click.argument("store")
-@click.argument("order", type=int)
+@click.argument("order", type=ID)
 @JSON_OPTION
 def explain(store: str, order: int, as_json: bool) -> None:
     """Tell an order's story: every delivery and attempt in time order, and where it stands."""

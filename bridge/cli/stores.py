@@ -18,7 +18,6 @@ from bridge.ledger.stores import Store, StoreExistsError
 from bridge.receiver.signature import unescape
 from bridge.settings import load_settings, read_value_file
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 SPACE_INVOICES_ID = re.compile(r"[0-9a-fA-F]{24}")
 
 
@@ -43,7 +42,7 @@ def add(
     as_json: bool,
 ) -> None:
     """Add a store. Without a secret, one is made and shown once."""
-    if not NAME.fullmatch(name):
+    if not ledger_stores.NAME.fullmatch(name):
         fail(
             f"{name!r} cannot be a store's name: use up to 63 of a-z, 0-9, - and _; it is part of an address."
         )
@@ -52,7 +51,9 @@ def add(
             fail(f"--{what} {value!r} is not an id of Space Invoices: those are 24 hexadecimal digits.")
     if {token_file, webhook_secret_file} == {"-"}:
         fail("Standard input can give the token or the secret, not both: put one of them into a file.")
-    token = _read_secret("--token-file", token_file) if token_file else _ask_for_token()
+    token = _read_secret("--token-file", token_file).strip() if token_file else _ask_for_token()
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        fail("The access token is not one: it has characters that no header can carry. Copy it once more.")
     made = None if webhook_secret_file else secrets.token_hex(24)
     secret = made or _read_secret("--webhook-secret-file", webhook_secret_file or "")
     if not unescape(secret):

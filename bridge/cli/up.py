@@ -44,6 +44,8 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
         folder = settings.data_dir.absolute()
         stack.enter_context(_alone_in(folder))
         bind_or_fail(host, port)
+        if demo:
+            demo_command.clear(folder)
         settings.make_key_file()
         ledger = Ledger(settings.ledger_url)
         ledger.upgrade()
@@ -58,6 +60,8 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
         environment[f"{PREFIX}BROKER_URL"] = broker_url
         if demo:
             parts.append(demo_command.sandbox_part(settings))
+            # Whatever the environment says of a real ledger: the demo's parts must not come near it.
+            environment |= {f"{PREFIX}{name}": "" for name in ("DATABASE_URL", "SECRET_KEY")}
             environment[f"{PREFIX}API_URL"] = settings.api_url
         parts += _bridge_parts(host, port, environment)
         output = stack.enter_context((folder / "demo.log").open("ab")) if demo else None

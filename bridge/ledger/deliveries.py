@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, literal, select, update
+from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.ledger.tables import deliveries, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
-GIVE_UP_AFTER = 5  # failures of our own to process a delivery, before it is left to the operator
+GIVE_UP_AFTER = 20  # failures of our own to process a delivery, before it is left to the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def record(
     """Keep a delivery, or count it as a duplicate of one with the same content.
 
     A deletion says nothing but an id, so trashing an order a second time, after it was restored,
-    sends the very same body: that repeat is processed again.
+    sends the very same body: that repeat is processed again. So is one that could not be processed.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(deliveries).values(
@@ -79,6 +79,7 @@ def record(
         received_at=now,
         last_received_at=now,
     )
+    again = or_(deliveries.c.is_deletion, deliveries.c.state == FAILED)
     recorded = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["store_id", "digest"],
@@ -87,7 +88,7 @@ def record(
                 "last_received_at": func.max(deliveries.c.last_received_at, now)
                 if dialect is sqlite
                 else func.greatest(deliveries.c.last_received_at, now),
-                "state": case((deliveries.c.is_deletion, literal(RECEIVED)), else_=deliveries.c.state),
+                "state": case((again, literal(RECEIVED)), else_=deliveries.c.state),
             },
         ).returning(deliveries.c.id, deliveries.c.duplicates, deliveries.c.state)
     ).one()
@@ -143,6 +144,20 @@ def unprocessed(connection: Connection, *, received_before: datetime, limit: int
     )
 
 
+def unprocessed_deletions(
+    connection: Connection, store_id: int, resource_id: int, *, received_before: datetime
+) -> Sequence[Delivery]:
+    """Deletions of this WooCommerce id that arrived before that time and still wait."""
+    query = _with_store().where(
+        deliveries.c.store_id == store_id,
+        deliveries.c.resource_id == resource_id,
+        deliveries.c.is_deletion,
+        deliveries.c.state == RECEIVED,
+        deliveries.c.last_received_at <= received_before,
+    )
+    return [_delivery(row) for row in connection.execute(query)]
+
+
 def last_deletion(connection: Connection, store_id: int, resource_id: int) -> datetime | None:
     """When the shop last said that it had trashed the order of this id."""
     moment: datetime | None = connection.execute(
@@ -160,6 +175,16 @@ def finish(connection: Connection, delivery_id: int, *, state: str, reason: str 
     connection.execute(
         update(deliveries).where(deliveries.c.id == delivery_id).values(state=state, reason=reason)
     )
+
+
+def replay(connection: Connection, delivery_id: int) -> bool:
+    """Have a delivery processed once more. Returns whether there is such a one, and it is no use-less one."""
+    moved = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state != IGNORED)
+        .values(state=RECEIVED, failures=0)
+    )
+    return moved.rowcount == 1
 
 
 def note_failure(connection: Connection, delivery_id: int, reason: str) -> None:

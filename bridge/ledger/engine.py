@@ -16,16 +16,26 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 LOCK_TIMEOUT = 20  # seconds a transaction waits for another's; under gunicorn's own timeout
+# A server that does not answer any more is given up after as long.
+_POSTGRESQL_OPTIONS = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": LOCK_TIMEOUT * 1000,
+    "options": f"-c lock_timeout={LOCK_TIMEOUT}s",
+}
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
 
 
 class LedgerUnavailableError(Exception):
     """The database cannot be reached or written; trying again later makes sense."""
+
+
+class LedgerFaultError(Exception):
+    """The database refused what the bridge wanted to write; trying again makes no sense."""
 
 
 class LedgerNotMigratedError(Exception):
@@ -48,7 +58,7 @@ class Ledger:
         # hide_parameters: the text of a database error would otherwise quote orders and secrets.
         options: dict[str, Any] = {"hide_parameters": True, "pool_size": pool_size, "max_overflow": 20}
         if not self._is_sqlite:
-            options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+            options |= {"pool_pre_ping": True, "connect_args": _POSTGRESQL_OPTIONS}
         self._reader: Engine = create_engine(self._url, **options)
         self._writer = self._reader.execution_options(begins_writing=True)
         if self._is_sqlite:
@@ -92,6 +102,7 @@ class Ledger:
                     self._run_migrations(connection)
                 return
             with self._reader.connect() as lock, self._reader.connect() as connection:
+                lock.execute(text("SET LOCAL lock_timeout = 0"))  # others may take their time
                 lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
                 self._run_migrations(connection)
 
@@ -148,10 +159,12 @@ class _Turns:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (IntegrityError, ProgrammingError, DataError):
-        raise  # a fault of the statement, not of the database
-    except (PoolTimeoutError, DBAPIError) as error:
-        raise LedgerUnavailableError(str(error).partition("\n")[0]) from error
+    except (IntegrityError, DataError) as error:
+        # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+        raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
+    except (PoolTimeoutError, DBAPIError) as error:  # also: a table or a right that is missing
+        raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
 
 
 def _with_driver(url: str) -> URL:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.ledger.tables import attempts, issuances, orders, stores
@@ -125,11 +125,17 @@ def start_attempt(
     of unknown outcome, for the sweep to find when the lease has ended.
     """
     number, first_attempt_at = issuance.attempts + 1, issuance.first_attempt_at or now
+    attempt_id: int = connection.execute(
+        insert(attempts)
+        .values(issuance_id=issuance.id, delivery_id=delivery_id, started_at=now)
+        .returning(attempts.c.id)
+    ).scalar_one()
     claimed = _move(
         connection,
         issuance.id,
         [DUE],
         state=SENDING,
+        attempt_id=attempt_id,
         attempts=number,
         first_attempt_at=first_attempt_at,
         next_attempt_at=None,
@@ -138,33 +144,22 @@ def start_attempt(
         currency=currency,
     )
     if not claimed:
+        connection.execute(delete(attempts).where(attempts.c.id == attempt_id))
         return None
-    attempt_id: int = connection.execute(
-        insert(attempts)
-        .values(issuance_id=issuance.id, delivery_id=delivery_id, started_at=now)
-        .returning(attempts.c.id)
-    ).scalar_one()
     return StartedAttempt(attempt_id, issuance.id, issuance.order_id, number, first_attempt_at)
 
 
 def expired_attempt(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:
     """The attempt under way, if its lease has ended."""
     row = connection.execute(
-        select(
-            func.max(attempts.c.id).label("attempt_id"),
-            issuances.c.order_id,
-            issuances.c.attempts,
-            issuances.c.first_attempt_at,
+        select(issuances).where(
+            issuances.c.id == issuance_id, issuances.c.state == SENDING, issuances.c.lease_ends_at <= now
         )
-        .join(attempts)
-        .where(issuances.c.id == issuance_id, issuances.c.state == SENDING, issuances.c.lease_ends_at <= now)
-        .group_by(issuances.c.id)
     ).one_or_none()
     if row is None:
         return None
-    return StartedAttempt(
-        row.attempt_id, issuance_id, row.order_id, row.attempts, row.first_attempt_at or now
-    )
+    first_attempt_at = row.first_attempt_at or now
+    return StartedAttempt(row.attempt_id, issuance_id, row.order_id, row.attempts, first_attempt_at)
 
 
 def finish_attempt(
@@ -211,8 +206,23 @@ def mark_failed(connection: Connection, attempt: StartedAttempt, *, error: str, 
 def postpone(
     connection: Connection, attempt: StartedAttempt, *, error: str, next_attempt_at: datetime
 ) -> bool:
-    """The request took no effect: it is due again, later."""
-    return _end(connection, attempt, state=DUE, last_error=error, next_attempt_at=next_attempt_at)
+    """The request took no effect: it is due again, later. Its lease may have ended meanwhile: `held`."""
+    return _move(
+        connection,
+        attempt.issuance_id,
+        [SENDING, HELD],
+        issuances.c.attempt_id == attempt.id,
+        state=DUE,
+        lease_ends_at=None,
+        last_error=error,
+        next_attempt_at=next_attempt_at,
+        settled_at=None,
+    )
+
+
+def defer(connection: Connection, issuance_id: int, *, error: str, until: datetime) -> bool:
+    """It cannot be sent by a fault on this side: leave it due, for later."""
+    return _move(connection, issuance_id, [DUE], state=DUE, last_error=error, next_attempt_at=until)
 
 
 def give_back(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
@@ -282,7 +292,7 @@ def attempts_of_order(connection: Connection, order_id: int) -> Sequence[Attempt
 
 
 def _end(connection: Connection, attempt: StartedAttempt, **values: Any) -> bool:
-    latest = issuances.c.attempts == attempt.number
+    latest = issuances.c.attempt_id == attempt.id
     return _move(connection, attempt.issuance_id, [SENDING], latest, lease_ends_at=None, **values)
 
 

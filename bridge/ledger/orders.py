@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.issuance import Decision, Order, Verdict
@@ -28,6 +28,16 @@ class KnownOrder:
     decision: str | None
     reason: str | None
     decided_version: int
+
+
+def lock_resource(connection: Connection, store_id: int, resource_id: int) -> None:
+    """Let nobody else process a delivery on this WooCommerce id until this transaction ends.
+
+    An order that is not there yet has no row to lock, and its deletion may be processed just then.
+    """
+    if connection.dialect.name == "postgresql":
+        key = func.hashtextextended(f"spacebridge {store_id} {resource_id}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def lock(connection: Connection, order_id: int) -> KnownOrder:
@@ -96,7 +106,7 @@ def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit
             select(orders.c.id)
             .where(
                 orders.c.store_id == store_id,
-                orders.c.decision.in_([Decision.WAIT, Decision.SKIP, Decision.INVOICE, Decision.ESTIMATE]),
+                orders.c.decision != Decision.DONE,
                 orders.c.decided_version < version,
             )
             .limit(limit)

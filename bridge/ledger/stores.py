@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from bridge.issuance import Config, Policy
 from bridge.ledger.tables import stores
 from bridge.ledger.vault import Vault
+
+# A part of the delivery URL, so of what needs no escaping there.
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class StoreExistsError(Exception):
@@ -172,7 +176,7 @@ def start_config_fetch(connection: Connection, store: Store, now: datetime) -> b
     claimed = connection.execute(
         update(stores)
         .where(stores.c.id == store.id, stores.c.config_tried_at.is_not_distinct_from(store.config_tried_at))
-        .values(config_tried_at=now)
+        .values(config_tried_at=now, config_error=None)
     )
     return claimed.rowcount == 1
 

@@ -149,6 +149,7 @@ issuances = Table(
     Column("kind", Text, nullable=False),  # invoice | estimate
     Column("state", Text, nullable=False),  # due | sending | issued | failed | held | withdrawn
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("attempt_id", BigId),  # the last one; an outcome counts only for the attempt it belongs to
     Column("first_attempt_at", UTCDateTime),
     Column("next_attempt_at", UTCDateTime),
     Column("lease_ends_at", UTCDateTime),  # while sending

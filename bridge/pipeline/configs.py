@@ -45,7 +45,19 @@ def is_stale(context: Context, store: Store) -> bool:
     """Whether it is time to ask for the config again; not at once where the last try has failed."""
     if store.config_tried_at is None:
         return True
+    if store.config_tried_at > context.now() + timedelta(minutes=1):
+        return True  # by a clock that has been set back since
     wait = context.config_ttl
     if store.config is None or store.config_error is not None:
         wait = min(wait, RETRY_AFTER)
     return context.now() - store.config_tried_at >= timedelta(seconds=wait)
+
+
+def is_being_fetched(context: Context, store: Store) -> bool:
+    """Whether a fetch is under way, and its process seems to be alive."""
+    if store.config_tried_at is None or store.config_error is not None:
+        return False
+    if store.config_fetched_at is not None and store.config_fetched_at >= store.config_tried_at:
+        return False
+    age = context.now() - store.config_tried_at
+    return timedelta(0) <= age < timedelta(seconds=2 * context.api_timeout)

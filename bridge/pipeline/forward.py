@@ -14,12 +14,13 @@ from bridge.ledger import LedgerUnavailableError, deliveries, issuances, orders,
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.pipeline.configs import is_stale, refresh_config
+from bridge.pipeline.configs import is_being_fetched, is_stale, refresh_config
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import PROBE_INTERVAL, record
 from bridge.pipeline.settle import settle
 from bridge.spaceinvoices import Answer, SpaceInvoices
 
+DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
 
 
@@ -42,12 +43,25 @@ def forward_issuance(context: Context, issuance_id: int) -> Sequence[int]:
     from a request that was sent, so the claim is the last thing before it.
     """
     _have_a_fresh_config(context, issuance_id)
-    with context.ledger.write() as connection:
-        claim = _claim(context, connection, issuance_id)
+    started = time.monotonic()
+    try:
+        with context.ledger.write() as connection:
+            claim = _claim(context, connection, issuance_id)
+    except LedgerUnavailableError:
+        raise
+    except Exception as error:
+        # Left as it is, it would be the first in every sweep, and a crowd of its kind would leave no room.
+        at = context.now() + DEFER_BY
+        with context.ledger.write() as connection:
+            issuances.defer(connection, issuance_id, error=f"{type(error).__name__}: {error}", until=at)
+        raise
     if claim is None:
         return []
     answer = claim.account.send_order(
-        claim.store.woocommerce_id, claim.body, idempotency_key=claim.idempotency_key
+        claim.store.woocommerce_id,
+        claim.body,
+        idempotency_key=claim.idempotency_key,
+        deadline=started + context.api_timeout + LEASE_MARGIN / 2,
     )
     return _record_even_after_an_outage(context, claim, answer)
 
@@ -69,6 +83,8 @@ def _claim(context: Context, connection: Connection, issuance_id: int) -> _Claim
     store = stores.get(connection, found.store_id)
     if order.decided_version != store.decision_version:
         settle(connection, store, order, now)
+    if is_being_fetched(context, store):
+        return None  # by rules that are just being asked for; the sweep comes back to it
     siblings = issuances.of_order(connection, order.id)
     issuance = next(one for one in siblings if one.id == issuance_id)
     if not _may_be_sent(store, issuance, siblings, now):

@@ -25,6 +25,11 @@ def process_delivery(context: Context, delivery_id: int) -> Work:
     """
     try:
         with context.ledger.write() as connection:
+            found = deliveries.get(connection, delivery_id)
+            if found is None or found.state != deliveries.RECEIVED:
+                return Work()
+            if found.resource_id is not None:
+                orders.lock_resource(connection, found.store_id, found.resource_id)
             delivery = deliveries.lock(connection, delivery_id)
             if delivery is None or delivery.state != deliveries.RECEIVED:
                 return Work()
@@ -49,6 +54,7 @@ def _process(context: Context, connection: Connection, delivery: Delivery) -> Wo
         case Deletion(resource_id=resource_id):
             order, reason = _trash(connection, delivery, resource_id)
         case Order() as snapshot:
+            _trash_what_was_trashed_before(connection, delivery)
             order, reason = _update(connection, store, delivery, snapshot)
     work = Work()
     if order is not None:
@@ -62,12 +68,27 @@ def _process(context: Context, connection: Connection, delivery: Delivery) -> Wo
     return work
 
 
+def _trash_what_was_trashed_before(connection: Connection, delivery: Delivery) -> None:
+    """Process the deletions that arrived before this snapshot first: it may be what restores the order."""
+    for deletion in deliveries.unprocessed_deletions(
+        connection,
+        delivery.store_id,
+        delivery.resource_id or 0,
+        received_before=delivery.received_at,
+    ):
+        _, reason = _trash(connection, deletion, deletion.resource_id or 0)
+        deliveries.finish(connection, deletion.id, state=deliveries.PROCESSED, reason=reason)
+
+
 def _trash(connection: Connection, delivery: Delivery, resource_id: int) -> tuple[KnownOrder | None, str]:
     order_id = orders.latest_of(connection, delivery.store_id, resource_id)
     if order_id is None:
         # A snapshot that arrived before, and is processed after, finds this deletion by itself.
         return None, "deletes an order of which nothing was known"
     order = orders.lock(connection, order_id)
+    newest = deliveries.get(connection, order.delivery_id) if order.delivery_id else None
+    if newest is not None and newest.received_at > delivery.last_received_at:
+        return order, "deletes the order, of which the shop has sent more since"
     orders.save_deletion(connection, order.id, delivery.last_received_at)
     return order, "deletes the order"
 
@@ -80,12 +101,7 @@ def _update(
     deleted_at = order.deleted_at
     if known is None:
         deleted_at = deliveries.last_deletion(connection, store.id, snapshot.resource_id)
-    newer = known is None or is_newer(
-        snapshot.modified,
-        standing(snapshot, store.policy.status_map),
-        known.modified,
-        standing(known, store.policy.status_map),
-    )
+    newer = _replaces(store, delivery, snapshot, order)
     # A deletion carries no time of its own, so its arrival is its place among the snapshots. One that
     # arrived later, and that the shop saved later, means that the order was restored.
     if (
@@ -100,3 +116,14 @@ def _update(
         return order, "older than what was known of the order"
     orders.save_snapshot(connection, order.id, snapshot, delivery.id)
     return order, f"order {snapshot.resource_id} is {snapshot.status}"
+
+
+def _replaces(store: Store, delivery: Delivery, snapshot: Order, order: KnownOrder) -> bool:
+    known = order.snapshot
+    if known is None or order.delivery_id is None:
+        return True
+    new = snapshot.modified, standing(snapshot, store.policy.status_map)
+    old = known.modified, standing(known, store.policy.status_map)
+    if new == old:
+        return delivery.id >= order.delivery_id  # the one that arrived last
+    return is_newer(*new, *old)

@@ -94,8 +94,10 @@ def _move_issuance(
                 retry_after=outcome.retry_after,
                 random=context.random,
             )
-            if at is None:
-                error = f"given up after {attempt.number} attempts: {outcome.summary}"
+            error = f"given up after {attempt.number} attempts: {outcome.summary}"
+            if at is None and outcome.effect is Effect.UNKNOWN:
+                issuances.mark_held(connection, attempt, error=error, now=now)
+            elif at is None:
                 issuances.mark_failed(connection, attempt, error=error, now=now)
             else:
                 issuances.postpone(connection, attempt, error=outcome.summary, next_attempt_at=at)

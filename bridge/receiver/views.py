@@ -33,10 +33,12 @@ def make_blueprint(
     """The receiver. `notify` is given the id of each delivery that is to be processed."""
     blueprint = Blueprint("receiver", __name__)
 
-    @blueprint.post("/webhooks/<name>")
+    @blueprint.post("/webhooks/<name>", provide_automatic_options=False)
     def receive(name: str) -> Response | tuple[Response, int]:
-        with ledger.read() as connection:
-            store = stores.find(connection, name)
+        store = None
+        if stores.NAME.fullmatch(name):
+            with ledger.read() as connection:
+                store = stores.find(connection, name)
         if store is None:
             return error(404, "unknown_store", "No store has this delivery URL: compare it with the store's.")
         body = _read_body(max_body_bytes)
@@ -55,7 +57,7 @@ def make_blueprint(
             )
         return jsonify(_record(store, body))
 
-    @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "PUT", "PATCH", "DELETE"])
+    @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
     def explain(name: str) -> tuple[Response, int]:
         return error(
             405,

@@ -93,13 +93,17 @@ class SpaceInvoices:
             )
         return found
 
-    def send_order(self, woocommerce_id: str, body: bytes, *, idempotency_key: str) -> Answer:
+    def send_order(
+        self, woocommerce_id: str, body: bytes, *, idempotency_key: str, deadline: float
+    ) -> Answer:
         """`POST /Woocommerce/:id/order`: hand over an order. Never raises.
 
+        After `deadline` (by time.monotonic) nothing is sent any more: connecting may take longer than the
+        timeout says, since it is tried for each address that the host's name has.
         The API documents no idempotency key; it is sent for those who read the account's logs.
         """
         started = time.monotonic()
-        outgoing = _TrackedBody(body)
+        outgoing = _TrackedBody(body, deadline)
         try:
             with self._fresh_session().post(
                 f"{self._base_url}/Woocommerce/{quote(woocommerce_id, safe='')}/order",
@@ -132,8 +136,9 @@ class _TrackedBody:
     Only then can the far end have read a whole order. Before that, whatever fails has had no effect.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, deadline: float) -> None:
         self._body = body
+        self._deadline = deadline
         self.was_sent = False
 
     def __len__(self) -> int:
@@ -141,6 +146,8 @@ class _TrackedBody:
 
     def __iter__(self) -> Iterator[bytes]:
         for start in range(0, len(self._body), _CHUNK):
+            if time.monotonic() > self._deadline:
+                raise TimeoutError("the time to send the order is over")
             # Noted before the connection gets the chunk: from then on nobody can tell.
             self.was_sent = start + _CHUNK >= len(self._body)
             yield self._body[start : start + _CHUNK]

@@ -97,7 +97,12 @@ def test_an_unknown_store_is_404_whatever_is_sent(bridge: RunningBridge) -> None
     assert answer.json()["error"] == "unknown_store"
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("name", ["a%00b", "..%2f", "%ff", "A", "x" * 64, "%F0%9F%98%80"])
+def test_a_name_that_no_store_can_have_is_404(bridge: RunningBridge, name: str) -> None:
+    assert requests.post(f"{bridge.url}/webhooks/{name}", data=b"x", timeout=5).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "PUT", "PATCH", "DELETE"])
 def test_other_methods_are_told_what_this_address_is(bridge: RunningBridge, store: str, method: str) -> None:
     answer = requests.request(method, f"{bridge.url}/webhooks/{store}", timeout=5)
     assert answer.status_code == 405

@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from bridge.ledger import Ledger, deliveries
+from bridge.ledger.vault import make_key
 from tests.recorded import load
 from tests.running import SECRET, answers, sign
 from tests.servers import free_port, wait_until
@@ -77,7 +78,7 @@ def command(*arguments: str, folder: Path, given: str | None = None) -> subproce
 
 
 @contextlib.contextmanager
-def running_up(folder: Path, *options: str) -> Iterator[Up]:
+def running_up(folder: Path, *options: str, **environment: str) -> Iterator[Up]:
     port = free_port()
     log = folder / "output"
     folder.mkdir(exist_ok=True)
@@ -87,6 +88,7 @@ def running_up(folder: Path, *options: str) -> Iterator[Up]:
                 *(sys.executable, "-m", "bridge", "up", "--port", str(port)),
                 *("--data-dir", str(folder / "data"), *options),
             ],
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -100,7 +102,12 @@ def running_up(folder: Path, *options: str) -> Iterator[Up]:
 
 def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
     started = time.monotonic()
-    with running_up(tmp_path, "--demo") as up:
+    # A real ledger in the environment must neither be needed nor touched.
+    real = {
+        "SPACEBRIDGE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
+        "SPACEBRIDGE_SECRET_KEY": make_key(),
+    }
+    with running_up(tmp_path, "--demo", **real) as up:
         wait_until(lambda: "Try next" in up.text(), "the demo's summary", within=60)
         assert time.monotonic() - started < 60
         text = up.text()
@@ -118,6 +125,16 @@ def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
         ]
     assert up.process.returncode == 0
     assert "has stopped" in up.text()
+
+
+def test_the_demo_removes_no_ledger_but_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "ledger.db").write_bytes(b"of somebody")
+    refused = command("up", "--demo", "--port", str(free_port()), folder=tmp_path / "data")
+    assert refused.returncode == 1
+    assert "holds a ledger that is no demo's" in refused.stderr
+    assert (folder / "ledger.db").read_bytes() == b"of somebody"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -78,7 +78,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
         SECRET_KEY=f"{KEY}, {OTHER_KEY},",
         API_URL="http://127.0.0.1:9/v1/",
         API_TIMEOUT="1.5",
-        CONFIG_TTL="0",
+        CONFIG_TTL="1",
         MAX_BODY_BYTES="1024",
         LOG_FORMAT="text",
     )
@@ -88,7 +88,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
     assert settings.broker_url.get_secret_value() == "redis://broker:6379/3"
     assert [key.get_secret_value() for key in settings.secret_key] == [KEY, OTHER_KEY]
     assert settings.api_url == "http://127.0.0.1:9/v1"
-    assert (settings.api_timeout, settings.config_ttl, settings.max_body_bytes) == (1.5, 0, 1024)
+    assert (settings.api_timeout, settings.config_ttl, settings.max_body_bytes) == (1.5, 1, 1024)
     assert settings.log_format == "text"
 
 
@@ -214,6 +214,7 @@ def test_a_wrong_value_in_a_file_is_not_quoted(given: Callable[..., Settings], t
         ("API_URL", f"ftp://user:{HIDDEN}@host/v1"),
         ("API_URL", "https://"),
         ("API_URL", "https:///v1"),
+        ("API_URL", f"https://[{HIDDEN}/v1"),
         ("DATABASE_URL", HIDDEN),
         ("DATABASE_URL", f"mysql://user:{HIDDEN}@host/db"),
         ("DATABASE_URL", f"postgresql://user:{HIDDEN}@host:port/db"),
@@ -239,6 +240,21 @@ def test_a_wrong_value_is_told_in_one_line_that_names_its_variable(
         given(**{name: value})
 
     assert KEY not in assert_says(caught, f"SPACEBRIDGE_{name} is wrong: ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://broker",
+        "redis://:p%40ss@broker:6379/1",
+        "rediss://broker:6379/0?ssl_cert_reqs=required",
+        "redis+socket:///run/broker.sock",
+        "redis://[::1]:6379/0",
+        "sentinel://one:26379;sentinel://two:26379",  # as Celery's documentation has it
+    ],
+)
+def test_any_broker_that_celery_speaks_to_is_taken(given: Callable[..., Settings], url: str) -> None:
+    assert given(BROKER_URL=url).broker_url.get_secret_value() == url
 
 
 def test_what_is_wrong_with_a_database_is_told_whole(given: Callable[..., Settings]) -> None:

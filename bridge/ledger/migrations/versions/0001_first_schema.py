@@ -104,6 +104,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("attempt_id", BIG_ID, nullable=True),
         sa.Column("first_attempt_at", UTCDateTime(), nullable=True),
         sa.Column("next_attempt_at", UTCDateTime(), nullable=True),
         sa.Column("lease_ends_at", UTCDateTime(), nullable=True),
