@@ -10,7 +10,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,21 @@ ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
 def sign(body: bytes, secret: str = SECRET) -> str:
     """WooCommerce's signature, written again from its source, so that tests do not ask the bridge."""
     return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+def run_command(
+    folder: Path, *arguments: str, given: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `spacebridge` over a data folder to its end; `given` is its standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *arguments],
+        env={**os.environ, "SPACEBRIDGE_DATA_DIR": str(folder), **environment},
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 class Process:
@@ -222,11 +237,3 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=5).status_code == 200
     except requests.RequestException:
         return False
-
-
-@contextlib.contextmanager
-def stopped(process: Process) -> Iterator[None]:
-    """The process is not there in the block."""
-    process.stop()
-    yield
-    process.start()

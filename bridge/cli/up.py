@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO
 
@@ -143,9 +144,13 @@ def _answers(url: str) -> bool:
 
 def _reachable(host: str) -> str:
     """The address under which this machine reaches a server that listens on `host`."""
-    if host in {"0.0.0.0", "::", ""}:  # noqa: S104
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host  # a name
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return f"[{host}]" if address.version == 6 else host
 
 
 @contextmanager

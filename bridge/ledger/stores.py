@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bridge.issuance import Config, Policy
@@ -21,10 +21,6 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 class StoreExistsError(Exception):
     """A store of this name is already there."""
-
-
-class StoreHasDeliveriesError(Exception):
-    """The store's deliveries and issuances refer to it; what was issued must stay known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,34 +132,6 @@ def deciding_anew(connection: Connection) -> Sequence[Store]:
         _store(row)
         for row in connection.execute(select(stores).where(stores.c.deciding_anew_since.is_not(None)))
     ]
-
-
-def remove(connection: Connection, store_id: int) -> None:
-    """Remove a store that never had a delivery; raises StoreHasDeliveriesError for another."""
-    try:
-        connection.execute(delete(stores).where(stores.c.id == store_id))
-    except IntegrityError:
-        raise StoreHasDeliveriesError from None
-
-
-def set_policy(connection: Connection, store_id: int, policy: Policy, now: datetime) -> None:
-    """Replace what the store lets the bridge decide by; its open orders are decided anew."""
-    _update(
-        connection,
-        store_id,
-        issue_pending=policy.issue_pending,
-        bank_payment_methods=sorted(policy.bank_payment_methods),
-        status_map=dict(policy.status_map),
-        decision_version=stores.c.decision_version + 1,
-        deciding_anew_since=now,
-    )
-
-
-def set_option(connection: Connection, store_id: int, *, name: str, value: str) -> None:
-    """Set `order_body` or `unknown_outcome`."""
-    if name not in {"order_body", "unknown_outcome"}:
-        raise ValueError(name)
-    _update(connection, store_id, **{name: value})
 
 
 def record_ping(connection: Connection, store_id: int, now: datetime) -> None:

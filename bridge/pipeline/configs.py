@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bridge.ledger import stores
+from bridge.ledger import WrongKeyError, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.spaceinvoices import SpaceInvoicesError
@@ -30,7 +30,7 @@ def refresh_config(context: Context, store_id: int) -> None:
         found = context.account(store).find_woocommerces(
             store.organization_id, where={"id": store.woocommerce_id}
         )
-    except SpaceInvoicesError as error:
+    except (SpaceInvoicesError, WrongKeyError) as error:
         with context.ledger.write() as connection:
             stores.save_config_error(connection, store_id, str(error))
         return

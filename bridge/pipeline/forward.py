@@ -42,9 +42,9 @@ def forward_issuance(context: Context, issuance_id: int) -> Sequence[int]:
     `sending`, which turns into `held` when its lease has ended. Nothing in between can be told apart
     from a request that was sent, so the claim is the last thing before it.
     """
-    _have_a_fresh_config(context, issuance_id)
-    started = time.monotonic()
     try:
+        _have_a_fresh_config(context, issuance_id)
+        started = time.monotonic()
         with context.ledger.write() as connection:
             claim = _claim(context, connection, issuance_id)
     except LedgerUnavailableError:

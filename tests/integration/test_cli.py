@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.running import run_command
 
 IDS = ["--organization", "64b7e0c0a1b2c3d4e5f60718", "--woocommerce", "64b7e0c0a1b2c3d4e5f60719"]
 
@@ -16,28 +15,18 @@ IDS = ["--organization", "64b7e0c0a1b2c3d4e5f60718", "--woocommerce", "64b7e0c0a
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A data folder with an empty ledger."""
-    assert run(tmp_path, "db", "upgrade").returncode == 0
+    assert run_command(tmp_path, "db", "upgrade").returncode == 0
     return tmp_path
 
 
-def run(folder: Path, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        env={**os.environ, "SPACEBRIDGE_DATA_DIR": str(folder)},
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_a_store_is_added_with_a_made_secret_that_is_shown_once(folder: Path) -> None:
-    added = run(folder, "stores", "add", "shop", *IDS, "--token-file", "-", "--json", given="the-token\n")
+    added = run_command(
+        folder, "stores", "add", "shop", *IDS, "--token-file", "-", "--json", given="the-token\n"
+    )
     document = json.loads(added.stdout)
     assert document["delivery_path"] == "/webhooks/shop"
     assert len(document["webhook_secret"]) == 48
-    shown = run(folder, "stores", "show", "shop", "--json").stdout
+    shown = run_command(folder, "stores", "show", "shop", "--json").stdout
     assert json.loads(shown)["config"] is None
     assert document["webhook_secret"] not in shown
     assert "the-token" not in shown
@@ -45,7 +34,7 @@ def test_a_store_is_added_with_a_made_secret_that_is_shown_once(folder: Path) ->
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(folder: Path) -> None:
     key = (folder / "secret.key").read_bytes()
-    assert run(folder, "db", "upgrade").returncode == 0
+    assert run_command(folder, "db", "upgrade").returncode == 0
     assert (folder / "secret.key").read_bytes() == key
     assert (folder / "secret.key").stat().st_mode & 0o777 == 0o600
 
@@ -73,21 +62,21 @@ def test_the_key_is_made_once_and_only_its_owner_reads_it(folder: Path) -> None:
 def test_what_is_wrong_is_said_in_a_sentence(
     folder: Path, arguments: list[str], status: int, said: str
 ) -> None:
-    tried = run(folder, *arguments, given="the-token\n")
+    tried = run_command(folder, *arguments, given="the-token\n")
     assert (tried.returncode, tried.stdout) == (status, "")
     assert said in tried.stderr
     assert "Traceback" not in tried.stderr
 
 
 def test_a_command_without_a_ledger_says_how_to_make_one(tmp_path: Path) -> None:
-    tried = run(tmp_path, "orders", "list")
+    tried = run_command(tmp_path, "orders", "list")
     assert tried.returncode == 1
     assert "spacebridge db upgrade" in tried.stderr
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    tried = run(tmp_path / "file" / "data", "db", "upgrade")
+    tried = run_command(tmp_path / "file" / "data", "db", "upgrade")
     assert tried.returncode == 1
     assert str(tmp_path / "file") in tried.stderr
     assert "Traceback" not in tried.stderr
@@ -95,11 +84,11 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "   ", "to ken", "žeton", "\ufeff"])
 def test_a_token_that_no_header_can_carry_is_refused(folder: Path, token: str) -> None:
-    tried = run(folder, "stores", "add", "shop", *IDS, "--token-file", "-", given=f"{token}\n")
+    tried = run_command(folder, "stores", "add", "shop", *IDS, "--token-file", "-", given=f"{token}\n")
     assert tried.returncode == 1
     assert "token" in tried.stderr
 
 
 def test_lists_are_json_for_scripts_even_when_empty(folder: Path) -> None:
     for command in ("stores", "deliveries", "orders", "issuances"):
-        assert json.loads(run(folder, command, "list", "--json").stdout) == []
+        assert json.loads(run_command(folder, command, "list", "--json").stdout) == []

@@ -9,45 +9,45 @@ from bridge.issuance import Policy
 from tests.recorded import Recorded, load
 from tests.running import RunningBridge
 
-E, I = "estimate", "invoice"  # noqa: E741
+EST, INV = "estimate", "invoice"
 
 # By (issueInvoiceForBankPayment, issueInvoiceOnComplete): the documents of each order, in their order.
 BOTH_OFF = {
-    328: [E, I],  # bank: on hold, processing, completed
-    329: [I],  # on delivery, refunded later
-    330: [I],  # card: pending, processing, completed
-    331: [I],  # pending, completed
-    332: [I],  # paid, then refunded in three parts
-    333: [I],  # completed at once
-    334: [I],  # cancelled, then revived
-    335: [I],  # failed, then paid
-    336: [I],  # nothing to pay
-    337: [I],  # a coupon over all of it
-    338: [I],
-    339: [I],
-    340: [E, I],  # bank: on hold, and five quick changes to completed
-    341: [I],
-    342: [I],
-    343: [I],
-    344: [I],
-    345: [E],
-    346: [I],
-    347: [E],
-    348: [E],
-    349: [I],  # a custom status, then completed
-    350: [E],  # a draft, pending, on hold
-    351: [E],
-    352: [I],
-    354: [I],
-    356: [I],
+    328: [EST, INV],  # bank: on hold, processing, completed
+    329: [INV],  # on delivery, refunded later
+    330: [INV],  # card: pending, processing, completed
+    331: [INV],  # pending, completed
+    332: [INV],  # paid, then refunded in three parts
+    333: [INV],  # completed at once
+    334: [INV],  # cancelled, then revived
+    335: [INV],  # failed, then paid
+    336: [INV],  # nothing to pay
+    337: [INV],  # a coupon over all of it
+    338: [INV],
+    339: [INV],
+    340: [EST, INV],  # bank: on hold, and five quick changes to completed
+    341: [INV],
+    342: [INV],
+    343: [INV],
+    344: [INV],
+    345: [EST],
+    346: [INV],
+    347: [EST],
+    348: [EST],
+    349: [INV],  # a custom status, then completed
+    350: [EST],  # a draft, pending, on hold
+    351: [EST],
+    352: [INV],
+    354: [INV],
+    356: [INV],
     # 355 was pending and trashed, 357 stayed pending, 364 was trashed before anything was delivered
 }
-BANK_INVOICE = {order: [I] for order in BOTH_OFF}
+BANK_INVOICE = {order: [INV] for order in BOTH_OFF}
 COMPLETED = [328, 330, 331, 333, 340, 349, 352, 356]
-ON_COMPLETE = {order: [E] for order in (345, 347, 348, 350, 351)} | {
-    order: [E, I] if order in {328, 340} else [I] for order in COMPLETED
+ON_COMPLETE = {order: [EST] for order in (345, 347, 348, 350, 351)} | {
+    order: [EST, INV] if order in {328, 340} else [INV] for order in COMPLETED
 }
-BOTH_ON = {order: [I] for order in COMPLETED}
+BOTH_ON = {order: [INV] for order in COMPLETED}
 
 COMBINATIONS = {
     "both-off": ({}, BOTH_OFF),
@@ -123,7 +123,7 @@ def test_fifteen_orders_of_one_second_that_share_a_delivery_id_get_fifteen_invoi
         assert bridge.deliver("burst", delivery.body, delivery.headers).json()["status"] == "accepted"
     bridge.wait_for_config("burst")
     bridge.wait_until_settled()
-    assert bridge.issued(woocommerce) == {order: [I] for order in range(371, 386)}
+    assert bridge.issued(woocommerce) == {order: [INV] for order in range(371, 386)}
 
 
 def by_secret(deliveries: Iterable[Recorded]) -> dict[str, list[Recorded]]:
@@ -159,4 +159,4 @@ def test_deliveries_under_odd_secrets_are_accepted_and_under_an_empty_one_refuse
             answer = bridge.deliver(store, delivery.body, delivery.headers)
             assert answer.status_code == (200 if secret else 401), (secret, answer.text)
         bridge.wait_until_settled()
-        assert bridge.issued(woocommerce) == ({328: [E], 345: [E]} if secret else {})
+        assert bridge.issued(woocommerce) == ({328: [EST], 345: [EST]} if secret else {})

@@ -20,7 +20,7 @@ import requests
 from bridge.ledger import Ledger, deliveries
 from bridge.ledger.vault import make_key
 from tests.recorded import load
-from tests.running import SECRET, answers, sign
+from tests.running import SECRET, answers, run_command, sign
 from tests.servers import free_port, wait_until
 
 STORE_IDS = ["--organization", "64b7e0c0a1b2c3d4e5f60718", "--woocommerce", "64b7e0c0a1b2c3d4e5f60719"]
@@ -65,18 +65,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def command(*arguments: str, folder: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        env={**os.environ, "SPACEBRIDGE_DATA_DIR": str(folder)},
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @contextlib.contextmanager
 def running_up(folder: Path, *options: str, **environment: str) -> Iterator[Up]:
     port = free_port()
@@ -117,7 +105,7 @@ def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
         assert re.search(r"documents issued twice +0\b", text)
         assert "order 328 is on-hold -> estimate: The order was received" in text
         # What it says to try next works, while it goes on running.
-        shown = command("orders", "explain", "demo", "328", "--json", folder=tmp_path / "data" / "demo")
+        shown = run_command(tmp_path / "data" / "demo", "orders", "explain", "demo", "328", "--json")
         events = json.loads(shown.stdout)["events"]
         assert [event["what"] for event in events if "attempt" in event["what"]] == [
             "attempt for the estimate",
@@ -131,7 +119,7 @@ def test_the_demo_removes_no_ledger_but_its_own(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "demo"
     folder.mkdir(parents=True)
     (folder / "ledger.db").write_bytes(b"of somebody")
-    refused = command("up", "--demo", "--port", str(free_port()), folder=tmp_path / "data")
+    refused = run_command(tmp_path / "data", "up", "--demo", "--port", str(free_port()))
     assert refused.returncode == 1
     assert "holds a ledger that is no demo's" in refused.stderr
     assert (folder / "ledger.db").read_bytes() == b"of somebody"
@@ -157,7 +145,7 @@ def test_what_was_accepted_under_a_signal_is_in_the_ledger(tmp_path: Path) -> No
         secret = up.folder / "secret"
         secret.write_text(SECRET)
         files = ["--token-file", str(token), "--webhook-secret-file", str(secret)]
-        added = command("stores", "add", "shop", *STORE_IDS, *files, folder=up.folder / "data")
+        added = run_command(up.folder / "data", "stores", "add", "shop", *STORE_IDS, *files)
         assert added.returncode == 0, added.stderr
         order = load("life-of-a-store")[4].order()
         up_to = 200
@@ -208,7 +196,7 @@ def test_parts_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
 def test_a_second_up_over_the_same_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
-        second = command("up", "--data-dir", str(up.folder / "data"), folder=up.folder)
+        second = run_command(up.folder, "up", "--data-dir", str(up.folder / "data"))
     assert second.returncode == 1
     assert "Another `spacebridge up` is running" in second.stderr
     assert "Traceback" not in second.stderr
@@ -218,21 +206,14 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
         port = up.url.rpartition(":")[2]
-        second = command("up", "--port", port, "--data-dir", str(tmp_path / "other"), folder=up.folder)
+        second = run_command(up.folder, "up", "--port", port, "--data-dir", str(tmp_path / "other"))
     assert second.returncode == 1
     assert f"Port {port}" in second.stderr
     assert "--port" in second.stderr
 
 
 def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(tmp_path: Path) -> None:
-    tried = subprocess.run(
-        [sys.executable, "-m", "bridge", "up"],
-        env={**os.environ, "SPACEBRIDGE_DATA_DIR": str(tmp_path), "SPACEBRIDGE_API_TIMEOUT": "soon"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    tried = run_command(tmp_path, "up", SPACEBRIDGE_API_TIMEOUT="soon")
     assert tried.returncode == 1
     assert tried.stderr.startswith("SPACEBRIDGE_API_TIMEOUT is wrong")
     assert "Traceback" not in tried.stderr
