@@ -102,13 +102,9 @@ class Supervisor:
                 os.killpg(running.process.pid, signal.SIGKILL)
                 running.process.wait()
 
-    def request_stop(self) -> None:
-        """Have `run` come to its end; for other threads."""
-        self._stopping = True
-        self._events.put(("stop", ""))
-
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.request_stop()
+        self._stopping = True
+        self._events.put(("stop", ""))  # wakes `run`
 
     def _launch(self, part: Part, *, deaths: int) -> None:
         # A session of its own: Ctrl-C reaches this process alone, which stops the parts in their order.

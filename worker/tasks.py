@@ -57,7 +57,7 @@ def refresh_configs(ids: Sequence[int]) -> None:
     """Fetch the configs of stores, and decide anew where one has changed."""
     for _ in _each(ids, "store", lambda one: pipeline.refresh_config(context(), one)):
         pass
-    _announce(pipeline.sweep(context()))
+    sweep()
 
 
 @app.task(name=broker.SWEEP)

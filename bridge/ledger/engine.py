@@ -67,11 +67,6 @@ class Ledger:
             event.listen(self._reader, "connect", _configure_sqlite)
             event.listen(self._reader, "begin", _begin_sqlite)
 
-    @property
-    def backend(self) -> str:
-        """`sqlite` or `postgresql`."""
-        return self._url.get_backend_name()
-
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the ledger and changes nothing."""

@@ -58,8 +58,8 @@ def _process(context: Context, connection: Connection, delivery: Delivery) -> Wo
             order, reason = _update(connection, store, delivery, snapshot)
     work = Work()
     if order is not None:
-        # Read again now that the order is locked: the store's rules may have changed while we waited.
-        store = stores.get(connection, delivery.store_id)
+        # If the store's rules have changed since they were read, the order's decision bears the old
+        # version, and the sweep decides it anew.
         settlement = settle(connection, store, orders.lock(connection, order.id), context.now())
         reason = f"{reason} -> {settlement.verdict.decision}: {settlement.verdict.reason}"
         work = Work(issuances=settlement.due, stores=[] if store.config else [store.id])

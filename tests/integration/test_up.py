@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +88,6 @@ def running_up(folder: Path, *options: str, **environment: str) -> Iterator[Up]:
 
 
 def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
-    started = time.monotonic()
     # A real ledger in the environment must neither be needed nor touched.
     real = {
         "SPACEBRIDGE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
@@ -97,7 +95,6 @@ def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
     }
     with running_up(tmp_path, "--demo", **real) as up:
         wait_until(lambda: "Try next" in up.text(), "the demo's summary", within=60)
-        assert time.monotonic() - started < 60
         text = up.text()
         assert re.search(r"deliveries accepted +51\b", text)
         assert re.search(r"estimates issued +7\b", text)
