@@ -14,7 +14,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 QUEUE = "spacebridge"
 PROCESS_DELIVERIES = "spacebridge.process_deliveries"
-FORWARD_ISSUANCES = "spacebridge.forward_issuances"
+FORWARD_STORES = "spacebridge.forward_stores"
 REFRESH_CONFIGS = "spacebridge.refresh_configs"
 SWEEP = "spacebridge.sweep"
 
@@ -53,11 +53,11 @@ class Announcer:
         """These deliveries are to be processed. Returns whether the broker took the message."""
         return self._send(PROCESS_DELIVERIES, ids)
 
-    def issuances(self, ids: Sequence[int]) -> bool:
-        """These issuances are to be forwarded."""
-        return self._send(FORWARD_ISSUANCES, ids)
+    def due_stores(self, ids: Sequence[int]) -> bool:
+        """These stores have something due."""
+        return self._send(FORWARD_STORES, ids)
 
-    def stores(self, ids: Sequence[int]) -> bool:
+    def configs(self, ids: Sequence[int]) -> bool:
         """The configs of these stores are to be fetched."""
         return self._send(REFRESH_CONFIGS, ids)
 

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
         "https://api.spaceinvoices.com/v1", description="Give the API's base address, http(s)://HOST/v1."
     )
     api_timeout: float = Field(30, gt=0, le=600, description="Give seconds, from 0 to 600.")
+    request_rate: float = Field(
+        50, gt=0, le=1000, description="Give requests a second, for one account: it is limited to 100."
+    )
     config_ttl: float = Field(300, ge=1, le=86_400, description="Give seconds, from 1 to a day.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="Give a number of bytes.")
     log_format: Literal["text", "json"] = Field(

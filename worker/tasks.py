@@ -11,8 +11,8 @@ import structlog
 from bridge import broker, pipeline
 from bridge.broker import Announcer
 from bridge.ledger import Ledger, LedgerUnavailableError
-from bridge.pipeline import Context, Work
-from worker.app import app, settings
+from bridge.pipeline import Context, Lanes, Pace, Work
+from worker.app import Capacity, app, settings
 
 _Result = TypeVar("_Result")
 
@@ -31,7 +31,14 @@ def context() -> Context:
         api_url=settings.api_url,
         api_timeout=settings.api_timeout,
         config_ttl=settings.config_ttl,
+        pace=Pace(settings.request_rate, broker_url=settings.broker_url.get_secret_value()),
     )
+
+
+@cache
+def lanes() -> Lanes:
+    """This process' lanes: a store may have most of its threads, but never all."""
+    return Lanes(max(1, Capacity.threads * 3 // 4))
 
 
 announcer = Announcer(app)
@@ -40,16 +47,24 @@ announcer = Announcer(app)
 @app.task(name=broker.PROCESS_DELIVERIES)
 def process_deliveries(ids: Sequence[int]) -> None:
     """Process deliveries; have forwarded what is due for them."""
+    due: set[int] = set()
     for work in _each(ids, "delivery", lambda one: pipeline.process_delivery(context(), one)):
-        announcer.stores(work.stores)
-        _announce_issuances(work.issuances)
+        announcer.configs(work.configs)
+        due.update(work.due_stores)
+    _announce_due(due)
 
 
-@app.task(name=broker.FORWARD_ISSUANCES)
-def forward_issuances(ids: Sequence[int]) -> None:
-    """Have documents issued, one after the other."""
-    for due in _each(ids, "issuance", lambda one: pipeline.forward_issuance(context(), one)):
-        _announce_issuances(due)
+@app.task(name=broker.FORWARD_STORES)
+def forward_stores(ids: Sequence[int]) -> None:
+    """Have the documents issued that are due of these stores."""
+
+    def drain(store_id: int) -> None:
+        pipeline.drain_store(
+            context(), lanes(), store_id, call=lambda wanted: _announce_due([store_id] * wanted)
+        )
+
+    for _ in _each(ids, "store", drain):
+        pass
 
 
 @app.task(name=broker.REFRESH_CONFIGS)
@@ -70,17 +85,17 @@ def sweep() -> None:
 
 
 def _announce(found: Work) -> None:
-    announcer.stores(found.stores)
+    announcer.configs(found.configs)
     if announcer.backlog() >= LONG_BACKLOG:
         return
     for start in range(0, len(found.deliveries), DELIVERIES_A_MESSAGE):
         announcer.deliveries(found.deliveries[start : start + DELIVERIES_A_MESSAGE])
-    _announce_issuances(found.issuances)
+    _announce_due(found.due_stores)
 
 
-def _announce_issuances(ids: Iterable[int]) -> None:
-    for issuance_id in ids:  # one a message, so that idle threads share them
-        announcer.issuances([issuance_id])
+def _announce_due(store_ids: Iterable[int]) -> None:
+    for store_id in store_ids:  # one a message, so that idle threads share them
+        announcer.due_stores([store_id])
 
 
 def _each(ids: Sequence[int], what: str, handle: Callable[[int], _Result]) -> Iterable[_Result]:

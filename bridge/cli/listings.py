@@ -9,6 +9,7 @@ import click
 from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
 from bridge.issuance.order import MAX_ID
+from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger import orders as ledger_orders
@@ -106,7 +107,7 @@ def explain(store: str, order: int, as_json: bool) -> None:
     with ledger.read() as connection:
         known = ledger_orders.of_resource(connection, of.id, order)
         received = ledger_deliveries.of_resource(connection, of.id, order)
-        attempts = [one for row in known for one in ledger_issuances.attempts_of_order(connection, row.id)]
+        attempts = [one for row in known for one in ledger_attempts.of_order(connection, row.id)]
     if not received:
         fail(f"Store {store} never sent a delivery on an order {order}.")
     events: list[tuple[datetime, str, str]] = [

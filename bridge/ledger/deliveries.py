@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bridge.ledger.tables import deliveries, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
+CLOCK_TOLERANCE = timedelta(minutes=1)  # what arrived later than that was dated by a clock set back since
 GIVE_UP_AFTER = 20  # failures of our own to process a delivery, before it is left to the operator
 
 
@@ -135,7 +136,13 @@ def unprocessed(connection: Connection, *, received_before: datetime, limit: int
     return (
         connection.execute(
             select(deliveries.c.id)
-            .where(deliveries.c.state == RECEIVED, deliveries.c.last_received_at <= received_before)
+            .where(
+                deliveries.c.state == RECEIVED,
+                or_(
+                    deliveries.c.last_received_at <= received_before,
+                    deliveries.c.last_received_at > received_before + CLOCK_TOLERANCE,
+                ),
+            )
             .order_by(deliveries.c.id)
             .limit(limit)
         )

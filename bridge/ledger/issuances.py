@@ -1,4 +1,4 @@
-"""Issuances: one row for each order and kind of document, and each attempt to have it issued.
+"""Issuances: one row for each order and kind of document, and the states it passes through.
 
 Every function that changes a state names the states it may leave, and says whether it did. Whoever
 comes second, or with the outcome of an attempt that is not the last, changes nothing.
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.ledger.tables import attempts, issuances, orders, stores
+from bridge.ledger.tables import issuances, orders, stores
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
 
@@ -36,6 +36,7 @@ class Issuance:
     total: str | None
     currency: str | None
     last_error: str | None
+    withdrawn_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,6 @@ class StartedAttempt:
     order_id: int
     number: int
     first_attempt_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One request to Space Invoices. Without an outcome, it is under way or its worker died."""
-
-    started_at: datetime
-    duration_ms: int | None
-    outcome: str | None
-    status: int | None
-    excerpt: str | None
-    kind: str
 
 
 def get(connection: Connection, issuance_id: int) -> Issuance | None:
@@ -88,7 +77,7 @@ def listed(
 def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str, now: datetime) -> bool:
     """Have a document issued, unless it is already due, under way or settled otherwise.
 
-    A withdrawn one comes back to life. Returns whether anything changed.
+    A withdrawn one comes back to life, unless an operator withdrew it. Returns whether anything changed.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(issuances).values(
@@ -98,7 +87,7 @@ def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str,
         statement.on_conflict_do_update(
             index_elements=["order_id", "kind"],
             set_={"state": DUE, "next_attempt_at": now, "first_attempt_at": None, "settled_at": None},
-            where=issuances.c.state == WITHDRAWN,
+            where=and_(issuances.c.state == WITHDRAWN, issuances.c.withdrawn_by.is_(None)),
         ).returning(issuances.c.id)
     ).one_or_none()
     return changed is not None
@@ -109,73 +98,22 @@ def withdraw(connection: Connection, issuance_id: int, now: datetime) -> bool:
     return _move(connection, issuance_id, [DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=now)
 
 
-def start_attempt(
-    connection: Connection,
-    issuance: Issuance,
-    *,
-    delivery_id: int,
-    total: str,
-    currency: str,
-    now: datetime,
-    lease_ends_at: datetime,
-) -> StartedAttempt | None:
-    """Claim a due issuance for one request; None if it is due no more.
-
-    Once this is committed, the request counts as sent: a worker that dies later leaves an issuance
-    of unknown outcome, for the sweep to find when the lease has ended.
-    """
-    number, first_attempt_at = issuance.attempts + 1, issuance.first_attempt_at or now
-    attempt_id: int = connection.execute(
-        insert(attempts)
-        .values(issuance_id=issuance.id, delivery_id=delivery_id, started_at=now)
-        .returning(attempts.c.id)
-    ).scalar_one()
-    claimed = _move(
+def start_sending(
+    connection: Connection, attempt: StartedAttempt, *, total: str, currency: str, lease_ends_at: datetime
+) -> bool:
+    """Have an attempt send a due issuance, for as long as its lease lasts."""
+    return _move(
         connection,
-        issuance.id,
+        attempt.issuance_id,
         [DUE],
         state=SENDING,
-        attempt_id=attempt_id,
-        attempts=number,
-        first_attempt_at=first_attempt_at,
+        attempt_id=attempt.id,
+        attempts=attempt.number,
+        first_attempt_at=attempt.first_attempt_at,
         next_attempt_at=None,
         lease_ends_at=lease_ends_at,
         total=total,
         currency=currency,
-    )
-    if not claimed:
-        connection.execute(delete(attempts).where(attempts.c.id == attempt_id))
-        return None
-    return StartedAttempt(attempt_id, issuance.id, issuance.order_id, number, first_attempt_at)
-
-
-def expired_attempt(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:
-    """The attempt under way, if its lease has ended."""
-    row = connection.execute(
-        select(issuances).where(
-            issuances.c.id == issuance_id, issuances.c.state == SENDING, issuances.c.lease_ends_at <= now
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    first_attempt_at = row.first_attempt_at or now
-    return StartedAttempt(row.attempt_id, issuance_id, row.order_id, row.attempts, first_attempt_at)
-
-
-def finish_attempt(
-    connection: Connection,
-    attempt: StartedAttempt,
-    *,
-    outcome: str,
-    duration_ms: int | None,
-    status: int | None,
-    excerpt: str | None,
-) -> None:
-    """Note how an attempt ended."""
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt.id)
-        .values(outcome=outcome, duration_ms=duration_ms, status=status, excerpt=excerpt)
     )
 
 
@@ -189,6 +127,7 @@ def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool
         lease_ends_at=None,
         next_attempt_at=None,
         last_error=None,
+        withdrawn_by=None,
         settled_at=now,
     )
 
@@ -206,17 +145,9 @@ def mark_failed(connection: Connection, attempt: StartedAttempt, *, error: str, 
 def postpone(
     connection: Connection, attempt: StartedAttempt, *, error: str, next_attempt_at: datetime
 ) -> bool:
-    """The request took no effect: it is due again, later. Its lease may have ended meanwhile: `held`."""
-    return _move(
-        connection,
-        attempt.issuance_id,
-        [SENDING, HELD],
-        issuances.c.attempt_id == attempt.id,
-        state=DUE,
-        lease_ends_at=None,
-        last_error=error,
-        next_attempt_at=next_attempt_at,
-        settled_at=None,
+    """The request took no effect: it is due again, later."""
+    return _end(
+        connection, attempt, state=DUE, last_error=error, next_attempt_at=next_attempt_at, settled_at=None
     )
 
 
@@ -235,6 +166,7 @@ def give_back(connection: Connection, attempt: StartedAttempt, *, error: str, no
         next_attempt_at=now,
         attempts=attempt.number - 1,
         first_attempt_at=None,
+        settled_at=None,
     )
 
 
@@ -242,58 +174,65 @@ def restart_clocks(connection: Connection, store_id: int) -> None:
     """The store was paused: the time it lost counts against none of its due issuances."""
     connection.execute(
         update(issuances)
-        .where(issuances.c.store_id == store_id, issuances.c.state == DUE)
+        .where(
+            issuances.c.store_id == store_id,
+            issuances.c.state == DUE,
+            issuances.c.first_attempt_at.is_not(None),
+        )
         .values(first_attempt_at=None)
     )
 
 
-def due_ids(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
-    """Ids of what is due now and may be sent: of a paused store, only where a probe is due."""
-    may_send = or_(stores.c.paused_at.is_(None), stores.c.next_probe_at <= now)
-    return (
-        connection.execute(
-            select(issuances.c.id)
-            .join(stores)
-            .where(issuances.c.state == DUE, issuances.c.next_attempt_at <= now, may_send)
-            .order_by(issuances.c.next_attempt_at, issuances.c.id)
-            .limit(limit)
-        )
-        .scalars()
-        .all()
+def send_again(connection: Connection, issuance_id: int, now: datetime) -> bool:
+    """An operator wants it sent: due now, as if it had never been tried."""
+    return _move(
+        connection,
+        issuance_id,
+        [HELD, FAILED, WITHDRAWN],
+        or_(issuances.c.state != WITHDRAWN, issuances.c.withdrawn_by.is_not(None)),
+        state=DUE,
+        attempts=0,
+        first_attempt_at=None,
+        next_attempt_at=now,
+        withdrawn_by=None,
+        settled_at=None,
     )
 
 
-def expired_ids(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
-    """Ids of what is being sent by a worker that should have been done by now."""
-    return (
-        connection.execute(
-            select(issuances.c.id)
-            .where(issuances.c.state == SENDING, issuances.c.lease_ends_at <= now)
-            .order_by(issuances.c.lease_ends_at)
-            .limit(limit)
-        )
-        .scalars()
-        .all()
+def note_as_issued(
+    connection: Connection, issuance_id: int, now: datetime, *, total: str, currency: str
+) -> bool:
+    """An operator has seen the document, or made it by hand: it is not sent any more."""
+    return _move(
+        connection,
+        issuance_id,
+        [HELD, FAILED, DUE],
+        state=ISSUED,
+        next_attempt_at=None,
+        total=func.coalesce(issuances.c.total, total),
+        currency=func.coalesce(issuances.c.currency, currency),
+        last_error=None,
+        settled_at=now,
     )
 
 
-def attempts_of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
-    """Every attempt for an order's documents, oldest first."""
-    query = (
-        select(attempts, issuances.c.kind)
-        .join(issuances)
-        .where(issuances.c.order_id == order_id)
-        .order_by(attempts.c.id)
+def withdraw_for_good(connection: Connection, issuance_id: int, now: datetime, *, who: str) -> bool:
+    """An operator wants it issued no more: no decision brings it back to life."""
+    return _move(
+        connection,
+        issuance_id,
+        [HELD, FAILED, DUE],
+        state=WITHDRAWN,
+        next_attempt_at=None,
+        withdrawn_by=who,
+        settled_at=now,
     )
-    return [
-        Attempt(row.started_at, row.duration_ms, row.outcome, row.status, row.excerpt, row.kind)
-        for row in connection.execute(query)
-    ]
 
 
 def _end(connection: Connection, attempt: StartedAttempt, **values: Any) -> bool:
+    """Move what this attempt was for, unless another has begun. If its lease has ended, that is `held`."""
     latest = issuances.c.attempt_id == attempt.id
-    return _move(connection, attempt.issuance_id, [SENDING], latest, lease_ends_at=None, **values)
+    return _move(connection, attempt.issuance_id, [SENDING, HELD], latest, lease_ends_at=None, **values)
 
 
 def _move(
@@ -330,4 +269,5 @@ def _issuance(row: Row[Any]) -> Issuance:
         total=row.total,
         currency=row.currency,
         last_error=row.last_error,
+        withdrawn_by=row.withdrawn_by,
     )

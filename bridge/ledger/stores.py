@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bridge.issuance import Config, Policy
@@ -43,6 +43,7 @@ class Store:
     paused_at: datetime | None
     pause_reason: str | None
     next_probe_at: datetime | None
+    failures: int
     last_ping_at: datetime | None
     encrypted_api_token: str = field(repr=False)
     encrypted_webhook_secret: str = field(repr=False)
@@ -151,7 +152,14 @@ def start_config_fetch(connection: Connection, store: Store, now: datetime) -> b
 
 def save_config(connection: Connection, store: Store, config: Mapping[str, Any], now: datetime) -> None:
     """Keep a freshly fetched Woocommerce object; if it decides otherwise, open orders are decided anew."""
-    _update(connection, store.id, config=dict(config), config_fetched_at=now, config_error=None)
+    _update(
+        connection,
+        store.id,
+        config=dict(config),
+        config_fetched_at=now,
+        config_tried_at=now,
+        config_error=None,
+    )
     if flags(config) != store.decision_config:
         _update(
             connection,
@@ -175,11 +183,28 @@ def finish_deciding_anew(connection: Connection, store: Store) -> None:
     )
 
 
+def count_failure(connection: Connection, store_id: int) -> int:
+    """One more request of the store failed; returns how many have, one after the other."""
+    failures: int = connection.execute(
+        update(stores)
+        .where(stores.c.id == store_id)
+        .values(failures=stores.c.failures + 1)
+        .returning(stores.c.failures)
+    ).scalar_one()
+    return failures
+
+
 def pause(
     connection: Connection, store_id: int, *, reason: str, now: datetime, next_probe_at: datetime | None
 ) -> None:
     """Stop forwarding; at `next_probe_at` one order is tried, or none ever if it is None."""
-    _update(connection, store_id, paused_at=now, pause_reason=reason, next_probe_at=next_probe_at)
+    _update(
+        connection,
+        store_id,
+        paused_at=func.coalesce(stores.c.paused_at, literal(now, stores.c.paused_at.type)),
+        pause_reason=reason,
+        next_probe_at=next_probe_at,
+    )
 
 
 def claim_probe(connection: Connection, store: Store, next_probe_at: datetime) -> bool:
@@ -192,9 +217,18 @@ def claim_probe(connection: Connection, store: Store, next_probe_at: datetime) -
     return claimed.rowcount == 1
 
 
+def leave_probe(connection: Connection, store_id: int, now: datetime) -> None:
+    """The probe that was claimed had nothing to send: another may be made at once."""
+    connection.execute(
+        update(stores)
+        .where(stores.c.id == store_id, stores.c.next_probe_at.is_not(None))
+        .values(next_probe_at=now)
+    )
+
+
 def resume(connection: Connection, store_id: int) -> None:
-    """Forward again."""
-    _update(connection, store_id, paused_at=None, pause_reason=None, next_probe_at=None)
+    """Forward again: its account takes orders."""
+    _update(connection, store_id, paused_at=None, pause_reason=None, next_probe_at=None, failures=0)
 
 
 def _update(connection: Connection, store_id: int, **values: object) -> None:
@@ -223,6 +257,7 @@ def _store(row: Row[Any]) -> Store:
         paused_at=row.paused_at,
         pause_reason=row.pause_reason,
         next_probe_at=row.next_probe_at,
+        failures=row.failures,
         last_ping_at=row.last_ping_at,
         encrypted_api_token=row.api_token,
         encrypted_webhook_secret=row.webhook_secret,

@@ -80,10 +80,12 @@ stores = Table(
     # Counts up when anything changes that decisions depend on; orders decided before are decided anew.
     Column("decision_version", Integer, nullable=False, server_default=text("1")),
     Column("deciding_anew_since", UTCDateTime),
-    # Paused: by an operator (no next_probe_at), or since Space Invoices refused the account.
+    # Paused: by an operator (no next_probe_at), or since Space Invoices takes no order of the account.
     Column("paused_at", UTCDateTime),
     Column("pause_reason", Text),
     Column("next_probe_at", UTCDateTime),
+    # Attempts and probes that failed one after the other, whichever order they were for.
+    Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("last_ping_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
 )
@@ -156,11 +158,13 @@ issuances = Table(
     Column("total", Text),  # as sent
     Column("currency", Text),
     Column("last_error", Text),
+    Column("withdrawn_by", Text),  # the operator who wants it issued no more, whatever is decided
     Column("created_at", UTCDateTime, nullable=False),
     Column("settled_at", UTCDateTime),
     UniqueConstraint("order_id", "kind"),  # the promise: one invoice, one estimate
     Index(
         "ix_issuances_due",
+        "store_id",
         "next_attempt_at",
         "id",
         sqlite_where=text("state = 'due'"),
@@ -185,4 +189,17 @@ attempts = Table(
     Column("outcome", Text),  # null while the request is under way, or if its worker died
     Column("status", Integer),  # of HTTP
     Column("excerpt", Text),  # of the answer
+)
+
+# What operators did, for whoever asks later why something was sent, or was not.
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("delivery_id", BigId, ForeignKey("deliveries.id"), index=True),
+    Column("issuance_id", BigId, ForeignKey("issuances.id"), index=True),
 )

@@ -7,6 +7,7 @@ from random import Random
 
 FIRST_DELAY = 5.0  # seconds
 LONGEST_DELAY = 3600.0  # seconds
+LONGEST_PROBE_DELAY = 60.0  # seconds; a probe asks for the config first, which costs nothing
 GIVE_UP_AFTER = timedelta(days=3)
 
 
@@ -25,3 +26,15 @@ def next_attempt(
     if retry_after is not None:
         delay = retry_after + random.uniform(0, min(longest, FIRST_DELAY))
     return now + timedelta(seconds=delay)
+
+
+def next_probe(
+    *, failures: int, is_costly: bool, now: datetime, retry_after: float | None, random: Random
+) -> datetime:
+    """When a store that only fails is tried again, after `failures` (at least 1) since it was paused.
+
+    `is_costly`: what failed left an order of unknown outcome, for an operator to look at.
+    """
+    longest = LONGEST_DELAY if is_costly else LONGEST_PROBE_DELAY
+    delay = min(longest, FIRST_DELAY * 2 ** min(failures - 1, 20))
+    return now + timedelta(seconds=max(delay * random.uniform(0.5, 1), retry_after or 0))

@@ -15,30 +15,42 @@ RETRY_AFTER = 15.0  # seconds until a config that could not be fetched is asked 
 def refresh_config(context: Context, store_id: int) -> None:
     """Fetch a store's config if the one in the ledger is older than its time to live.
 
-    Does nothing if another process is at it. An answer that the config is gone stops the store; no
-    answer leaves the old config in use.
+    Does nothing if another process is at it.
     """
     with context.ledger.read() as connection:
         store = stores.get(connection, store_id)
-    now = context.now()
     if not is_stale(context, store):
         return
     with context.ledger.write() as connection:
-        if not stores.start_config_fetch(connection, store, now):
+        if not stores.start_config_fetch(connection, store, context.now()):
             return
+    fetch_config(context, store)
+
+
+def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
+    """Ask for a store's config and keep it. Returns what failed, if so; the old config then stays in use.
+
+    An answer that the config is gone stops the store.
+    """
+    now = context.now()
     try:
-        found = context.account(store).find_woocommerces(
-            store.organization_id, where={"id": store.woocommerce_id}
-        )
-    except (SpaceInvoicesError, WrongKeyError) as error:
-        with context.ledger.write() as connection:
-            stores.save_config_error(connection, store_id, str(error))
-        return
-    with context.ledger.write() as connection:
+        account = context.account(store)
+        context.pace.wait(account.name, within=1.0)  # a slow account has this one request, too
+        found = account.api.find_woocommerces(store.organization_id, where={"id": store.woocommerce_id})
+    except WrongKeyError as wrong_key:
+        error = SpaceInvoicesError(str(wrong_key), permanent=True)
+    except SpaceInvoicesError as failed:
+        error = failed
+    else:
         config = next((one for one in found if one.get("id") == store.woocommerce_id), None)
         if config is None:
             config = dict(store.config or {}) | {"_isDeleted": True}
-        stores.save_config(connection, store, config, now)
+        with context.ledger.write() as connection:
+            stores.save_config(connection, store, config, now)
+        return None
+    with context.ledger.write() as connection:
+        stores.save_config_error(connection, store.id, str(error))
+    return error
 
 
 def is_stale(context: Context, store: Store) -> bool:

@@ -10,18 +10,21 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge.issuance import compose
-from bridge.ledger import LedgerUnavailableError, deliveries, issuances, orders, stores
+from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, issuances, orders, stores
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.configs import is_being_fetched, is_stale, refresh_config
-from bridge.pipeline.context import Context
-from bridge.pipeline.record import PROBE_INTERVAL, record
+from bridge.pipeline.context import Account, Context
+from bridge.pipeline.pause import probe
+from bridge.pipeline.record import record
 from bridge.pipeline.settle import settle
-from bridge.spaceinvoices import Answer, SpaceInvoices
+from bridge.spaceinvoices import Answer
 
 DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
+LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
+RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +33,37 @@ class _Claim:
 
     attempt: StartedAttempt
     store: Store
-    account: SpaceInvoices
+    account: Account
     body: bytes
     idempotency_key: str
+    is_probe: bool
 
 
-def forward_issuance(context: Context, issuance_id: int) -> Sequence[int]:
-    """Have one document issued, if it is still due; return the ids of issuances due after it.
+def forward_issuance(context: Context, issuance_id: int) -> bool:
+    """Have one document issued, if it is still due. Returns whether the store may go on with its next one.
 
     A worker that dies before the claim is committed leaves `due`; one that dies after it leaves
     `sending`, which turns into `held` when its lease has ended. Nothing in between can be told apart
     from a request that was sent, so the claim is the last thing before it.
     """
     try:
-        _have_a_fresh_config(context, issuance_id)
+        store = _store_of_due(context, issuance_id)
+        if store is None:
+            return True
+        is_probe = store.paused_at is not None
+        if is_probe and not probe(context, store):
+            return False
+        if is_stale(context, store):
+            refresh_config(context, store.id)
+        account = context.account(store)
+        has_turn = context.pace.wait(account.name, within=LONGEST_TURN)
         started = time.monotonic()
         with context.ledger.write() as connection:
-            claim = _claim(context, connection, issuance_id)
+            claim = None
+            if has_turn:
+                claim = _claim(context, connection, issuance_id, account, is_probe=is_probe)
+            if claim is None and is_probe:
+                stores.leave_probe(connection, store.id, context.now())
     except LedgerUnavailableError:
         raise
     except Exception as error:
@@ -56,25 +73,33 @@ def forward_issuance(context: Context, issuance_id: int) -> Sequence[int]:
             issuances.defer(connection, issuance_id, error=f"{type(error).__name__}: {error}", until=at)
         raise
     if claim is None:
-        return []
-    answer = claim.account.send_order(
+        if has_turn:
+            context.pace.give_back(account.name)
+        return has_turn
+    answer = account.api.send_order(
         claim.store.woocommerce_id,
         claim.body,
         idempotency_key=claim.idempotency_key,
         deadline=started + context.api_timeout + LEASE_MARGIN / 2,
     )
-    return _record_even_after_an_outage(context, claim, answer)
+    if answer.outcome.status == 429:
+        context.pace.slow_down(account.name, retry_after=answer.outcome.retry_after)
+    _record_even_after_an_outage(context, claim, answer)
+    return True
 
 
-def _have_a_fresh_config(context: Context, issuance_id: int) -> None:
+def _store_of_due(context: Context, issuance_id: int) -> Store | None:
+    """The store of an issuance that seems to be due still."""
     with context.ledger.read() as connection:
         issuance = issuances.get(connection, issuance_id)
-        store = stores.get(connection, issuance.store_id) if issuance else None
-    if store and is_stale(context, store):
-        refresh_config(context, store.id)
+        if issuance is None or issuance.state != issuances.DUE:
+            return None
+        return stores.get(connection, issuance.store_id)
 
 
-def _claim(context: Context, connection: Connection, issuance_id: int) -> _Claim | None:
+def _claim(
+    context: Context, connection: Connection, issuance_id: int, account: Account, *, is_probe: bool
+) -> _Claim | None:
     now = context.now()
     found = issuances.get(connection, issuance_id)
     if found is None or found.state != issuances.DUE:
@@ -87,18 +112,13 @@ def _claim(context: Context, connection: Connection, issuance_id: int) -> _Claim
         return None  # by rules that are just being asked for; the sweep comes back to it
     siblings = issuances.of_order(connection, order.id)
     issuance = next(one for one in siblings if one.id == issuance_id)
-    if not _may_be_sent(store, issuance, siblings, now):
+    if not _may_be_sent(store, issuance, siblings, now, is_probe=is_probe):
         return None
     if order.snapshot is None or order.delivery_id is None:
         return None
     # All that can go wrong on this side goes wrong here, before the claim makes it an unknown outcome.
-    account = context.account(store)
     body = _compose(connection, store, order)
-    # If the store is paused, this request is the probe, and the others wait until the next is due.
-    next_probe_at = now + timedelta(seconds=PROBE_INTERVAL)
-    if store.next_probe_at is not None and not stores.claim_probe(connection, store, next_probe_at):
-        return None
-    attempt = issuances.start_attempt(
+    attempt = attempts.start(
         connection,
         issuance,
         delivery_id=order.delivery_id,
@@ -110,13 +130,16 @@ def _claim(context: Context, connection: Connection, issuance_id: int) -> _Claim
     if attempt is None:
         return None
     key = f"{store.woocommerce_id}-{order.resource_id}-{order.snapshot.order_key}-{issuance.kind}"
-    return _Claim(attempt, store, account, body, key)
+    return _Claim(attempt, store, account, body, key, is_probe)
 
 
-def _may_be_sent(store: Store, issuance: Issuance, siblings: Sequence[Issuance], now: datetime) -> bool:
-    if issuance.state != issuances.DUE or issuance.next_attempt_at is None or issuance.next_attempt_at > now:
+def _may_be_sent(
+    store: Store, issuance: Issuance, siblings: Sequence[Issuance], now: datetime, *, is_probe: bool
+) -> bool:
+    if issuance.state != issuances.DUE or not due.has_fallen_due(issuance, now):
         return False
-    if store.paused_at is not None and (store.next_probe_at is None or store.next_probe_at > now):
+    # A store that was paused since is not probed by what was on its way; by an operator, it is at a stop.
+    if store.paused_at is not None and (not is_probe or store.next_probe_at is None):
         return False
     # One request for an order at a time: two could overtake each other on their way, and the
     # estimate come after the invoice.
@@ -132,17 +155,30 @@ def _compose(connection: Connection, store: Store, order: KnownOrder) -> bytes:
     return compose(delivery.body, store.config or {})
 
 
-def _record_even_after_an_outage(context: Context, claim: _Claim, answer: Answer) -> Sequence[int]:
-    """Record the outcome, and wait for the ledger to come back as long as the lease surely lasts.
+def _record_even_after_an_outage(context: Context, claim: _Claim, answer: Answer) -> None:
+    """Record the outcome, and wait for the ledger to come back if it is away.
 
-    If it does not, or this worker dies here, the issuance ends as `held`.
+    If it does not, or this worker dies here, the issuance ends as `held`. If the lease ends before the ledger
+    is back, it is `held` only until the outcome is recorded.
     """
-    give_up_at = time.monotonic() + context.api_timeout
-    while True:
-        try:
-            with context.ledger.write() as connection:
-                return record(context, connection, claim.attempt, answer.outcome, duration=answer.duration)
-        except LedgerUnavailableError:
-            if time.monotonic() >= give_up_at:
-                raise
-            time.sleep(0.5)
+    give_up_at = time.monotonic() + RECORD_WITHIN
+    while not _is_recorded(context, claim, answer, may_fail=time.monotonic() < give_up_at):
+        time.sleep(0.5)  # a database cannot tell us that it is back
+
+
+def _is_recorded(context: Context, claim: _Claim, answer: Answer, *, may_fail: bool) -> bool:
+    try:
+        with context.ledger.write() as connection:
+            record(
+                context,
+                connection,
+                claim.attempt,
+                answer.outcome,
+                duration=answer.duration,
+                of_probe=claim.is_probe,
+            )
+    except LedgerUnavailableError:
+        if not may_fail:
+            raise
+        return False
+    return True

@@ -62,7 +62,9 @@ def _process(context: Context, connection: Connection, delivery: Delivery) -> Wo
         # version, and the sweep decides it anew.
         settlement = settle(connection, store, orders.lock(connection, order.id), context.now())
         reason = f"{reason} -> {settlement.verdict.decision}: {settlement.verdict.reason}"
-        work = Work(issuances=settlement.due, stores=[] if store.config else [store.id])
+        work = Work(
+            due_stores=[store.id] if settlement.due else [], configs=[] if store.config else [store.id]
+        )
     deliveries.finish(connection, delivery.id, state=deliveries.PROCESSED, reason=reason)
     log.info("delivery processed", delivery=delivery.id, store=delivery.store, order=delivery.resource_id)
     return work

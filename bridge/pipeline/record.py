@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
-from bridge.ledger import issuances, orders, stores
+from bridge.ledger import attempts, issuances, orders, stores
 from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_attempt
 from bridge.pipeline.context import Context
+from bridge.pipeline.pause import note_outcome
 from bridge.pipeline.settle import settle
 from bridge.spaceinvoices import Effect, Outcome
 
 log = structlog.get_logger(__name__)
-
-PROBE_INTERVAL = 60.0  # seconds between tries of a store whose account is refused
 
 
 def record(
@@ -28,12 +26,13 @@ def record(
     outcome: Outcome,
     *,
     duration: float | None,
-) -> Sequence[int]:
-    """Bring an attempt to its end (`duration` in seconds); return ids of the order's issuances due next."""
+    of_probe: bool = False,
+) -> None:
+    """Bring an attempt to its end (`duration` in seconds), and its order and store with it."""
     now = context.now()
     order = orders.lock(connection, attempt.order_id)
     store = stores.get(connection, order.store_id)
-    issuances.finish_attempt(
+    attempts.finish(
         connection,
         attempt,
         outcome=outcome.effect.value,
@@ -42,7 +41,7 @@ def record(
         excerpt=outcome.excerpt,
     )
     _move_issuance(context, connection, store, attempt, outcome, now)
-    _move_store(connection, store, outcome, now)
+    note_outcome(context, connection, store, outcome, now, of_probe=of_probe)
     log.info(
         "attempt ended",
         issuance=attempt.issuance_id,
@@ -52,8 +51,7 @@ def record(
         outcome=outcome.effect.value,
         status=outcome.status,
     )
-    due = settle(connection, store, order, now).due
-    return [issuance_id for issuance_id in due if issuance_id != attempt.issuance_id]
+    settle(connection, store, order, now)
 
 
 def release_expired(context: Context, issuance_id: int) -> None:
@@ -64,7 +62,7 @@ def release_expired(context: Context, issuance_id: int) -> None:
         if issuance is None:
             return
         orders.lock(connection, issuance.order_id)
-        attempt = issuances.expired_attempt(connection, issuance_id, context.now())
+        attempt = attempts.expired(connection, issuance_id, context.now())
         if attempt is not None:
             record(context, connection, attempt, lost, duration=None)
 
@@ -101,20 +99,3 @@ def _move_issuance(
                 issuances.mark_failed(connection, attempt, error=error, now=now)
             else:
                 issuances.postpone(connection, attempt, error=outcome.summary, next_attempt_at=at)
-
-
-def _move_store(connection: Connection, store: Store, outcome: Outcome, now: datetime) -> None:
-    if store.paused_at is not None and store.next_probe_at is None:
-        return  # paused by an operator, which outlasts any answer
-    if outcome.effect is Effect.ACCOUNT_REFUSED:
-        stores.pause(
-            connection,
-            store.id,
-            reason=f"{outcome.summary}: the store's token or its rights are not accepted",
-            now=now,
-            next_probe_at=now + timedelta(seconds=PROBE_INTERVAL),
-        )
-    elif outcome.effect in {Effect.ISSUED, Effect.REFUSED} and store.paused_at is not None:
-        # Whatever it thinks of the order, Space Invoices accepts the account again.
-        stores.resume(connection, store.id)
-        issuances.restart_clocks(connection, store.id)

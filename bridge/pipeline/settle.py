@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,10 +18,10 @@ _MAY_EXIST = {issuances.SENDING, issuances.ISSUED, issuances.HELD}
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What was decided, and the ids of the issuances that are due for it."""
+    """What was decided, and whether anything is due for it."""
 
     verdict: Verdict
-    due: Sequence[int]
+    due: bool
 
 
 def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:
@@ -51,7 +50,7 @@ def settle(connection: Connection, store: Store, order: KnownOrder, now: datetim
         )
     shown = _for_the_operator(verdict, known)
     orders.save_verdict(connection, order.id, shown, store.decision_version)
-    due = [one.id for one in issuances.of_order(connection, order.id) if one.state == issuances.DUE]
+    due = any(one.state == issuances.DUE for one in issuances.of_order(connection, order.id))
     return Settlement(shown, due)
 
 
@@ -74,6 +73,12 @@ def _for_the_operator(verdict: Verdict, known: dict[str, Issuance]) -> Verdict:
             return Verdict(
                 Decision.ATTENTION,
                 f"The {issuance.kind} could not be issued: see the last error of issuance {issuance.id}.",
+            )
+        if issuance.withdrawn_by is not None and issuance.kind == verdict.decision:
+            return Verdict(
+                Decision.SKIP,
+                f"The {issuance.kind} was withdrawn by {issuance.withdrawn_by}: have issuance {issuance.id} "
+                "sent again if it is wanted after all.",
             )
         if issuance.state == issuances.SENDING and verdict.decision is Decision.DONE:
             return Verdict(Decision.INVOICE, "The invoice is being sent.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bridge.ledger import deliveries, issuances, orders, stores
+from bridge.ledger import attempts, deliveries, due, orders, stores
 from bridge.pipeline.configs import RETRY_AFTER, is_stale
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
@@ -31,14 +31,14 @@ def sweep(context: Context) -> Work:
         candidates = stores.with_stale_config(connection, tried_before=soonest, limit=BATCH)
         return Work(
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
-            issuances=issuances.due_ids(connection, now=now, limit=BATCH),
-            stores=[one for one in candidates if is_stale(context, stores.get(connection, one))],
+            due_stores=due.stores_with_some(connection, now=now, limit=BATCH),
+            configs=[one for one in candidates if is_stale(context, stores.get(connection, one))],
         )
 
 
 def _expired(context: Context) -> Sequence[int]:
     with context.ledger.read() as connection:
-        return issuances.expired_ids(connection, now=context.now(), limit=BATCH)
+        return attempts.expired_ids(connection, now=context.now(), limit=BATCH)
 
 
 def _decide_anew(context: Context) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Deliveries to process, issuances to forward, and stores whose config is to be fetched."""
+    """Deliveries to process, stores that have something due, and stores whose config is to be fetched."""
 
     deliveries: Sequence[int] = field(default_factory=list)
-    issuances: Sequence[int] = field(default_factory=list)
-    stores: Sequence[int] = field(default_factory=list)
+    due_stores: Sequence[int] = field(default_factory=list)
+    configs: Sequence[int] = field(default_factory=list)

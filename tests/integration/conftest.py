@@ -10,6 +10,7 @@ import pytest
 from bridge.ledger import Ledger
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer
+from tests.shop import Shop, open_shop
 
 BACKENDS = ["sqlite", "postgresql"]
 
@@ -56,3 +57,10 @@ def bridge(
     folder = tmp_path_factory.mktemp("bridge")
     with RunningBridge(folder, database_url=database_url, broker_url=redis_server.new_url()) as running:
         yield running
+
+
+@pytest.fixture
+def shop(ledger: Ledger) -> Iterator[Shop]:
+    """A store on each database, driven step by step."""
+    with open_shop(ledger) as shop:
+        yield shop

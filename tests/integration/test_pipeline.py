@@ -2,150 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import replace
 
-import pytest
-from werkzeug.serving import make_server
-
-from bridge.issuance import Policy, content_digest, read_delivery
-from bridge.issuance.order import Deletion
-from bridge.ledger import Ledger, Vault, deliveries, issuances, orders, stores, tables
-from bridge.ledger.vault import make_key
-from bridge.pipeline import Context, forward_issuance, process_delivery, refresh_config, sweep
-from bridge.sandbox import create_sandbox
-from tests.recorded import load
-
-ORGANIZATION, WOOCOMMERCE, TOKEN = "64b7e0c0a1b2c3d4e5f60718", "64b7e0c0a1b2c3d4e5f60719", "the-token"
-CARD = {**load("life-of-a-store")[4].order(), "id": 1, "payment_method": "stripe", "date_paid": None}
-
-
-@dataclass
-class Clock:
-    """A clock that the test sets."""
-
-    at: datetime = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.at
-
-    def advance(self, **by: float) -> None:
-        self.at += timedelta(**by)
-
-
-@dataclass
-class Shop:
-    """A store over a ledger, with a sandbox in a thread of this process."""
-
-    context: Context
-    clock: Clock
-    store_id: int
-    sandbox: Any
-
-    def receive(self, body: Mapping[str, Any], topic: str = "order.updated") -> int:
-        """Record a delivery, as the receiver does, a second after the last one; return its id."""
-        self.clock.advance(seconds=1)
-        raw = json.dumps(body).encode()
-        about = read_delivery(topic, raw)
-        with self.context.ledger.write() as connection:
-            return deliveries.record(
-                connection,
-                store_id=self.store_id,
-                topic=topic,
-                digest=content_digest(topic, raw),
-                body=raw,
-                resource_id=about.resource_id,
-                is_deletion=isinstance(about, Deletion),
-                ignored_because=None,
-                now=self.clock.now(),
-            ).delivery_id
-
-    def process(self, *delivery_ids: int) -> list[int]:
-        """Process deliveries in this order; the issuances that are due after the last one."""
-        due: list[int] = []
-        for delivery_id in delivery_ids:
-            due = list(process_delivery(self.context, delivery_id).issuances)
-        return due
-
-    def order(self) -> orders.KnownOrder:
-        with self.context.ledger.read() as connection:
-            (known,) = orders.of_resource(connection, self.store_id, 1)
-        return known
-
-    def states(self) -> dict[str, str]:
-        with self.context.ledger.read() as connection:
-            return {one.kind: one.state for one in issuances.of_order(connection, self.order().id)}
-
-    def documents(self) -> list[str]:
-        answer = self.sandbox.test_client().get("/sandbox/documents").json
-        return [document["kind"] for document in answer["documents"]]
-
-    def requests(self) -> int:
-        counts: dict[str, int] = self.sandbox.test_client().get("/sandbox/documents").json["counts"]
-        return counts["requests"]
-
-
-@pytest.fixture
-def vault() -> Vault:
-    return Vault([make_key()])
-
-
-@pytest.fixture
-def shop(ledger: Ledger, vault: Vault) -> Iterator[Shop]:
-    sandbox = create_sandbox(
-        organization_id=ORGANIZATION,
-        token=TOKEN,
-        woocommerces=[{"id": WOOCOMMERCE, "name": "Shop"}],
-        rate_limit=10_000,
-    )
-    server = make_server("127.0.0.1", 0, sandbox, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    clock = Clock()
-    context = Context(
-        ledger=ledger,
-        vault=vault,
-        api_url=f"http://127.0.0.1:{server.port}/v1",
-        api_timeout=5,
-        config_ttl=10_000_000,
-        now=clock.now,
-    )
-    with ledger.write() as connection:
-        store_id = stores.add(
-            connection,
-            vault=vault,
-            name="shop",
-            organization_id=ORGANIZATION,
-            woocommerce_id=WOOCOMMERCE,
-            api_token=TOKEN,
-            webhook_secret="s3cr3t",
-            policy=Policy(),
-            now=clock.now(),
-        )
-    refresh_config(context, store_id)
-    yield Shop(context, clock, store_id, sandbox)
-    with ledger.read() as connection:
-        context.account(stores.get(connection, store_id)).close()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def at(second: int, **fields: Any) -> dict[str, Any]:
-    """The order as of a second."""
-    return {**CARD, "date_modified_gmt": f"2026-11-23T12:00:{second:02}", **fields}
+from bridge.ledger import deliveries, issuances, stores
+from bridge.pipeline import forward_issuance, process_delivery, sweep
+from tests.shop import WOOCOMMERCE, Shop, at
 
 
 def test_an_order_that_was_restored_is_not_deleted_whichever_delivery_is_processed_first(shop: Shop) -> None:
     created = shop.receive(at(1, status="processing"))
     trashed = shop.receive({"id": 1}, "order.deleted")
     restored = shop.receive(at(9, status="processing"))
-    assert len(shop.process(created, restored, trashed)) == 0  # the deletion has been processed on the way
+    shop.process(created, restored, trashed)  # the deletion has been processed on the way
     assert (shop.order().deleted_at, shop.order().decision) == (None, "invoice")
 
 
@@ -185,21 +55,8 @@ def test_of_two_level_snapshots_of_one_second_the_one_that_arrived_last_counts(s
 
 def test_an_order_whose_issuance_is_stuck_is_decided_anew_when_the_rules_change(shop: Shop) -> None:
     (estimate,) = shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
+    attempt = shop.claim(estimate, lease=40)
     with shop.context.ledger.write() as connection:
-        issuance = issuances.get(connection, estimate)
-        delivery_id = shop.order().delivery_id
-        assert issuance is not None
-        assert delivery_id is not None
-        attempt = issuances.start_attempt(
-            connection,
-            issuance,
-            delivery_id=delivery_id,
-            total="1",
-            currency="EUR",
-            now=shop.clock.now(),
-            lease_ends_at=shop.clock.now(),
-        )
-        assert attempt is not None
         issuances.mark_failed(connection, attempt, error="refused", now=shop.clock.now())
         config = {"id": WOOCOMMERCE, "name": "Shop", "issueInvoiceForBankPayment": True}
         stores.save_config(connection, stores.get(connection, shop.store_id), config, shop.clock.now())
@@ -228,26 +85,15 @@ def test_a_delivery_that_eight_workers_process_at_once_makes_one_issuance(shop: 
 
 def test_a_worker_that_died_while_sending_leaves_held_when_its_lease_has_ended(shop: Shop) -> None:
     (invoice,) = shop.process(shop.receive(at(1, status="processing")))
-    with shop.context.ledger.write() as connection:
-        issuance = issuances.get(connection, invoice)
-        assert issuance is not None
-        issuances.start_attempt(
-            connection,
-            issuance,
-            delivery_id=shop.order().delivery_id or 0,
-            total="1",
-            currency="EUR",
-            now=shop.clock.now(),
-            lease_ends_at=shop.clock.now() + timedelta(seconds=40),
-        )
+    shop.claim(invoice, lease=40)
     shop.clock.advance(seconds=39)
-    assert list(sweep(shop.context).issuances) == []
+    assert list(sweep(shop.context).due_stores) == []
     assert shop.states() == {"invoice": "sending"}
     shop.clock.advance(seconds=2)
-    assert list(sweep(shop.context).issuances) == []
+    assert list(sweep(shop.context).due_stores) == []
     assert (shop.states(), shop.order().decision) == ({"invoice": "held"}, "attention")
     shop.clock.advance(days=30)
-    assert list(sweep(shop.context).issuances) == []
+    assert list(sweep(shop.context).due_stores) == []
     forward_issuance(shop.context, invoice)
     assert shop.documents() == []
 
@@ -268,45 +114,6 @@ def test_what_could_not_connect_is_due_again_later(shop: Shop) -> None:
     forward_issuance(away, invoice)
     assert shop.states() == {"invoice": "due"}
     shop.clock.advance(seconds=6)
-    assert list(sweep(shop.context).issuances) == [invoice]
+    assert list(sweep(shop.context).due_stores) == [shop.store_id]
     forward_issuance(shop.context, invoice)
     assert shop.documents() == ["invoice"]
-
-
-def test_a_refused_token_pauses_the_store_and_a_probe_resumes_it(shop: Shop) -> None:
-    due = []
-    for number in (1, 2, 3):
-        body = {**at(1, status="processing"), "id": number, "order_key": f"wc_order_{number}"}
-        due += shop.process(shop.receive(body))
-    good = shop.context
-    bad_vault = good.vault
-    with good.ledger.write() as connection:
-        store = stores.get(connection, shop.store_id)
-        connection.execute(
-            tables.stores.update()
-            .where(tables.stores.c.id == shop.store_id)
-            .values(api_token=bad_vault.encrypt("wrong"))
-        )
-    forward_issuance(good, due[0])
-    with good.ledger.read() as connection:
-        refused = stores.get(connection, shop.store_id)
-        assert refused.paused_at is not None
-        assert "401" in (refused.pause_reason or "")
-        issuance = issuances.get(connection, due[0])
-        assert issuance is not None
-        assert (issuance.state, issuance.attempts) == ("due", 0)
-        good.account(refused).close()
-    assert list(sweep(good).issuances) == []
-    with good.ledger.write() as connection:
-        connection.execute(
-            tables.stores.update()
-            .where(tables.stores.c.id == shop.store_id)
-            .values(api_token=store.encrypted_api_token)
-        )
-    shop.clock.advance(days=4)  # longer than an order is retried for
-    assert set(sweep(good).issuances) == set(due)
-    for one in due:
-        forward_issuance(good, one)
-    assert shop.documents() == ["invoice"] * 3
-    with good.ledger.read() as connection:
-        assert stores.get(connection, shop.store_id).paused_at is None

@@ -1,0 +1,56 @@
+"""What operators did: who had which issuance or delivery treated how, when, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, or_, select
+
+from bridge.ledger.tables import actions, deliveries, issuances, orders
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that an operator did. It is about a delivery or an issuance."""
+
+    at: datetime
+    who: str
+    verb: str
+    result: str
+    delivery_id: int | None
+    issuance_id: int | None
+
+
+def record(connection: Connection, action: Action) -> None:
+    """Keep it, in the transaction that does it: neither is there without the other."""
+    connection.execute(
+        insert(actions).values(
+            at=action.at,
+            who=action.who,
+            verb=action.verb,
+            result=action.result,
+            delivery_id=action.delivery_id,
+            issuance_id=action.issuance_id,
+        )
+    )
+
+
+def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequence[Action]:
+    """All that was done to an order's deliveries and issuances, oldest first."""
+    query = (
+        select(actions)
+        .outerjoin(deliveries, actions.c.delivery_id == deliveries.c.id)
+        .outerjoin(issuances, actions.c.issuance_id == issuances.c.id)
+        .outerjoin(orders, issuances.c.order_id == orders.c.id)
+        .where(
+            or_(deliveries.c.store_id == store_id, orders.c.store_id == store_id),
+            or_(deliveries.c.resource_id == resource_id, orders.c.resource_id == resource_id),
+        )
+        .order_by(actions.c.id)
+    )
+    return [
+        Action(row.at, row.who, row.verb, row.result, row.delivery_id, row.issuance_id)
+        for row in connection.execute(query)
+    ]

@@ -1,0 +1,35 @@
+"""Forwards all that is due of a store, an order at a time, in as many lanes as it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bridge.ledger import due
+from bridge.ledger.due import Due
+from bridge.pipeline.context import Context
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.lanes import Lanes
+
+
+def drain_store(context: Context, lanes: Lanes, store_id: int, *, call: Callable[[int], None]) -> None:
+    """Forward what is due of a store until nothing is, its account needs a rest, or it is another's turn.
+
+    `call` asks for so many lanes more, here or in another process. All of it rests on hints: what no lane
+    comes upon is found by the sweep.
+    """
+
+    def fetch(after: Due | None, limit: int) -> Sequence[Due]:
+        with context.ledger.read() as connection:
+            return due.of_store(connection, store_id, now=context.now(), after=after, limit=limit)
+
+    with lanes.enter(store_id) as lane:
+        if lane is None:
+            return
+        while (issuance_id := lane.next(fetch)) is not None:
+            if wanted := lane.call():
+                call(wanted)
+            if not forward_issuance(context, issuance_id):
+                return
+            if lane.is_over:
+                call(1)
+                return

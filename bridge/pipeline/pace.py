@@ -1,0 +1,189 @@
+"""How fast an account is called: one request after the other at an even pace, over all processes.
+
+Each request takes the account's next free moment, and the one after it comes an interval later: no
+bursts, whatever waits. The moments are kept in Redis, where every worker finds them; without one, or
+while it is away, each process keeps its own.
+
+A 429 doubles the account's interval, until none has come for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import TypeVar
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+SLOW_FOR = 60  # seconds since the last 429
+SLOWEST = 64  # times the interval
+DEFAULT_RETRY_AFTER = 1.0  # seconds, for a 429 that names none
+KEEP_FOR = (
+    7200  # seconds; longer than any Retry-After that is honoured: a moment further off is a clock's fault
+)
+ALONE_FOR = 5.0  # seconds until a Redis that was away is asked again
+
+# One place, one clock (Redis' own) and one step at a time: no two processes are given the same moment.
+_TAKE = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local moment = tonumber(redis.call('GET', KEYS[1]) or 0)
+if moment < now or moment > now + ARGV[3] then moment = now end
+local wait = moment - now
+if wait > tonumber(ARGV[2]) then return '-1' end
+local interval = ARGV[1] * tonumber(redis.call('GET', KEYS[2]) or 1)
+redis.call('SET', KEYS[1], string.format('%.6f', moment + interval), 'EX', ARGV[3])
+return string.format('%.6f', wait)
+"""
+_GIVE_BACK = """
+local moment = redis.call('GET', KEYS[1])
+if moment then redis.call('SET', KEYS[1], string.format('%.6f', moment - ARGV[1]), 'EX', ARGV[2]) end
+"""
+# A crowd of requests that were under way together is answered 429 together: it counts once.
+_SLOW_DOWN = """
+local clock = redis.call('TIME')
+local later = clock[1] + clock[2] / 1000000 + ARGV[1]
+local moment = tonumber(redis.call('GET', KEYS[1]) or 0)
+if moment < later then redis.call('SET', KEYS[1], string.format('%.6f', later), 'EX', ARGV[4]) end
+if redis.call('SET', KEYS[3], 1, 'NX', 'EX', 1) then
+  local times = math.min(2 * tonumber(redis.call('GET', KEYS[2]) or 1), tonumber(ARGV[2]))
+  redis.call('SET', KEYS[2], times, 'EX', ARGV[3])
+end
+"""
+
+_Answer = TypeVar("_Answer")
+
+log = structlog.get_logger(__name__)
+
+
+class Pace:
+    """The pace of every account. An account goes by a name here that does not tell its token."""
+
+    def __init__(self, rate: float = inf, *, broker_url: str = "") -> None:
+        """`rate`: requests/second of one account; `broker_url`: if it is Redis, all processes share it."""
+        interval = 1 / rate
+        self._own = _OwnMoments(interval)
+        address = _redis_address(broker_url)
+        self._shared = _SharedMoments(address, interval) if address else None
+        self._alone_until = 0.0
+
+    def take(self, account: str, *, within: float) -> float | None:
+        """Reserve the account's next moment, if it comes `within` so many seconds.
+
+        Returns in how many seconds it comes, which the caller has to wait. None if it comes later than
+        that: then nothing is reserved.
+        """
+        return self._ask(lambda moments: moments.take(account, within))
+
+    def wait(self, account: str, *, within: float) -> bool:
+        """Wait for the account's next moment; False, at once, if it is further away than that."""
+        seconds = self.take(account, within=within)
+        if seconds is None:
+            return False
+        time.sleep(seconds)
+        return True
+
+    def give_back(self, account: str) -> None:
+        """The moment taken last is not used: the next request may have it."""
+        self._ask(lambda moments: moments.give_back(account))
+
+    def slow_down(self, account: str, *, retry_after: float | None) -> None:
+        """Space Invoices answered 429: nothing goes out for `retry_after` seconds, and less from then on."""
+        wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
+        self._ask(lambda moments: moments.slow_down(account, wait))
+
+    def _ask(self, question: Callable[[_OwnMoments | _SharedMoments], _Answer]) -> _Answer:
+        if self._shared is not None and time.monotonic() >= self._alone_until:
+            try:
+                return question(self._shared)
+            except RedisError as error:
+                # Each process at full pace by itself is at worst answered 429, which slows it down.
+                log.warning("Redis unreachable; this process keeps its own pace", error=type(error).__name__)
+                self._alone_until = time.monotonic() + ALONE_FOR
+        return question(self._own)
+
+
+class _SharedMoments:
+    """The accounts' next moments in Redis. Its methods raise RedisError."""
+
+    def __init__(self, address: str, interval: float) -> None:
+        self._interval = interval
+        client = redis.Redis.from_url(
+            address, socket_connect_timeout=0.5, socket_timeout=1, retry=Retry(NoBackoff(), 1)
+        )
+        self._take = client.register_script(_TAKE)
+        self._give_back = client.register_script(_GIVE_BACK)
+        self._slow_down = client.register_script(_SLOW_DOWN)
+
+    def take(self, account: str, within: float) -> float | None:
+        wait = float(self._take(_keys(account), [self._interval, within, KEEP_FOR]))
+        return None if wait < 0 else wait
+
+    def give_back(self, account: str) -> None:
+        self._give_back(_keys(account), [self._interval, KEEP_FOR])
+
+    def slow_down(self, account: str, wait: float) -> None:
+        self._slow_down(_keys(account), [wait, SLOWEST, SLOW_FOR, KEEP_FOR])
+
+
+@dataclass(slots=True)
+class _Rhythm:
+    """One account's next moment, and how slow it is, by this process' monotonic clock."""
+
+    moment: float = 0.0
+    times: float = 1.0
+    slowed_at: float = -inf
+
+
+class _OwnMoments:
+    """The same in this process."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._rhythms: defaultdict[str, _Rhythm] = defaultdict(_Rhythm)
+
+    def take(self, account: str, within: float) -> float | None:
+        with self._lock:
+            now, rhythm = time.monotonic(), self._rhythms[account]
+            if now - rhythm.slowed_at > SLOW_FOR:
+                rhythm.times = 1.0
+            wait = max(0.0, rhythm.moment - now)
+            if wait > within:
+                return None
+            rhythm.moment = now + wait + self._interval * rhythm.times
+            return wait
+
+    def give_back(self, account: str) -> None:
+        with self._lock:
+            self._rhythms[account].moment -= self._interval
+
+    def slow_down(self, account: str, wait: float) -> None:
+        with self._lock:
+            now, rhythm = time.monotonic(), self._rhythms[account]
+            rhythm.moment = max(rhythm.moment, now + wait)
+            if now - rhythm.slowed_at > 1:
+                rhythm.times = min(2 * rhythm.times, SLOWEST)
+                rhythm.slowed_at = now
+
+
+def _keys(account: str) -> list[str]:
+    # The braces keep an account's keys together in a cluster.
+    return [f"spacebridge:pace:{{{account}}}:{part}" for part in ("moment", "times", "slowed")]
+
+
+def _redis_address(broker_url: str) -> str | None:
+    """The address as redis-py reads it, or None where the broker is no (single) Redis."""
+    if broker_url.startswith(("redis://", "rediss://")) and ";" not in broker_url:
+        return broker_url
+    if broker_url.startswith("redis+socket://"):
+        return broker_url.replace("redis+socket://", "unix://", 1)
+    return None

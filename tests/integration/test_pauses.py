@@ -1,0 +1,209 @@
+"""A store whose account takes no orders: paused, probed at little cost, and resumed by itself."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from flask import Flask, Response, request
+from werkzeug.serving import make_server
+
+from bridge.ledger import stores
+from bridge.pipeline import Context, forward_issuance, sweep
+from bridge.pipeline.pause import PAUSE_AFTER
+from tests.shop import TOKEN, WOOCOMMERCE, Shop
+
+
+class Api:
+    """A Space Invoices that answers each kind of request with the status that the test sets."""
+
+    def __init__(self) -> None:
+        self.find_status = 200
+        self.order_status = 503
+        self.retry_after: str | None = None
+        self.found = 0
+        self.orders: list[int] = []
+        self.app = Flask("api")
+        self.app.add_url_rule("/v1/Organizations/<organization>/woocommerce", view_func=self.find)
+        self.app.add_url_rule("/v1/Woocommerce/<woocommerce>/order", view_func=self.order, methods=["POST"])
+
+    def find(self, organization: str) -> Response:
+        self.found += 1
+        body = [{"id": WOOCOMMERCE, "name": "Shop"}]
+        return Response(json.dumps(body), status=self.find_status, mimetype="application/json")
+
+    def order(self, woocommerce: str) -> Response:
+        self.orders.append(json.loads(request.get_data())["id"])
+        headers = {"Retry-After": self.retry_after} if self.retry_after else {}
+        return Response("{}", status=self.order_status, mimetype="application/json", headers=headers)
+
+
+@contextmanager
+def failing_api(shop: Shop) -> Iterator[tuple[Api, Context]]:
+    """An API that fails, and the shop's context with it in the sandbox' place."""
+    api = Api()
+    server = make_server("127.0.0.1", 0, api.app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.port}/v1"
+    context = replace(shop.context, api_url=url, _of_thread=threading.local())
+    try:
+        yield api, context
+    finally:
+        context.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def spent(shop: Shop, ids: list[int]) -> list[int]:
+    """The attempts that each issuance has spent."""
+    return [shop.issuance(one).attempts for one in ids]
+
+
+def test_a_refused_token_pauses_the_store_spends_no_attempt_and_a_probe_resumes_it(shop: Shop) -> None:
+    due = [shop.paid(number) for number in (1, 2, 3)]
+    shop.set_token("wrong")
+    assert forward_issuance(shop.context, due[0])
+    refused = shop.store()
+    assert refused.paused_at is not None
+    assert "401" in (refused.pause_reason or "")
+    assert (shop.issuance(due[0]).state, shop.issuance(due[0]).attempts) == ("due", 0)
+    assert list(sweep(shop.context).due_stores) == []
+    assert not forward_issuance(shop.context, due[1])
+    shop.clock.advance(minutes=1)  # the probe asks for the config, and sends no order
+    before = shop.requests()
+    assert not forward_issuance(shop.context, due[1])
+    assert shop.requests() - before == 1
+    assert spent(shop, due) == [0, 0, 0]
+    shop.set_token(TOKEN)
+    shop.clock.advance(days=4)  # longer than an order is retried for
+    assert list(sweep(shop.context).due_stores) == [shop.store_id]
+    for one in due:
+        assert forward_issuance(shop.context, one)
+    assert shop.documents() == ["invoice"] * 3
+    assert (shop.store().paused_at, shop.store().failures) == (None, 0)
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 502])
+def test_a_store_that_only_fails_is_probed_with_one_order_at_a_time(shop: Shop, status: int) -> None:
+    due = [shop.paid(number) for number in range(1, 13)]
+    with failing_api(shop) as (api, context):
+        api.order_status = status
+        for one in due:
+            forward_issuance(context, one)
+        assert len(api.orders) == PAUSE_AFTER
+        assert f"Space Invoices answered {status}" in (shop.store().pause_reason or "")
+        assert list(sweep(context).due_stores) == []
+        shop.clock.advance(minutes=5)
+        assert list(sweep(context).due_stores) == [shop.store_id]
+        for one in due:
+            forward_issuance(context, one)
+        assert len(api.orders) == PAUSE_AFTER + 1
+        assert spent(shop, due[PAUSE_AFTER:]).count(0) >= len(due) - PAUSE_AFTER - 1
+
+
+def test_while_the_api_is_away_altogether_a_probe_costs_no_order_anything(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 10)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        before = spent(shop, due)
+        api.find_status = 503
+        for _ in range(20):
+            shop.clock.advance(minutes=2)
+            for one in due:
+                forward_issuance(context, one)
+        assert spent(shop, due) == before
+        assert len(api.orders) == PAUSE_AFTER
+        assert api.found == 20
+        assert "503" in (shop.store().pause_reason or "")
+
+
+def test_two_workers_that_come_upon_a_due_probe_make_one(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 9)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        shop.clock.advance(minutes=2)
+        start = threading.Barrier(4)
+
+        def work(one: int) -> None:
+            start.wait()
+            forward_issuance(context, one)
+            context.close()
+
+        threads = [threading.Thread(target=work, args=(one,)) for one in due[4:]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (api.found, len(api.orders)) == (1, PAUSE_AFTER + 1)
+
+
+def test_a_success_between_failures_keeps_the_store_going(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 11)]
+    with failing_api(shop) as (api, context):
+        for number, one in enumerate(due):
+            api.order_status = 200 if number % PAUSE_AFTER == PAUSE_AFTER - 1 else 503
+            forward_issuance(context, one)
+        assert len(api.orders) == len(due)
+        assert shop.store().paused_at is None
+
+
+def test_an_order_that_is_refused_tells_that_the_account_is_well(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 10)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        assert shop.store().paused_at is not None
+        api.order_status = 422
+        shop.clock.advance(minutes=5)
+        forward_issuance(context, due[-1])
+        assert shop.issuance(due[-1]).state == "failed"
+        assert shop.store().paused_at is None
+
+
+def test_the_time_to_wait_that_the_api_asks_for_delays_the_probe(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 7)]
+    with failing_api(shop) as (api, context):
+        api.retry_after = "1800"
+        for one in due:
+            forward_issuance(context, one)
+        next_probe_at = shop.store().next_probe_at
+        assert next_probe_at is not None
+        assert next_probe_at - shop.clock.now() >= timedelta(seconds=1800)
+
+
+def test_a_worker_that_dies_while_it_probes_leaves_the_next_probe_to_another(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 7)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        shop.clock.advance(minutes=2)
+        store = shop.store()
+        with context.ledger.write() as connection:
+            assert stores.claim_probe(connection, store, shop.clock.now() + timedelta(seconds=20))
+        assert not forward_issuance(context, due[-1])
+        shop.clock.advance(seconds=21)
+        assert list(sweep(context).due_stores) == [shop.store_id]
+        api.order_status = 200
+        assert forward_issuance(context, due[-1])
+        assert shop.store().paused_at is None
+
+
+def test_a_store_that_an_operator_paused_is_neither_probed_nor_resumed(shop: Shop) -> None:
+    due = [shop.paid(number) for number in (1, 2)]
+    with shop.context.ledger.write() as connection:
+        stores.pause(connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None)
+    shop.clock.advance(days=1)
+    assert list(sweep(shop.context).due_stores) == []
+    before = shop.requests()
+    assert not forward_issuance(shop.context, due[0])
+    assert shop.requests() == before
+    assert shop.store().pause_reason == "by hand"

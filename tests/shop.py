@@ -1,0 +1,189 @@
+"""A store over a ledger, with a sandbox in a thread of the test's process and a clock that the test sets."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from werkzeug.serving import make_server
+
+from bridge.issuance import Policy, content_digest, read_delivery
+from bridge.issuance.order import Deletion
+from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders, stores, tables
+from bridge.ledger.issuances import Issuance, StartedAttempt
+from bridge.ledger.stores import Store
+from bridge.ledger.vault import make_key
+from bridge.pipeline import Context, process_delivery, refresh_config
+from bridge.sandbox import create_sandbox
+from tests.recorded import load
+
+ORGANIZATION, WOOCOMMERCE, TOKEN = "64b7e0c0a1b2c3d4e5f60718", "64b7e0c0a1b2c3d4e5f60719", "the-token"
+CARD = {**load("life-of-a-store")[4].order(), "id": 1, "payment_method": "stripe", "date_paid": None}
+
+
+@dataclass
+class Clock:
+    """A clock that the test sets."""
+
+    at: datetime = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def advance(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+
+@dataclass
+class Shop:
+    """A store, its clock, and what its sandbox has issued."""
+
+    context: Context
+    clock: Clock
+    store_id: int
+    sandbox: Any
+
+    def receive(self, body: Mapping[str, Any], topic: str = "order.updated") -> int:
+        """Record a delivery, as the receiver does, a second after the last one; return its id."""
+        self.clock.advance(seconds=1)
+        raw = json.dumps(body).encode()
+        about = read_delivery(topic, raw)
+        with self.context.ledger.write() as connection:
+            return deliveries.record(
+                connection,
+                store_id=self.store_id,
+                topic=topic,
+                digest=content_digest(topic, raw),
+                body=raw,
+                resource_id=about.resource_id,
+                is_deletion=isinstance(about, Deletion),
+                ignored_because=None,
+                now=self.clock.now(),
+            ).delivery_id
+
+    def process(self, *delivery_ids: int) -> list[int]:
+        """Process deliveries in this order; the issuances of the last one's order that are due then."""
+        for delivery_id in delivery_ids:
+            process_delivery(self.context, delivery_id)
+        with self.context.ledger.read() as connection:
+            delivery = deliveries.get(connection, delivery_ids[-1])
+            assert delivery is not None
+            known = orders.of_resource(connection, self.store_id, delivery.resource_id or 0)
+            of_orders = [one for order in known for one in issuances.of_order(connection, order.id)]
+        return [one.id for one in of_orders if one.state == "due"]
+
+    def paid(self, number: int) -> int:
+        """Receive and process one more order, of this number; the id of its invoice, which is due."""
+        body = {**at(1, status="processing"), "id": number, "order_key": f"wc_order_{number}"}
+        (invoice,) = self.process(self.receive(body))
+        return invoice
+
+    def claim(self, issuance_id: int, *, lease: float) -> StartedAttempt:
+        """Begin to send an issuance, as a worker does that dies next; `lease` in seconds."""
+        now = self.clock.now()
+        with self.context.ledger.write() as connection:
+            issuance = issuances.get(connection, issuance_id)
+            assert issuance is not None
+            delivery_id = orders.lock(connection, issuance.order_id).delivery_id
+            assert delivery_id is not None
+            attempt = attempts.start(
+                connection,
+                issuance,
+                delivery_id=delivery_id,
+                total="1",
+                currency="EUR",
+                now=now,
+                lease_ends_at=now + timedelta(seconds=lease),
+            )
+        assert attempt is not None
+        return attempt
+
+    def store(self) -> Store:
+        with self.context.ledger.read() as connection:
+            return stores.get(connection, self.store_id)
+
+    def issuance(self, issuance_id: int) -> Issuance:
+        with self.context.ledger.read() as connection:
+            found = issuances.get(connection, issuance_id)
+        assert found is not None
+        return found
+
+    def set_token(self, token: str) -> None:
+        """Give the store another token, as an operator would."""
+        with self.context.ledger.write() as connection:
+            connection.execute(
+                tables.stores.update()
+                .where(tables.stores.c.id == self.store_id)
+                .values(api_token=self.context.vault.encrypt(token))
+            )
+
+    def order(self) -> orders.KnownOrder:
+        with self.context.ledger.read() as connection:
+            (known,) = orders.of_resource(connection, self.store_id, 1)
+        return known
+
+    def states(self) -> dict[str, str]:
+        with self.context.ledger.read() as connection:
+            return {one.kind: one.state for one in issuances.of_order(connection, self.order().id)}
+
+    def documents(self) -> list[str]:
+        answer = self.sandbox.test_client().get("/sandbox/documents").json
+        return [document["kind"] for document in answer["documents"]]
+
+    def requests(self) -> int:
+        counts: dict[str, int] = self.sandbox.test_client().get("/sandbox/documents").json["counts"]
+        return counts["requests"]
+
+
+def at(second: int, **fields: Any) -> dict[str, Any]:
+    """The order as of a second."""
+    return {**CARD, "date_modified_gmt": f"2026-11-23T12:00:{second:02}", **fields}
+
+
+@contextmanager
+def open_shop(ledger: Ledger) -> Iterator[Shop]:
+    """A shop with its config known."""
+    vault = Vault([make_key()])
+    sandbox = create_sandbox(
+        organization_id=ORGANIZATION,
+        token=TOKEN,
+        woocommerces=[{"id": WOOCOMMERCE, "name": "Shop"}],
+        rate_limit=10_000,
+    )
+    server = make_server("127.0.0.1", 0, sandbox, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    clock = Clock()
+    context = Context(
+        ledger=ledger,
+        vault=vault,
+        api_url=f"http://127.0.0.1:{server.port}/v1",
+        api_timeout=5,
+        config_ttl=10_000_000,
+        now=clock.now,
+    )
+    with ledger.write() as connection:
+        store_id = stores.add(
+            connection,
+            vault=vault,
+            name="shop",
+            organization_id=ORGANIZATION,
+            woocommerce_id=WOOCOMMERCE,
+            api_token=TOKEN,
+            webhook_secret="s3cr3t",
+            policy=Policy(),
+            now=clock.now(),
+        )
+    refresh_config(context, store_id)
+    try:
+        yield Shop(context, clock, store_id, sandbox)
+    finally:
+        context.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
