@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, Vault, stores
@@ -90,15 +90,25 @@ class Process:
 class RunningBridge:
     """Receiver, worker, schedule and sandbox over a given ledger and broker."""
 
-    def __init__(self, folder: Path, *, database_url: str = "", broker_url: str, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database_url: str = "",
+        broker_url: str,
+        sandbox_options: Sequence[str] = ("--rate-limit", "100000"),
+        workers: int = 1,
+        **settings: str,
+    ) -> None:
         self.folder = folder
+        data = Path(settings.get("SPACEBRIDGE_DATA_DIR", folder / "data"))
         key = make_key()
         self.receiver_port, self.sandbox_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.receiver_port}"
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.token = secrets.token_urlsafe(24)
         environment = {
-            "SPACEBRIDGE_DATA_DIR": str(folder / "data"),
+            "SPACEBRIDGE_DATA_DIR": str(data),
             "SPACEBRIDGE_DATABASE_URL": database_url,
             "SPACEBRIDGE_BROKER_URL": broker_url,
             "SPACEBRIDGE_SECRET_KEY": key,
@@ -109,15 +119,16 @@ class RunningBridge:
         }
         self.environment = environment
         self.vault = Vault([key])
-        self.ledger = Ledger(database_url or f"sqlite:///{folder / 'data' / 'ledger.db'}")
+        self.ledger = Ledger(database_url or f"sqlite:///{data / 'ledger.db'}")
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         celery = ["celery", "--app", "worker.app", "--quiet"]
         self.log = folder / "log"
-        sandbox = ["bridge", "sandbox", "--organization", ORGANIZATION, "--rate-limit", "100000"]
+        sandbox = ["bridge", "sandbox", "--organization", ORGANIZATION, *sandbox_options]
         gunicorn = ["gunicorn", "--config", "python:bridge.gunicorn_config", "--log-level", "warning"]
+        worker = [*celery, "worker", "--pool", "threads", "--concurrency", "8", *quiet]
         processes = {
             "sandbox": [*sandbox, "--port", str(self.sandbox_port)],
-            "worker": [*celery, "worker", "--pool", "threads", "--concurrency", "8", *quiet],
+            **{f"worker{number or ''}": worker for number in range(workers)},
             "schedule": [*celery, "beat"],
             "receiver": [*gunicorn, "--bind", f"127.0.0.1:{self.receiver_port}"],
         }
@@ -204,16 +215,16 @@ class RunningBridge:
             f"{self.url}/webhooks/{store}", data=body, headers={**given, **(headers or {})}, timeout=30
         )
 
+    def count(self, table: Table, *states: str) -> int:
+        """How many deliveries or issuances are in these states."""
+        with self.ledger.read() as connection:
+            return connection.execute(
+                select(func.count()).select_from(table).where(table.c.state.in_(states))
+            ).scalar_one()
+
     def is_settled(self) -> bool:
         """Whether nothing is left to process or to send."""
-        with self.ledger.read() as connection:
-            unprocessed = connection.execute(
-                select(func.count()).select_from(deliveries).where(deliveries.c.state == "received")
-            ).scalar_one()
-            under_way = connection.execute(
-                select(func.count()).select_from(issuances).where(issuances.c.state.in_(["due", "sending"]))
-            ).scalar_one()
-        return not unprocessed and not under_way
+        return not self.count(deliveries, "received") and not self.count(issuances, "due", "sending")
 
     def wait_until_settled(self, *, within: float = 60.0) -> None:
         wait_until(self.is_settled, "a settled ledger", within=within)

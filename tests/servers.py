@@ -45,9 +45,10 @@ class Server:
 
     name = "server"
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Path | None = None) -> None:
+        """`parent`: the folder in which its own is made; the system's for temporary files if None."""
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"spacebridge-{self.name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"spacebridge-{self.name}-", dir=parent))
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -61,18 +62,25 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
-        user = "nobody" if os.geteuid() == 0 and self.refuses_root else None
-        with (self.folder / "log").open("ab") as output:
-            self.process = subprocess.Popen(
-                self.arguments(),
-                user=user,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        wait_until(self.answers, f"the start of {self.name}")
+        """Start, and wait until it answers.
+
+        One that ends at once is started again: what a killed one has left may stand in its way for a moment.
+        """
+        wait_until(self._is_up, f"the start of {self.name}")
+
+    def _is_up(self) -> bool:
+        if self.process is None or self.process.poll() is not None:
+            user = "nobody" if os.geteuid() == 0 and self.refuses_root else None
+            with (self.folder / "log").open("ab") as output:
+                self.process = subprocess.Popen(
+                    self.arguments(),
+                    user=user,
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+        return self.answers()
 
     def stop(self) -> None:
         """Stop in order; a server that was killed before stays as it is."""
@@ -136,8 +144,10 @@ class PostgresServer(Server):
     refuses_root = True
     stop_signal = signal.SIGINT  # a fast shutdown
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: Path | None = None, **settings: str) -> None:
+        """`settings` are PostgreSQL's own, such as max_wal_size."""
+        super().__init__(parent)
+        self._settings = {"max_connections": "300", **settings}
         self._bin = _postgres_programs(self.folder)
         self._data = self.folder / "data"
         owner = "nobody" if os.geteuid() == 0 else None
@@ -166,7 +176,7 @@ class PostgresServer(Server):
         return [
             str(self._bin / "postgres"),
             *("-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)),
-            *("-c", "max_connections=300"),
+            *(part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")),
         ]
 
     def answers(self) -> bool:

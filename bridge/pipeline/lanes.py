@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 
 from bridge.ledger.due import Due
 
@@ -31,14 +32,14 @@ class _Store:
     called: int = 0  # lanes that were asked for and have not come yet
     waiting: deque[Due] = field(default_factory=deque)
     place: Due | None = None
-    read_anew_at: float = field(default_factory=lambda: time.monotonic() + TURN)
+    read_anew_at: float = -inf
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def read_on(self, fetch: Fetch) -> None:
+    def read_on(self, fetch: Fetch, now: float) -> None:
         """Read the next part of the queue."""
-        if time.monotonic() >= self.read_anew_at:
+        if now >= self.read_anew_at:
             # What is committed late lies before the place, and would be passed by for ever.
-            self.place, self.read_anew_at = None, time.monotonic() + TURN
+            self.place, self.read_anew_at = None, now + TURN
         found = fetch(self.place, REFILL)
         self.called = 0  # whoever has not come by now went elsewhere
         self.waiting.extend(found)
@@ -49,21 +50,22 @@ class _Store:
 class Lane:
     """One thread's way through a store's queue."""
 
-    def __init__(self, store: _Store, most: int) -> None:
+    def __init__(self, store: _Store, most: int, clock: Callable[[], float]) -> None:
         self._store = store
         self._most = most
-        self._ends_at = time.monotonic() + TURN
+        self._clock = clock
+        self._ends_at = clock() + TURN
 
     @property
     def is_over(self) -> bool:
         """Whether it is another's turn."""
-        return time.monotonic() >= self._ends_at
+        return self._clock() >= self._ends_at
 
     def call(self) -> int:
         """How many lanes more the store can use and nobody has asked for; the caller asks for them."""
         store = self._store
         with store.lock:
-            wanted = max(0, min(len(store.waiting), self._most) - store.lanes - store.called)
+            wanted = max(0, min(len(store.waiting), self._most - store.lanes) - store.called)
             store.called += wanted
         return wanted
 
@@ -71,15 +73,17 @@ class Lane:
         """The id of the issuance to forward next, which no other lane of this process is given now."""
         with self._store.lock:
             if not self._store.waiting:
-                self._store.read_on(fetch)
+                self._store.read_on(fetch, self._clock())
             return self._store.waiting.popleft().id if self._store.waiting else None
 
 
 class Lanes:
     """The lanes of this process, store by store."""
 
-    def __init__(self, per_store: int) -> None:
+    def __init__(self, per_store: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`per_store`: how many lanes a store may have; `clock` counts seconds."""
         self._per_store = per_store
+        self._clock = clock
         self._stores: dict[int, _Store] = {}
         self._lock = threading.Lock()
 
@@ -95,7 +99,7 @@ class Lanes:
             yield None
             return
         try:
-            yield Lane(store, self._per_store)
+            yield Lane(store, self._per_store, self._clock)
         finally:
             with self._lock:
                 store.lanes -= 1

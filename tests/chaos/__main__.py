@@ -1,0 +1,42 @@
+"""`python -m tests.chaos`: the faults suite's long form; its status is 1 if the accounts do not add up."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from tests.chaos.run import Plan, run, show
+
+
+@click.command()
+@click.option(
+    "--database", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True
+)
+@click.option(
+    "--deliveries", default=20_000, show_default=True, type=click.IntRange(1), help="Acknowledged ones."
+)
+@click.option("--faults", default=100, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--rate", default=30.0, show_default=True, type=click.FloatRange(1), help="Deliveries a second."
+)
+@click.option(
+    "--seed", default=1, show_default=True, type=int, help="Of the faults, their moments and the orders."
+)
+def main(database: str, deliveries: int, faults: int, rate: float, seed: int) -> None:
+    """Put a bridge under load, do faults to it, and account for every delivery it acknowledged."""
+    console = Console(highlight=False, soft_wrap=True)
+    plan = Plan(database, deliveries, faults, rate, seed)
+    with tempfile.TemporaryDirectory(prefix="spacebridge-chaos-") as folder:
+        # PostgreSQL, run as another user where root runs this, has to get at what is in it.
+        Path(folder).chmod(0o755)
+        result = run(plan, Path(folder), tell=lambda line: console.print(line, markup=False))
+    show(result, console)
+    sys.exit(bool(result.accounts.problems))
+
+
+if __name__ == "__main__":
+    main()

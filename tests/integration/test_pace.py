@@ -1,0 +1,187 @@
+"""The pace of an account: even, shared by all processes through Redis, and kept alone without one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+
+from bridge.ledger import stores
+from bridge.ledger.tables import issuances
+from bridge.pipeline import Pace
+from bridge.pipeline.pace import KEEP_FOR, SLOWEST
+from tests.running import RunningBridge
+from tests.servers import PostgresServer, RedisServer, wait_until
+from tests.shop import at
+
+ACCOUNT = "0123456789abcdef"
+FAR = 1000.0  # seconds; no test waits for a moment, they are only asked for
+EARLY = 0.5  # seconds that a slow machine may take between two questions
+
+
+@pytest.fixture(params=["redis", "alone"])
+def make_pace(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[Callable[[float], Pace]]:
+    """Makes the pace of another process each time; alone, of the only one."""
+    if request.param == "redis":
+        url = redis_server.new_url()
+        yield lambda rate: Pace(rate, broker_url=url)
+    else:
+        made: dict[float, Pace] = {}
+        yield lambda rate: made.setdefault(rate, Pace(rate, broker_url="amqp://nowhere"))
+
+
+def moments(pace: Callable[[], Pace], number: int) -> list[float]:
+    """When each of so many requests may go, in seconds from now."""
+    started = time.monotonic()
+    found = []
+    for _ in range(number):
+        wait = pace().take(ACCOUNT, within=FAR)
+        assert wait is not None
+        found.append(time.monotonic() - started + wait)
+    return found
+
+
+def test_requests_go_one_interval_apart_whichever_process_sends_them(
+    make_pace: Callable[[float], Pace],
+) -> None:
+    found = moments(lambda: make_pace(0.5), 20)
+    for first, second in pairwise(found):
+        assert second - first == pytest.approx(2, abs=EARLY)
+
+
+def test_sixteen_threads_are_given_sixteen_moments(make_pace: Callable[[float], Pace]) -> None:
+    pace = make_pace(0.1)
+    with ThreadPoolExecutor(16) as threads:
+        waits = list(threads.map(lambda _: pace.take(ACCOUNT, within=FAR), range(16)))
+    assert [round(wait or 0, -1) for wait in sorted(wait for wait in waits if wait is not None)] == [
+        10 * position for position in range(16)
+    ]
+
+
+def test_what_is_further_away_than_one_would_wait_is_not_reserved(make_pace: Callable[[float], Pace]) -> None:
+    pace = make_pace(0.1)
+    assert pace.take(ACCOUNT, within=0) == 0
+    for _ in range(5):
+        assert pace.take(ACCOUNT, within=1) is None
+        assert not pace.wait(ACCOUNT, within=1)
+    assert pace.take(ACCOUNT, within=FAR) == pytest.approx(10, abs=EARLY)
+
+
+def test_a_moment_that_is_given_back_is_the_next_ones(make_pace: Callable[[float], Pace]) -> None:
+    pace = make_pace(0.1)
+    pace.take(ACCOUNT, within=FAR)
+    pace.take(ACCOUNT, within=FAR)
+    pace.give_back(ACCOUNT)
+    assert pace.take(ACCOUNT, within=FAR) == pytest.approx(10, abs=EARLY)
+
+
+def test_accounts_do_not_wait_for_each_other(make_pace: Callable[[float], Pace]) -> None:
+    pace = make_pace(0.1)
+    moments(lambda: pace, 5)
+    assert pace.take("another", within=0) == 0
+
+
+def test_a_429_stops_the_account_as_long_as_it_says_and_halves_its_pace(
+    make_pace: Callable[[float], Pace],
+) -> None:
+    make_pace(0.5).slow_down(ACCOUNT, retry_after=30)
+    first, second, third = moments(lambda: make_pace(0.5), 3)
+    assert first == pytest.approx(30, abs=EARLY)
+    assert second - first == pytest.approx(4, abs=EARLY)
+    assert third - second == pytest.approx(4, abs=EARLY)
+
+
+def test_a_crowd_that_is_answered_429_together_counts_once(make_pace: Callable[[float], Pace]) -> None:
+    for _ in range(10):
+        make_pace(0.5).slow_down(ACCOUNT, retry_after=None)
+    first, second = moments(lambda: make_pace(0.5), 2)
+    assert second - first == pytest.approx(4, abs=EARLY)
+
+
+def test_an_account_gets_no_slower_than_the_slowest(redis_server: RedisServer) -> None:
+    url = redis_server.new_url()
+    pace = Pace(10, broker_url=url)
+    with redis_server.client() as client:
+        client.select(int(url.rpartition("/")[2]))
+        for _ in range(10):
+            pace.slow_down(ACCOUNT, retry_after=0)
+            client.delete(f"spacebridge:pace:{{{ACCOUNT}}}:slowed")  # as if a second had passed
+    pace.take(ACCOUNT, within=FAR)
+    assert pace.take(ACCOUNT, within=FAR) == pytest.approx(SLOWEST / 10, abs=EARLY)
+
+
+def test_a_redis_clock_that_was_set_back_does_not_stop_an_account(redis_server: RedisServer) -> None:
+    url = redis_server.new_url()
+    with redis_server.client() as client:
+        client.select(int(url.rpartition("/")[2]))
+        client.set(f"spacebridge:pace:{{{ACCOUNT}}}:moment", time.time() + KEEP_FOR + 60)
+    assert Pace(1, broker_url=url).take(ACCOUNT, within=0) == 0
+
+
+def test_a_flushed_redis_costs_the_account_nothing(redis_server: RedisServer) -> None:
+    pace = Pace(0.1, broker_url=redis_server.new_url())
+    moments(lambda: pace, 3)
+    with redis_server.client() as client:
+        client.flushall()
+        client.script_flush()
+    assert pace.take(ACCOUNT, within=0) == 0
+    assert pace.take(ACCOUNT, within=FAR) == pytest.approx(10, abs=EARLY)
+
+
+def test_while_redis_is_away_a_process_keeps_its_own_pace() -> None:
+    with RedisServer() as server:
+        pace = Pace(0.1, broker_url=server.new_url())
+        moments(lambda: pace, 2)
+        server.kill()
+        assert pace.take(ACCOUNT, within=0) == 0
+        assert pace.take(ACCOUNT, within=FAR) == pytest.approx(10, abs=EARLY)
+
+
+def test_an_accounts_token_is_in_no_key(bridge: RunningBridge, redis_server: RedisServer) -> None:
+    bridge.add_store("keys")
+    bridge.wait_for_config("keys")
+    with redis_server.client() as client:
+        client.select(int(bridge.environment["SPACEBRIDGE_BROKER_URL"].rpartition("/")[2]))
+        keys = [key.decode() for key in client.scan_iter("spacebridge:pace:*")]
+    assert keys
+    assert not any(bridge.token in key for key in keys)
+
+
+def set_paused(bridge: RunningBridge, name: str, *, paused: bool) -> None:
+    with bridge.ledger.write() as connection:
+        store = stores.find(connection, name)
+        assert store is not None
+        if paused:
+            stores.pause(connection, store.id, reason="", now=datetime.now(UTC), next_probe_at=None)
+        else:
+            stores.resume(connection, store.id)
+
+
+def test_two_workers_send_at_the_pace_of_one_account_and_are_never_answered_429(
+    redis_server: RedisServer, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with RunningBridge(
+        tmp_path_factory.mktemp("two"),
+        database_url=postgres_server.new_database("two_workers"),
+        broker_url=redis_server.new_url(),
+        sandbox_options=["--rate-limit", "100"],
+        workers=2,
+    ) as bridge:
+        woocommerce = bridge.add_store("shop")
+        bridge.wait_for_config("shop")
+        set_paused(bridge, "shop", paused=True)
+        for number in range(1, 201):
+            order = at(1, status="processing", id=number, order_key=f"wc_order_{number}")
+            assert bridge.deliver("shop", json.dumps(order).encode()).status_code == 200
+        wait_until(lambda: bridge.count(issuances, "due") == 200, "200 due invoices")
+        set_paused(bridge, "shop", paused=False)
+        bridge.wait_until_settled()
+        assert bridge.issued(woocommerce) == {number: ["invoice"] for number in range(1, 201)}
+        assert bridge.sandbox()["counts"]["rate_limited"] == 0
+        times = sorted(datetime.fromisoformat(one["issuedAt"]) for one in bridge.sandbox()["documents"])
+        assert (times[-1] - times[0]).total_seconds() > 199 / 50 - 1
