@@ -20,6 +20,7 @@ from sqlalchemy import Table, func, select
 
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, Vault, stores
+from bridge.ledger.stores import Store
 from bridge.ledger.tables import deliveries, issuances
 from bridge.ledger.vault import make_key
 from tests.servers import free_port, wait_until
@@ -195,15 +196,16 @@ class RunningBridge:
             )
         return woocommerce_id
 
+    def store(self, name: str) -> Store:
+        """The store as the ledger holds it."""
+        with self.ledger.read() as connection:
+            store = stores.find(connection, name)
+        assert store is not None
+        return store
+
     def wait_for_config(self, name: str) -> None:
         """Wait until the store's config was fetched."""
-
-        def is_known() -> bool:
-            with self.ledger.read() as connection:
-                store = stores.find(connection, name)
-            return store is not None and store.config is not None
-
-        wait_until(is_known, f"the config of {name}")
+        wait_until(lambda: self.store(name).config is not None, f"the config of {name}")
 
     def deliver(
         self, store: str, body: bytes, headers: Mapping[str, str] | None = None, *, secret: str = SECRET

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
 from werkzeug.serving import make_server
 
 from bridge.issuance import Policy, content_digest, read_delivery
@@ -85,21 +86,25 @@ class Shop:
 
     def claim(self, issuance_id: int, *, lease: float) -> StartedAttempt:
         """Begin to send an issuance, as a worker does that dies next; `lease` in seconds."""
-        now = self.clock.now()
         with self.context.ledger.write() as connection:
-            issuance = issuances.get(connection, issuance_id)
-            assert issuance is not None
-            delivery_id = orders.lock(connection, issuance.order_id).delivery_id
-            assert delivery_id is not None
-            attempt = attempts.start(
-                connection,
-                issuance,
-                delivery_id=delivery_id,
-                total="1",
-                currency="EUR",
-                now=now,
-                lease_ends_at=now + timedelta(seconds=lease),
-            )
+            return self.start_attempt(connection, issuance_id, lease=lease)
+
+    def start_attempt(self, connection: Connection, issuance_id: int, *, lease: float) -> StartedAttempt:
+        """The same, in the caller's transaction."""
+        now = self.clock.now()
+        issuance = issuances.get(connection, issuance_id)
+        assert issuance is not None
+        delivery_id = orders.lock(connection, issuance.order_id).delivery_id
+        assert delivery_id is not None
+        attempt = attempts.start(
+            connection,
+            issuance,
+            delivery_id=delivery_id,
+            total="1",
+            currency="EUR",
+            now=now,
+            lease_ends_at=now + timedelta(seconds=lease),
+        )
         assert attempt is not None
         return attempt
 

@@ -9,6 +9,7 @@ FIRST_DELAY = 5.0  # seconds
 LONGEST_DELAY = 3600.0  # seconds
 LONGEST_PROBE_DELAY = 60.0  # seconds; a probe asks for the config first, which costs nothing
 GIVE_UP_AFTER = timedelta(days=3)
+LEAST_ATTEMPTS = 10  # whatever the time is said to be: a clock that steps forward must end nothing
 
 
 def next_attempt(
@@ -19,7 +20,7 @@ def next_attempt(
     Full jitter: a random moment from now to the backoff's end, so that a crowd of orders that failed
     together does not come back together. `retry_after` (seconds) is what the server asked for at least.
     """
-    if now - first_attempt_at >= GIVE_UP_AFTER:
+    if now - first_attempt_at >= GIVE_UP_AFTER and attempts >= LEAST_ATTEMPTS:
         return None
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 20))
     delay = random.uniform(0, longest)

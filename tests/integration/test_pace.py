@@ -153,13 +153,12 @@ def test_an_accounts_token_is_in_no_key(bridge: RunningBridge, redis_server: Red
 
 
 def set_paused(bridge: RunningBridge, name: str, *, paused: bool) -> None:
+    store_id = bridge.store(name).id
     with bridge.ledger.write() as connection:
-        store = stores.find(connection, name)
-        assert store is not None
         if paused:
-            stores.pause(connection, store.id, reason="", now=datetime.now(UTC), next_probe_at=None)
+            stores.pause(connection, store_id, reason="", now=datetime.now(UTC), next_probe_at=None)
         else:
-            stores.resume(connection, store.id)
+            stores.resume(connection, store_id)
 
 
 def test_two_workers_send_at_the_pace_of_one_account_and_are_never_answered_429(

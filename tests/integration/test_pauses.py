@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from flask import Flask, Response, request
-from werkzeug.serving import make_server
 
 from bridge.ledger import stores
-from bridge.pipeline import Context, forward_issuance, sweep
+from bridge.pipeline import forward_issuance, sweep
 from bridge.pipeline.pause import PAUSE_AFTER
-from tests.shop import TOKEN, WOOCOMMERCE, Shop
-
-
-class Api:
-    """A Space Invoices that answers each kind of request with the status that the test sets."""
-
-    def __init__(self) -> None:
-        self.find_status = 200
-        self.order_status = 503
-        self.retry_after: str | None = None
-        self.found = 0
-        self.orders: list[int] = []
-        self.app = Flask("api")
-        self.app.add_url_rule("/v1/Organizations/<organization>/woocommerce", view_func=self.find)
-        self.app.add_url_rule("/v1/Woocommerce/<woocommerce>/order", view_func=self.order, methods=["POST"])
-
-    def find(self, organization: str) -> Response:
-        self.found += 1
-        body = [{"id": WOOCOMMERCE, "name": "Shop"}]
-        return Response(json.dumps(body), status=self.find_status, mimetype="application/json")
-
-    def order(self, woocommerce: str) -> Response:
-        self.orders.append(json.loads(request.get_data())["id"])
-        headers = {"Retry-After": self.retry_after} if self.retry_after else {}
-        return Response("{}", status=self.order_status, mimetype="application/json", headers=headers)
-
-
-@contextmanager
-def failing_api(shop: Shop) -> Iterator[tuple[Api, Context]]:
-    """An API that fails, and the shop's context with it in the sandbox' place."""
-    api = Api()
-    server = make_server("127.0.0.1", 0, api.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.port}/v1"
-    context = replace(shop.context, api_url=url, _of_thread=threading.local())
-    try:
-        yield api, context
-    finally:
-        context.close()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+from tests.api import failing_api
+from tests.shop import TOKEN, Shop
 
 
 def spent(shop: Shop, ids: list[int]) -> list[int]:

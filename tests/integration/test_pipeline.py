@@ -83,21 +83,6 @@ def test_a_delivery_that_eight_workers_process_at_once_makes_one_issuance(shop: 
     assert shop.order().delivery_id == received[-1]
 
 
-def test_a_worker_that_died_while_sending_leaves_held_when_its_lease_has_ended(shop: Shop) -> None:
-    (invoice,) = shop.process(shop.receive(at(1, status="processing")))
-    shop.claim(invoice, lease=40)
-    shop.clock.advance(seconds=39)
-    assert list(sweep(shop.context).due_stores) == []
-    assert shop.states() == {"invoice": "sending"}
-    shop.clock.advance(seconds=2)
-    assert list(sweep(shop.context).due_stores) == []
-    assert (shop.states(), shop.order().decision) == ({"invoice": "held"}, "attention")
-    shop.clock.advance(days=30)
-    assert list(sweep(shop.context).due_stores) == []
-    forward_issuance(shop.context, invoice)
-    assert shop.documents() == []
-
-
 def test_an_order_that_died_before_it_was_sent_is_withdrawn_and_comes_back_with_it(shop: Shop) -> None:
     (invoice,) = shop.process(shop.receive(at(1, status="processing")))
     assert shop.process(shop.receive(at(2, status="cancelled"))) == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.pipeline.backoff import GIVE_UP_AFTER, next_attempt
+from bridge.pipeline.backoff import GIVE_UP_AFTER, next_attempt, next_probe
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
@@ -112,6 +112,40 @@ def test_after_three_days_there_is_no_next_attempt(
     )
 
     assert (at is None) == gives_up
+
+
+@pytest.mark.parametrize(("attempts", "gives_up"), [(1, False), (9, False), (10, True)])
+def test_a_clock_that_stepped_forward_does_not_end_the_attempts(attempts: int, gives_up: bool) -> None:
+    at = next_attempt(
+        attempts=attempts,
+        first_attempt_at=NOW - timedelta(days=400),
+        now=NOW,
+        retry_after=None,
+        random=Seeded(1),
+    )
+
+    assert (at is None) == gives_up
+
+
+@pytest.mark.parametrize(
+    ("failures", "longest"), [(1, 5), (2, 10), (3, 20), (4, 40), (5, 60), (6, 60), (10**6, 60)]
+)
+def test_a_store_that_only_fails_is_probed_every_minute_at_least(failures: int, longest: float) -> None:
+    for random, share in ((Soonest(), 0.5), (Latest(), 1)):
+        at = next_probe(failures=failures, is_costly=False, now=NOW, retry_after=None, random=random)
+        assert (at - NOW).total_seconds() == longest * share
+
+
+def test_a_probe_that_leaves_an_order_of_unknown_outcome_is_made_ever_more_seldom() -> None:
+    at = next_probe(failures=20, is_costly=True, now=NOW, retry_after=None, random=Latest())
+
+    assert (at - NOW).total_seconds() == 3600
+
+
+def test_a_probe_is_made_no_sooner_than_the_server_asks_for() -> None:
+    at = next_probe(failures=1, is_costly=False, now=NOW, retry_after=900, random=Latest())
+
+    assert (at - NOW).total_seconds() == 900
 
 
 def test_a_clock_that_was_set_back_does_not_end_the_attempts() -> None:

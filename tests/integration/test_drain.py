@@ -1,0 +1,74 @@
+"""Draining a store: all that is due is forwarded, and no thread is kept longer than need be."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from bridge.pipeline import Lanes, Pace, drain_store, sweep
+from tests.api import failing_api
+from tests.shop import Shop
+
+
+def test_one_lane_forwards_all_that_is_due_and_calls_for_others(shop: Shop) -> None:
+    for number in range(1, 8):
+        shop.paid(number)
+    called: list[int] = []
+    drain_store(shop.context, Lanes(4), shop.store_id, call=called.append)
+    assert shop.documents() == ["invoice"] * 7
+    assert called == [3]
+
+
+def test_what_falls_due_meanwhile_is_forwarded_too(shop: Shop) -> None:
+    shop.paid(1)
+    with failing_api(shop) as (api, context):
+        api.order_status = 200
+        api.before_answer = lambda: shop.paid(2) if len(api.orders) == 1 else None
+        drain_store(context, Lanes(4), shop.store_id, call=lambda _: None)
+        assert api.orders == [1, 2]
+
+
+def test_a_message_too_many_for_a_store_ends_at_once(shop: Shop) -> None:
+    shop.paid(1)
+    lanes = Lanes(1)
+    with failing_api(shop) as (api, context):
+        api.order_status = 200
+
+        def second() -> None:
+            drain_store(context, lanes, shop.store_id, call=lambda _: None)
+            context.close()
+
+        def answer() -> None:
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()  # it would never end if it waited for the first
+
+        api.before_answer = answer
+        drain_store(context, lanes, shop.store_id, call=lambda _: None)
+        assert api.orders == [1]
+
+
+def test_a_thread_does_not_wait_for_an_account_whose_turn_is_far_away(shop: Shop) -> None:
+    for number in (1, 2, 3):
+        shop.paid(number)
+    slow = replace(shop.context, pace=Pace(1 / 1000))
+    drain_store(slow, Lanes(4), shop.store_id, call=lambda _: None)
+    assert shop.documents() == ["invoice"]
+    assert list(sweep(slow).due_stores) == [shop.store_id]
+
+
+def test_an_answer_of_429_stops_the_account_for_as_long_as_it_asks(shop: Shop) -> None:
+    for number in (1, 2, 3):
+        shop.paid(number)
+    with failing_api(shop) as (api, context):
+        api.order_status, api.retry_after = 429, "1000"
+        drain_store(context, Lanes(4), shop.store_id, call=lambda _: None)
+        assert api.orders == [1]
+
+
+def test_a_store_that_is_paused_on_the_way_keeps_what_is_left(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 21)]
+    with failing_api(shop) as (api, context):
+        drain_store(context, Lanes(4), shop.store_id, call=lambda _: None)
+        assert len(api.orders) == 5
+    assert [shop.issuance(one).attempts for one in due].count(0) == 15
