@@ -65,6 +65,7 @@ def test_without_any_variable_everything_has_its_default() -> None:
     assert settings.secret_key == ()
     assert settings.api_url == "https://api.spaceinvoices.com/v1"
     assert settings.api_timeout == 30
+    assert settings.request_rate == 50
     assert settings.config_ttl == 300
     assert settings.max_body_bytes == 8 * 1024 * 1024
     assert settings.log_format in {"text", "json"}
@@ -78,6 +79,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
         SECRET_KEY=f"{KEY}, {OTHER_KEY},",
         API_URL="http://127.0.0.1:9/v1/",
         API_TIMEOUT="1.5",
+        REQUEST_RATE="0.5",
         CONFIG_TTL="1",
         MAX_BODY_BYTES="1024",
         LOG_FORMAT="text",
@@ -88,7 +90,8 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
     assert settings.broker_url.get_secret_value() == "redis://broker:6379/3"
     assert [key.get_secret_value() for key in settings.secret_key] == [KEY, OTHER_KEY]
     assert settings.api_url == "http://127.0.0.1:9/v1"
-    assert (settings.api_timeout, settings.config_ttl, settings.max_body_bytes) == (1.5, 1, 1024)
+    assert (settings.api_timeout, settings.request_rate) == (1.5, 0.5)
+    assert (settings.config_ttl, settings.max_body_bytes) == (1, 1024)
     assert settings.log_format == "text"
 
 
