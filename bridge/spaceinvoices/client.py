@@ -16,7 +16,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from bridge import __version__
-from bridge.spaceinvoices.outcome import MAX_EXCERPT, Outcome, outcome_of_answer, outcome_of_failure
+from bridge.spaceinvoices.outcome import MAX_EXCERPT, Outcome, Sent, outcome_of_answer, outcome_of_failure
 
 # A connection that lay idle for longer is not used again: its far end may be closing it just now, and a
 # request that meets that is of unknown outcome.
@@ -119,8 +119,8 @@ class SpaceInvoices:
                     excerpt=_beginning(response),
                     now=datetime.now(UTC),
                 )
-        except Exception as error:  # whatever it is, the outcome depends on the body alone
-            outcome = outcome_of_failure(error, body_was_sent=outgoing.was_sent)
+        except Exception as error:  # whatever it is, the outcome has to be told
+            outcome = outcome_of_failure(error, sent=outgoing.sent)
         return Answer(outcome, time.monotonic() - started)
 
     def _fresh_session(self) -> requests.Session:
@@ -131,15 +131,12 @@ class SpaceInvoices:
 
 
 class _TrackedBody:
-    """A request's body that knows whether its last byte was handed to the connection.
-
-    Only then can the far end have read a whole order. Before that, whatever fails has had no effect.
-    """
+    """A request's body that knows how much of it the connection took."""
 
     def __init__(self, body: bytes, deadline: float) -> None:
         self._body = body
         self._deadline = deadline
-        self.was_sent = False
+        self.sent = Sent.IN_PART
 
     def __len__(self) -> int:
         return len(self._body)
@@ -148,9 +145,12 @@ class _TrackedBody:
         for start in range(0, len(self._body), _CHUNK):
             if time.monotonic() > self._deadline:
                 raise TimeoutError("the time to send the order is over")
-            # Noted before the connection gets the chunk: from then on nobody can tell.
-            self.was_sent = start + _CHUNK >= len(self._body)
+            if start + _CHUNK >= len(self._body):
+                self.sent = Sent.PERHAPS
             yield self._body[start : start + _CHUNK]
+        # urllib3 asks for the next chunk when sendall of the last one has returned. If it raised, it never
+        # asks, not even where it passes over the error to read an answer that came early.
+        self.sent = Sent.WHOLE
 
 
 def _beginning(response: requests.Response) -> str:
