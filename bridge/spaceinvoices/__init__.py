@@ -1,14 +1,6 @@
 """Client of the Space Invoices API, and what its answers mean."""
 
 from bridge.spaceinvoices.client import Answer, SpaceInvoices, SpaceInvoicesError
-from bridge.spaceinvoices.outcome import Effect, Outcome, outcome_of_answer, outcome_of_failure
+from bridge.spaceinvoices.outcome import Effect, Outcome
 
-__all__ = [
-    "Answer",
-    "Effect",
-    "Outcome",
-    "SpaceInvoices",
-    "SpaceInvoicesError",
-    "outcome_of_answer",
-    "outcome_of_failure",
-]
+__all__ = ["Answer", "Effect", "Outcome", "SpaceInvoices", "SpaceInvoicesError"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -16,7 +17,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from bridge import __version__
-from bridge.spaceinvoices.outcome import MAX_EXCERPT, Outcome, outcome_of_answer, outcome_of_failure
+from bridge.spaceinvoices.outcome import Outcome, Sent, outcome_of_answer, outcome_of_failure
 
 # A connection that lay idle for longer is not used again: its far end may be closing it just now, and a
 # request that meets that is of unknown outcome.
@@ -49,7 +50,7 @@ class SpaceInvoices:
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._last_used = 0.0
-        self._session = requests.Session()
+        self._session = _Session()
         # What the environment says of proxies and certificates is read once, not for each request.
         self._session.trust_env = False
         self._session.proxies = get_environ_proxies(self._base_url)
@@ -105,23 +106,25 @@ class SpaceInvoices:
         started = time.monotonic()
         outgoing = _TrackedBody(body, deadline)
         try:
-            with self._fresh_session().post(
+            response = self._fresh_session().post(
                 f"{self._base_url}/Woocommerce/{quote(woocommerce_id, safe='')}/order",
                 data=outgoing,
                 headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key},
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
-            ) as response:
-                outcome = outcome_of_answer(
-                    response.status_code,
-                    retry_after=response.headers.get("Retry-After"),
-                    excerpt=_beginning(response),
-                    now=datetime.now(UTC),
-                )
-        except Exception as error:  # whatever it is, the outcome depends on the body alone
-            outcome = outcome_of_failure(error, body_was_sent=outgoing.was_sent)
-        return Answer(outcome, time.monotonic() - started)
+            )
+        except Exception as error:  # whatever it is, the outcome has to be told
+            outcome = outcome_of_failure(error, sent=outgoing.sent)
+        else:
+            outcome = outcome_of_answer(
+                response.status_code,
+                retry_after=response.headers.get("Retry-After"),
+                excerpt=_beginning(response, within=self._timeout),
+                now=datetime.now(UTC),
+            )
+        self._last_used = time.monotonic()
+        return Answer(outcome, self._last_used - started)
 
     def _fresh_session(self) -> requests.Session:
         if time.monotonic() - self._last_used > MAX_IDLE:
@@ -130,16 +133,31 @@ class SpaceInvoices:
         return self._session
 
 
-class _TrackedBody:
-    """A request's body that knows whether its last byte was handed to the connection.
+class _Session(requests.Session):
+    """A session that tells an answer's status whatever else comes with it."""
 
-    Only then can the far end have read a whole order. Before that, whatever fails has had no effect.
-    """
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None, always: to see where a redirect leads, requests reads on, and may lose the status."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request, and give its connection up if the answer is still to come.
+
+        http.client skips a 100 and takes any other 1xx for the answer. On the same connection, the true one
+        would then be read as that of the next request.
+        """
+        response = super().send(request, **kwargs)
+        if response.status_code < 200:
+            self.close()
+        return response
+
+
+class _TrackedBody:
+    """A request's body that knows how much of it the connection took."""
 
     def __init__(self, body: bytes, deadline: float) -> None:
         self._body = body
         self._deadline = deadline
-        self.was_sent = False
+        self.sent = Sent.IN_PART
 
     def __len__(self) -> int:
         return len(self._body)
@@ -148,23 +166,27 @@ class _TrackedBody:
         for start in range(0, len(self._body), _CHUNK):
             if time.monotonic() > self._deadline:
                 raise TimeoutError("the time to send the order is over")
-            # Noted before the connection gets the chunk: from then on nobody can tell.
-            self.was_sent = start + _CHUNK >= len(self._body)
+            if start + _CHUNK >= len(self._body):
+                self.sent = Sent.PERHAPS
             yield self._body[start : start + _CHUNK]
+        # urllib3 asks for the next chunk when sendall of the last one has returned. If it raised, it never
+        # asks, not even where it passes over the error to read an answer that came early.
+        self.sent = Sent.WHOLE
 
 
-def _beginning(response: requests.Response) -> str:
-    """The start of an answer's body. The status has come, so an answer cut short changes nothing."""
-    try:
-        # All of a short body is read, which frees the connection for the next request.
-        start = b"".join(_first_chunks(response))
-    except (requests.RequestException, HTTPError, OSError):
-        return ""
-    return start.decode("utf-8", "replace")[:MAX_EXCERPT]
+def _beginning(response: requests.Response, *, within: float) -> str:
+    """The start of an answer's body, as far as it comes `within` seconds.
 
-
-def _first_chunks(response: requests.Response) -> Iterator[bytes]:
-    for number, chunk in enumerate(response.iter_content(_CHUNK)):
-        yield chunk
-        if number >= 3:
-            return
+    The status has come, so whatever cuts this short changes nothing. A short body is read to its end, which
+    frees the connection for the next request.
+    """
+    start = bytearray()
+    give_up_at = time.monotonic() + within
+    with contextlib.suppress(Exception), response:
+        while len(start) < _CHUNK and time.monotonic() < give_up_at:
+            # What there is by now: to wait for a whole chunk of a trickle could take hours.
+            piece = response.raw.read1(_CHUNK, decode_content=True)
+            if not piece:
+                break
+            start += piece
+    return start.decode("utf-8", "replace")

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from http.client import HTTPException
+
+from urllib3.exceptions import HTTPError
 
 MAX_RETRY_AFTER = 3600.0  # seconds
 MAX_EXCERPT = 2000  # characters of an answer that are kept
@@ -23,6 +26,14 @@ class Effect(StrEnum):
     REFUSED = "refused"  # an operator has to look at the order
     ACCOUNT_REFUSED = "account refused"  # an operator has to look at the store
     UNKNOWN = "unknown"  # it may exist
+
+
+class Sent(StrEnum):
+    """How much of a request's body the connection took."""
+
+    IN_PART = "in part"  # it was never given the last bytes
+    PERHAPS = "perhaps"  # it was given them, and did not come back for more
+    WHOLE = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +58,12 @@ def outcome_of_answer(status: int, *, retry_after: str | None, excerpt: str, now
     )
 
 
-def outcome_of_failure(error: Exception, *, body_was_sent: bool) -> Outcome:
-    """What a request without an answer means: all that matters is whether the whole body had gone out."""
+def outcome_of_failure(error: Exception, *, sent: Sent) -> Outcome:
+    """What a request without an answer means: it depends on whether all of the body can have gone out."""
     kind = type(error).__name__
-    if body_was_sent:
-        return Outcome(Effect.UNKNOWN, f"the order was sent and no answer came ({kind})")
-    return Outcome(Effect.NOT_TAKEN, f"the order could not be sent ({kind})")
+    if sent is Sent.IN_PART or (sent is Sent.PERHAPS and _is_of_the_connection(error)):
+        return Outcome(Effect.NOT_TAKEN, f"the order could not be sent ({kind})")
+    return Outcome(Effect.UNKNOWN, f"the order was sent and no answer came ({kind})")
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
@@ -74,6 +85,25 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
+def _is_of_the_connection(error: BaseException | None) -> bool:
+    """Whether the connection raised it, and no other exception lies beneath it.
+
+    `sendall` raises an OSError of its own only while the kernel has not taken the last byte. Then nobody can
+    have read the whole body. With TLS, the last record lacks its end, and a record is read whole or not at
+    all. A proxy got no more than the kernel took; a tunnel that it refuses fails before the body. And a body
+    shorter than its Content-Length is an incomplete request to whoever reads it (RFC 9112, 6.3).
+
+    What a signal handler raises says nothing of the kind: Python runs handlers within `sendall`, even after
+    the last byte. An OSError of theirs could not be told apart, but they run in the main thread alone, and a
+    worker sends from others.
+    """
+    if error is None:
+        return True
+    # Those of requests are OSErrors, those of urllib3 and http.client are not.
+    is_its_own = isinstance(error, OSError | HTTPError | HTTPException)
+    return is_its_own and _is_of_the_connection(error.__cause__) and _is_of_the_connection(error.__context__)
+
+
 def _effect(status: int) -> Effect:
     if 200 <= status < 300:
         return Effect.ISSUED
@@ -83,7 +113,8 @@ def _effect(status: int) -> Effect:
         return Effect.NOT_TAKEN
     if 300 <= status < 500:  # redirects are not followed, so nothing was taken
         return Effect.REFUSED
-    return Effect.UNKNOWN  # 502 and 504 come from what stands in between; so may any other
+    # 502 and 504 come from what stands in between, and so may any other; a 1xx announces an answer.
+    return Effect.UNKNOWN
 
 
 def _storable(text: str) -> str:

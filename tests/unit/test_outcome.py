@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import requests
+import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +16,7 @@ from bridge.spaceinvoices.outcome import (
     MAX_EXCERPT,
     Effect,
     Outcome,
+    Sent,
     outcome_of_answer,
     outcome_of_failure,
     parse_retry_after,
@@ -39,10 +44,12 @@ def answered(status: int = 503, *, retry_after: str | None = None, excerpt: str 
         # Documented as the order's fault
         ([400, 404, 422], Effect.REFUSED),
         ([400, 402, *range(404, 429), *range(430, 500)], Effect.REFUSED),
+        # The answer is still to come.
+        (range(100, 200), Effect.UNKNOWN),
         # From a proxy in between, which knows nothing of the order's fate
         ([502, 504], Effect.UNKNOWN),
         # Undocumented: what is not known to have failed may have taken effect.
-        ([501, *range(505, 600)], Effect.UNKNOWN),
+        ([501, *range(505, 1000)], Effect.UNKNOWN),
     ],
 )
 def test_a_status_has_its_effect(statuses: list[int], effect: Effect) -> None:
@@ -50,7 +57,7 @@ def test_a_status_has_its_effect(statuses: list[int], effect: Effect) -> None:
 
 
 def test_every_status_is_told_in_the_summary() -> None:
-    for status in range(200, 600):
+    for status in range(100, 1000):
         outcome = answered(status)
 
         assert outcome.status == status
@@ -58,32 +65,78 @@ def test_every_status_is_told_in_the_summary() -> None:
 
 
 def test_a_retry_after_never_changes_the_effect() -> None:
-    for status in range(200, 600):
+    for status in range(100, 1000):
         assert answered(status, retry_after="30").effect is answered(status).effect
 
 
 # Without an answer.
 
 
-@pytest.mark.parametrize(("body_was_sent", "effect"), [(False, Effect.NOT_TAKEN), (True, Effect.UNKNOWN)])
-@pytest.mark.parametrize("error", [TimeoutError("x"), ConnectionResetError(), OSError("x"), ValueError("x")])
-def test_without_an_answer_it_matters_whether_the_body_had_gone_out(
-    error: Exception, body_was_sent: bool, effect: Effect
+def raised(error: BaseException, *, handling: BaseException | None = None) -> BaseException:
+    """The error as it arrives if it was raised while another was handled."""
+    error.__context__ = handling
+    return error
+
+
+class TimeLimitError(Exception):
+    """As a signal handler may raise it at any point."""
+
+
+OF_THE_CONNECTION = [
+    TimeoutError("timed out"),
+    BrokenPipeError(),
+    ConnectionResetError(),
+    ssl.SSLError("bad record"),
+    requests.ConnectionError(),
+    requests.ReadTimeout(),
+    requests.exceptions.SSLError(),
+    urllib3.exceptions.ProtocolError("aborted"),
+    http.client.BadStatusLine("garbage"),
+    raised(
+        requests.ConnectionError(), handling=raised(urllib3.exceptions.ProtocolError(), handling=OSError())
+    ),
+]
+OF_SOMETHING_ELSE = [
+    TimeLimitError(),
+    ValueError("x"),
+    MemoryError(),
+    # closing the connection failed, too, and has the last word
+    raised(OSError(), handling=TimeLimitError()),
+    raised(requests.ConnectionError(), handling=raised(OSError(), handling=TimeLimitError())),
+]
+
+
+@pytest.mark.parametrize(
+    ("sent", "errors", "effect"),
+    [
+        # Nobody can have read what the connection never got.
+        (Sent.IN_PART, OF_THE_CONNECTION, Effect.NOT_TAKEN),
+        (Sent.IN_PART, OF_SOMETHING_ELSE, Effect.NOT_TAKEN),
+        # It got the last bytes and says that it did not take them, or says nothing.
+        (Sent.PERHAPS, OF_THE_CONNECTION, Effect.NOT_TAKEN),
+        (Sent.PERHAPS, OF_SOMETHING_ELSE, Effect.UNKNOWN),
+        (Sent.WHOLE, OF_THE_CONNECTION, Effect.UNKNOWN),
+        (Sent.WHOLE, OF_SOMETHING_ELSE, Effect.UNKNOWN),
+    ],
+)
+def test_without_an_answer_it_matters_whether_the_whole_body_can_have_gone_out(
+    sent: Sent, errors: list[Exception], effect: Effect
 ) -> None:
-    outcome = outcome_of_failure(error, body_was_sent=body_was_sent)
+    for error in errors:
+        outcome = outcome_of_failure(error, sent=sent)
 
-    assert outcome.effect is effect
-    assert type(error).__name__ in outcome.summary
-    assert outcome.status is None
-    assert outcome.excerpt is None
-    assert outcome.retry_after is None
+        assert outcome.effect is effect, error
+        assert type(error).__name__ in outcome.summary
+        assert outcome.status is None
+        assert outcome.excerpt is None
+        assert outcome.retry_after is None
 
 
-@pytest.mark.parametrize("body_was_sent", [True, False])
-def test_what_an_error_quotes_is_not_told(body_was_sent: bool) -> None:
+@pytest.mark.parametrize("sent", Sent)
+def test_what_an_error_quotes_is_not_told(sent: Sent) -> None:
     error = OSError("https://api.example/?access_token=hunter2\0\ud800")
 
-    assert "hunter2" not in outcome_of_failure(error, body_was_sent=body_was_sent).summary
+    assert "hunter2" not in outcome_of_failure(error, sent=sent).summary
 
 
 # Retry-After: seconds or a date (RFC 9110, 10.2.3).
