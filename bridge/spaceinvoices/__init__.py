@@ -1,6 +1,56 @@
-"""Client of the Space Invoices API, and what its answers mean."""
+"""A client of Space Invoices' Woocommerce API, and what its answers mean; usable without the bridge.
 
-from bridge.spaceinvoices.client import Answer, SpaceInvoices, SpaceInvoicesError
+    with SpaceInvoices("https://api.spaceinvoices.com/v1", token) as api:
+        shop = api.create(organization, NewWoocommerce(name="Shop", issue_invoice_on_complete=True))
+        api.patch(shop.id, WoocommerceChanges(locale="sl"))
+        api.find(organization, Filter(where={"name": like("Shop")}, order="createdAt DESC", limit=10))
+        api.count(organization, {"active": True})
+        api.order(shop.id, order_with_the_shop_s_properties_beside_it)
+        api.start_import(shop.id, "orders")
+        api.delete(shop.id)
+
+A call that fails raises SpaceInvoicesError, which says whether trying again makes sense. The token goes into
+a header and nowhere else. At level DEBUG, urllib3 logs addresses, which have filters in them.
+"""
+
+from bridge.spaceinvoices.client import Answer, SpaceInvoices
+from bridge.spaceinvoices.errors import SpaceInvoicesError
+from bridge.spaceinvoices.filters import (
+    Filter,
+    all_of,
+    any_of,
+    between,
+    gt,
+    gte,
+    inq,
+    like,
+    lt,
+    lte,
+    neq,
+    nin,
+)
+from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
 from bridge.spaceinvoices.outcome import Effect, Outcome
 
-__all__ = ["Answer", "Effect", "Outcome", "SpaceInvoices", "SpaceInvoicesError"]
+__all__ = [
+    "Answer",
+    "Effect",
+    "Filter",
+    "NewWoocommerce",
+    "Outcome",
+    "SpaceInvoices",
+    "SpaceInvoicesError",
+    "Woocommerce",
+    "WoocommerceChanges",
+    "all_of",
+    "any_of",
+    "between",
+    "gt",
+    "gte",
+    "inq",
+    "like",
+    "lt",
+    "lte",
+    "neq",
+    "nin",
+]

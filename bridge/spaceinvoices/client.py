@@ -1,37 +1,33 @@
-"""The endpoints of the Space Invoices API that the bridge calls."""
+"""The endpoints of the Space Invoices API that have to do with WooCommerce: all seven."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import quote
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
-import requests
-from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
+from pydantic import ValidationError
 
-from bridge import __version__
-from bridge.spaceinvoices.outcome import Outcome, Sent, outcome_of_answer, outcome_of_failure
+from bridge.spaceinvoices.encoding import as_json
+from bridge.spaceinvoices.errors import SpaceInvoicesError, message_of
+from bridge.spaceinvoices.filters import Filter, Where
+from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
+from bridge.spaceinvoices.outcome import (
+    Effect,
+    Outcome,
+    effect_of,
+    outcome_of_answer,
+    parse_retry_after,
+)
+from bridge.spaceinvoices.transport import NoReply, Reply, Transport
 
-# A connection that lay idle for longer is not used again: its far end may be closing it just now, and a
-# request that meets that is of unknown outcome.
-MAX_IDLE = 1.0  # seconds
-_CHUNK = 64 * 1024
+MAX_ORDER_ANSWER = 64 * 1024  # bytes that are read of what a handed over order is answered with
 
-
-class SpaceInvoicesError(Exception):
-    """A call failed. `status` is None without an answer; `permanent`: trying again makes no sense."""
-
-    def __init__(self, message: str, *, status: int | None = None, permanent: bool = False) -> None:
-        super().__init__(message)
-        self.status = status
-        self.permanent = permanent
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,150 +39,224 @@ class Answer:
 
 
 class SpaceInvoices:
-    """One account's access to the API. For use by one thread at a time; keeps its connection open."""
+    """One account's access to the API. For use by one thread at a time; keeps its connection open.
+
+    Every method but `send_order` raises SpaceInvoicesError, and ValueError for an id that cannot be a part of
+    an address, or for values that JSON cannot tell. None sends anything twice.
+    """
 
     def __init__(self, base_url: str, token: str, *, timeout: float = 30.0) -> None:
-        """`base_url` ends in `/v1`; `timeout`: seconds to connect, and between bytes of the answer."""
-        self._base_url = base_url.rstrip("/")
-        self._timeout = timeout
-        self._last_used = 0.0
-        self._session = _Session()
-        # What the environment says of proxies and certificates is read once, not for each request.
-        self._session.trust_env = False
-        self._session.proxies = get_environ_proxies(self._base_url)
-        self._session.verify = (
-            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        )
-        # The bare token, as the API documents it; never in a query, which would end in logs.
-        self._session.headers.update({"Authorization": token, "User-Agent": f"spacebridge/{__version__}"})
+        """`base_url` ends in `/v1`; `timeout`: seconds to connect, and between bytes of the answer.
+
+        Raises SpaceInvoicesError for a token that no header can carry.
+        """
+        self._transport = Transport(base_url, token, timeout=timeout)
 
     def __repr__(self) -> str:
-        return f"SpaceInvoices({self._base_url!r})"
+        return f"SpaceInvoices({self._transport.base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""
-        self._session.close()
+        self._transport.close()
+
+    def find(
+        self, organization_id: str, filter: Filter | Mapping[str, Any] | None = None
+    ) -> Sequence[Woocommerce]:
+        """`GET /Organizations/:id/woocommerce`: what the filter selects, a hundred at most."""
+        path = ("Organizations", _id(organization_id), "woocommerce")
+        what = f"find the Woocommerce objects of organization {organization_id}"
+        given = filter.as_mapping() if isinstance(filter, Filter) else filter
+        query = {"filter": as_json(given)} if given else {}
+        return self._ask(what, "GET", path, _objects, query=query)
 
     def find_woocommerces(
-        self, organization_id: str, *, where: Mapping[str, object] | None = None
+        self, organization_id: str, *, where: Where | None = None
     ) -> Sequence[Mapping[str, Any]]:
-        """`GET /Organizations/:id/woocommerce`: the organization's store configs that match `where`.
+        """The same as JSON, each value as the API gave it: for whoever has to send it back unchanged."""
+        path = ("Organizations", _id(organization_id), "woocommerce")
+        what = f"find the Woocommerce objects of organization {organization_id}"
+        query = {"filter": as_json({"where": where})} if where else {}
+        return self._ask(what, "GET", path, _mappings, query=query)
 
-        Raises SpaceInvoicesError.
+    def count(self, organization_id: str, where: Where | None = None) -> int:
+        """`GET /Organizations/:id/woocommerce/count`: how many meet `where`; deleted ones never do."""
+        path = ("Organizations", _id(organization_id), "woocommerce", "count")
+        what = f"count the Woocommerce objects of organization {organization_id}"
+        return self._ask(what, "GET", path, _count, query={"where": as_json(where)} if where else {})
+
+    def create(self, organization_id: str, new: NewWoocommerce) -> Woocommerce:
+        """`POST /Organizations/:id/woocommerce`: the object as it was created."""
+        path = ("Organizations", _id(organization_id), "woocommerce")
+        what = f"create a Woocommerce object in organization {organization_id}"
+        return self._ask(what, "POST", path, _object, body=as_json(new.as_mapping()).encode())
+
+    def patch(self, woocommerce_id: str, changes: WoocommerceChanges) -> Woocommerce:
+        """`PATCH /Woocommerce/:id`: the object with the changes in it. What is not given stays as it is."""
+        what = f"change Woocommerce object {woocommerce_id}"
+        path = ("Woocommerce", _id(woocommerce_id))
+        return self._ask(what, "PATCH", path, _object, body=as_json(changes.as_mapping()).encode())
+
+    def delete(self, woocommerce_id: str) -> int:
+        """`DELETE /Woocommerce/:id`: how many were deleted, which is one.
+
+        It is softly deleted: nothing finds it any more but a filter with `deleted`.
         """
-        path = f"/Organizations/{quote(organization_id, safe='')}/woocommerce"
-        query = {"filter": json.dumps({"where": where})} if where else {}
-        try:
-            response = self._fresh_session().get(
-                self._base_url + path, params=query, timeout=self._timeout, allow_redirects=False
-            )
-            found = response.json() if response.status_code == 200 else None
-        except (requests.RequestException, HTTPError, ValueError) as error:
-            raise SpaceInvoicesError(
-                f"Space Invoices could not be asked for the store's config ({type(error).__name__})."
-            ) from None
-        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            status = response.status_code
-            raise SpaceInvoicesError(
-                f"Space Invoices answered {status} when asked for the store's config.",
-                status=status,
-                permanent=400 <= status < 500 and status != 429,
-            )
-        return found
+        what = f"delete Woocommerce object {woocommerce_id}"
+        return self._ask(what, "DELETE", ("Woocommerce", _id(woocommerce_id)), _count)
+
+    def order(self, woocommerce_id: str, order: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
+        """`POST /Woocommerce/:id/order`: hand over an order, which may have a document issued.
+
+        `order` is an order with the Woocommerce object's properties beside it, or such JSON, which is sent as
+        it stands. Returns what the answer holds, of which nothing is documented. After an error that
+        `may_have_taken_effect`, a document may exist.
+        """
+        what = f"take an order for Woocommerce object {woocommerce_id}"
+        path = ("Woocommerce", _id(woocommerce_id), "order")
+        body = order if isinstance(order, bytes) else as_json(order).encode()
+        return self._ask(what, "POST", path, _anything, body=body)
+
+    def start_import(self, woocommerce_id: str, type: str, options: str | None = None) -> Mapping[str, Any]:
+        """`POST /Woocommerce/:id/import`: start an import, with `options` as the API's `importOptions`.
+
+        Returns what the answer holds. The API document says neither which types there are nor what the
+        options hold.
+        """
+        what = f"start an import for Woocommerce object {woocommerce_id}"
+        path = ("Woocommerce", _id(woocommerce_id), "import")
+        body = {"type": type} if options is None else {"type": type, "importOptions": options}
+        return self._ask(what, "POST", path, _anything, body=as_json(body).encode())
 
     def send_order(
         self, woocommerce_id: str, body: bytes, *, idempotency_key: str, deadline: float
     ) -> Answer:
-        """`POST /Woocommerce/:id/order`: hand over an order. Never raises.
+        """`POST /Woocommerce/:id/order`: hand over an order, and tell what became of it. Never raises.
 
-        After `deadline` (by time.monotonic) nothing is sent any more: connecting may take longer than the
-        timeout says, since it is tried for each address that the host's name has.
+        After `deadline` (by time.monotonic) nothing is sent any more.
         The API documents no idempotency key; it is sent for those who read the account's logs.
         """
         started = time.monotonic()
-        outgoing = _TrackedBody(body, deadline)
-        try:
-            response = self._fresh_session().post(
-                f"{self._base_url}/Woocommerce/{quote(woocommerce_id, safe='')}/order",
-                data=outgoing,
-                headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key},
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            )
-        except Exception as error:  # whatever it is, the outcome has to be told
-            outcome = outcome_of_failure(error, sent=outgoing.sent)
+        reply = self._transport.send(
+            "POST",
+            ("Woocommerce", woocommerce_id, "order"),
+            body=body,
+            headers={"Idempotency-Key": idempotency_key},
+            deadline=deadline,
+            at_most=MAX_ORDER_ANSWER,
+        )
+        if isinstance(reply, NoReply):
+            outcome = reply.outcome
         else:
             outcome = outcome_of_answer(
-                response.status_code,
-                retry_after=response.headers.get("Retry-After"),
-                excerpt=_beginning(response, within=self._timeout),
+                reply.status,
+                retry_after=reply.retry_after,
+                excerpt=reply.body.decode("utf-8", "replace"),
                 now=datetime.now(UTC),
             )
-        self._last_used = time.monotonic()
-        return Answer(outcome, self._last_used - started)
+        return Answer(outcome, time.monotonic() - started)
 
-    def _fresh_session(self) -> requests.Session:
-        if time.monotonic() - self._last_used > MAX_IDLE:
-            self._session.close()  # its adapters open new connections as they are needed
-        self._last_used = time.monotonic()
-        return self._session
-
-
-class _Session(requests.Session):
-    """A session that tells an answer's status whatever else comes with it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, always: to see where a redirect leads, requests reads on, and may lose the status."""
-
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a request, and give its connection up if the answer is still to come.
-
-        http.client skips a 100 and takes any other 1xx for the answer. On the same connection, the true one
-        would then be read as that of the next request.
-        """
-        response = super().send(request, **kwargs)
-        if response.status_code < 200:
-            self.close()
-        return response
-
-
-class _TrackedBody:
-    """A request's body that knows how much of it the connection took."""
-
-    def __init__(self, body: bytes, deadline: float) -> None:
-        self._body = body
-        self._deadline = deadline
-        self.sent = Sent.IN_PART
-
-    def __len__(self) -> int:
-        return len(self._body)
-
-    def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, len(self._body), _CHUNK):
-            if time.monotonic() > self._deadline:
-                raise TimeoutError("the time to send the order is over")
-            if start + _CHUNK >= len(self._body):
-                self.sent = Sent.PERHAPS
-            yield self._body[start : start + _CHUNK]
-        # urllib3 asks for the next chunk when sendall of the last one has returned. If it raised, it never
-        # asks, not even where it passes over the error to read an answer that came early.
-        self.sent = Sent.WHOLE
+    def _ask(
+        self,
+        what: str,
+        method: str,
+        path: Sequence[str],
+        read: Callable[[Reply], _Read],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> _Read:
+        """Send a request, and read its answer; `what` the API is asked to do, in words for people."""
+        is_change = method != "GET"
+        reply = self._transport.send(method, path, query=query, body=body)
+        if isinstance(reply, NoReply):
+            raise _no_answer(what, reply, is_change=is_change)
+        if effect_of(reply.status) is not Effect.ISSUED:
+            raise _refusal(what, reply, is_change=is_change)
+        try:
+            return read(reply)
+        except (ValueError, RecursionError) as error:
+            # Pydantic's own text would quote the answer.
+            where = f" ({_place(error)})" if isinstance(error, ValidationError) else ""
+        raise SpaceInvoicesError(
+            f"Space Invoices answered {reply.status} when asked to {what}, with what cannot be read{where}.",
+            status=reply.status,
+            may_have_taken_effect=is_change,
+        )
 
 
-def _beginning(response: requests.Response, *, within: float) -> str:
-    """The start of an answer's body, as far as it comes `within` seconds.
+def _no_answer(what: str, reply: NoReply, *, is_change: bool) -> SpaceInvoicesError:
+    unknown = reply.outcome.effect is Effect.UNKNOWN
+    said = "was asked to {}, and no answer came ({})" if unknown else "could not be asked to {} ({})"
+    return SpaceInvoicesError(
+        f"Space Invoices {said.format(what, reply.kind)}.", may_have_taken_effect=unknown and is_change
+    )
 
-    The status has come, so whatever cuts this short changes nothing. A short body is read to its end, which
-    frees the connection for the next request.
-    """
-    start = bytearray()
-    give_up_at = time.monotonic() + within
-    with contextlib.suppress(Exception), response:
-        while len(start) < _CHUNK and time.monotonic() < give_up_at:
-            # What there is by now: to wait for a whole chunk of a trickle could take hours.
-            piece = response.raw.read1(_CHUNK, decode_content=True)
-            if not piece:
-                break
-            start += piece
-    return start.decode("utf-8", "replace")
+
+def _refusal(what: str, reply: Reply, *, is_change: bool) -> SpaceInvoicesError:
+    effect = effect_of(reply.status)
+    return SpaceInvoicesError(
+        f"Space Invoices answered {reply.status} when asked to {what}.",
+        status=reply.status,
+        permanent=effect in {Effect.REFUSED, Effect.ACCOUNT_REFUSED},
+        may_have_taken_effect=effect is Effect.UNKNOWN and is_change,
+        retry_after=parse_retry_after(reply.retry_after, now=datetime.now(UTC)),
+        api_message=message_of(reply.body),
+    )
+
+
+def _id(text: str) -> str:
+    """An id as a part of an address; raises ValueError for one that would lead elsewhere."""
+    if not text or text in {".", ".."} or not text.isprintable():
+        raise ValueError("an id is neither empty nor dots, and has no control characters")
+    return text
+
+
+def _json(reply: Reply) -> object:
+    if not reply.is_whole:
+        raise ValueError("the answer came only in part")
+    return json.loads(reply.body)
+
+
+def _mappings(reply: Reply) -> Sequence[Mapping[str, Any]]:
+    found = _json(reply)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError("the answer is no list of objects")
+    return found
+
+
+def _objects(reply: Reply) -> Sequence[Woocommerce]:
+    return [Woocommerce.model_validate(one) for one in _mappings(reply)]
+
+
+def _object(reply: Reply) -> Woocommerce:
+    return Woocommerce.model_validate(_json(reply))
+
+
+def _count(reply: Reply) -> int:
+    answer = _json(reply)
+    count = answer.get("count") if isinstance(answer, dict) else None
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise ValueError("the answer has no count")
+    return count
+
+
+def _anything(reply: Reply) -> Mapping[str, Any]:
+    """What an answer holds of which nothing is documented but its status, so that nothing can be amiss."""
+    try:
+        answer = _json(reply)
+    except (ValueError, RecursionError):
+        answer = None
+    return answer if isinstance(answer, dict) else {}
+
+
+def _place(error: ValidationError) -> str:
+    place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
+    return ".".join(map(str, place)) or "it is no object"

@@ -50,7 +50,7 @@ class Outcome:
 def outcome_of_answer(status: int, *, retry_after: str | None, excerpt: str, now: datetime) -> Outcome:
     """What an answer means. `retry_after` is the header as it came; `excerpt` the start of the body."""
     return Outcome(
-        effect=_effect(status),
+        effect=effect_of(status),
         summary=f"Space Invoices answered {status}",
         status=status,
         excerpt=_storable(excerpt) or None,
@@ -104,7 +104,8 @@ def _is_of_the_connection(error: BaseException | None) -> bool:
     return is_its_own and _is_of_the_connection(error.__cause__) and _is_of_the_connection(error.__context__)
 
 
-def _effect(status: int) -> Effect:
+def effect_of(status: int) -> Effect:
+    """Whether a request that was answered so has issued a document, or made the change it asked for."""
     if 200 <= status < 300:
         return Effect.ISSUED
     if status in {401, 403}:

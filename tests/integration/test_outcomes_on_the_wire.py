@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from bridge.spaceinvoices import Effect, Outcome, SpaceInvoices, SpaceInvoicesError, client
+from bridge.spaceinvoices import Effect, Outcome, SpaceInvoices, SpaceInvoicesError, transport
 from tests.misbehaving import Behaviour, MisbehavingServer, Visit, make_certificate, tls_of
 from tests.servers import free_port, wait_until
 
@@ -62,7 +62,7 @@ def serve(request: pytest.FixtureRequest, certificate: Path) -> Serve:
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the client cuts a large body up. In a single chunk, all of it is the last one."""
     if request.param == "a single chunk":
-        monkeypatch.setattr(client, "_CHUNK", len(LARGE))
+        monkeypatch.setattr(transport, "_CHUNK", len(LARGE))
     return str(request.param)
 
 
@@ -595,7 +595,7 @@ def test_a_connection_is_used_for_one_order_after_another(serve: Serve) -> None:
 def test_a_connection_is_not_idle_while_an_answer_is_waited_for(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "MAX_IDLE", HASTY)
+    monkeypatch.setattr(transport, "MAX_IDLE", HASTY)
 
     def is_slow(visit: Visit) -> None:
         visit.receive_request()
@@ -611,7 +611,7 @@ def test_a_connection_is_not_idle_while_an_answer_is_waited_for(
 
 
 def test_a_connection_that_lay_idle_is_not_used_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MAX_IDLE", 0.0)
+    monkeypatch.setattr(transport, "MAX_IDLE", 0.0)
 
     with serve(answering(TAKEN), answering(TAKEN)) as server, an_account(server.url) as account:
         assert [send(account).effect for _ in range(2)] == [Effect.ISSUED] * 2

@@ -1,0 +1,198 @@
+"""Requests to the API over a connection that is kept, and how far each of them got."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from bridge import __version__
+from bridge.spaceinvoices.errors import SpaceInvoicesError
+from bridge.spaceinvoices.outcome import Outcome, Sent, outcome_of_failure
+
+# A connection that lay idle for longer is not used again: its far end may be closing it just now, and a
+# request that meets that is of unknown outcome.
+MAX_IDLE = 1.0  # seconds
+MAX_ANSWER = 32 * 2**20  # bytes; a hundred objects, which is what comes at once, have some hundred thousand
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. `retry_after` is the header; `body` as far as it came in time, and whether that is all."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """What came in an answer's place: the kind of error, and what it means for an order that was sent.
+
+    Not the error itself: those of requests quote addresses with all that is in them, and who keeps an error
+    keeps a connection.
+    """
+
+    kind: str
+    outcome: Outcome
+
+
+class Transport:
+    """One token's way to the API. For use by one thread at a time."""
+
+    def __init__(self, base_url: str, token: str, *, timeout: float) -> None:
+        """`base_url` ends in `/v1`; `timeout`: seconds to connect, and between bytes of the answer.
+
+        Raises SpaceInvoicesError for a token that no header can carry.
+        """
+        if not (token.isascii() and token.isprintable()):
+            # Requests would say so, too, and quote it.
+            raise SpaceInvoicesError(
+                "The access token has characters that no header can carry: copy it once more.", permanent=True
+            )
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        self._last_used = 0.0
+        self._session = _Session()
+        # What the environment says of proxies and certificates is read once, not for each request.
+        self._session.trust_env = False
+        self._session.proxies = get_environ_proxies(self._base_url)
+        self._session.verify = (
+            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        )
+        # The bare token, as the API documents it; never in a query, which would end in logs.
+        self._session.headers.update({"Authorization": token, "User-Agent": f"spacebridge/{__version__}"})
+
+    @property
+    def base_url(self) -> str:
+        return self._base_url
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another one."""
+        self._session.close()
+
+    def send(
+        self,
+        method: str,
+        path: Sequence[str],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: float = math.inf,
+        at_most: int = MAX_ANSWER,
+    ) -> Reply | NoReply:
+        """Send a request once, and read its answer up to some `at_most` bytes. Never raises.
+
+        `path` in its parts, which are escaped. After `deadline` (by time.monotonic) nothing of a body is
+        sent any more: connecting may take longer than the timeout says, since it is tried for each address
+        that the host's name has.
+        """
+        outgoing = None if body is None else _TrackedBody(body, deadline)
+        try:
+            content_type = {} if body is None else {"Content-Type": "application/json"}
+            response = self._fresh_session().request(
+                method,
+                "/".join([self._base_url, *(quote(part, safe="") for part in path)]),
+                params=query,
+                data=outgoing,
+                headers={**content_type, **(headers or {})},
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            )
+        except Exception as error:  # whatever it is, how far the request got has to be told
+            self._last_used = time.monotonic()
+            sent = outgoing.sent if outgoing else _sent_without_body(error)
+            return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
+        start, is_whole = _beginning(response, within=self._timeout, at_most=at_most)
+        self._last_used = time.monotonic()
+        return Reply(response.status_code, response.headers.get("Retry-After"), start, is_whole)
+
+    def _fresh_session(self) -> requests.Session:
+        if time.monotonic() - self._last_used > MAX_IDLE:
+            self._session.close()  # its adapters open new connections as they are needed
+        self._last_used = time.monotonic()
+        return self._session
+
+
+class _Session(requests.Session):
+    """A session that tells an answer's status whatever else comes with it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None, always: to see where a redirect leads, requests reads on, and may lose the status."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request, and give its connection up if the answer is still to come.
+
+        http.client skips a 100 and takes any other 1xx for the answer. On the same connection, the true one
+        would then be read as that of the next request.
+        """
+        response = super().send(request, **kwargs)
+        if response.status_code < 200:
+            self.close()
+        return response
+
+
+class _TrackedBody:
+    """A request's body that knows how much of it the connection took."""
+
+    def __init__(self, body: bytes, deadline: float) -> None:
+        self._body = body
+        self._deadline = deadline
+        self.sent = Sent.IN_PART
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._body), _CHUNK):
+            if time.monotonic() > self._deadline:
+                raise TimeoutError("the time to send the order is over")
+            if start + _CHUNK >= len(self._body):
+                self.sent = Sent.PERHAPS
+            yield self._body[start : start + _CHUNK]
+        # urllib3 asks for the next chunk when sendall of the last one has returned. If it raised, it never
+        # asks, not even where it passes over the error to read an answer that came early.
+        self.sent = Sent.WHOLE
+
+
+def _sent_without_body(error: Exception) -> Sent:
+    """How much was sent of a request that is nothing but a head: none, if there was no connection."""
+    if isinstance(error, requests.ConnectTimeout):
+        return Sent.IN_PART
+    retried = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
+    if isinstance(retried, MaxRetryError) and isinstance(retried.reason, NewConnectionError):
+        return Sent.IN_PART
+    return Sent.WHOLE
+
+
+def _beginning(response: requests.Response, *, within: float, at_most: int) -> tuple[bytes, bool]:
+    """The start of an answer's body, as far as it comes `within` seconds, and whether that is all of it.
+
+    The status has come, so whatever cuts this short changes nothing of what the request did. A body that is
+    read to its end frees the connection for the next request.
+    """
+    start = bytearray()
+    is_whole = False
+    give_up_at = time.monotonic() + within
+    with contextlib.suppress(Exception), response:
+        while len(start) < at_most and time.monotonic() < give_up_at:
+            # What there is by now: to wait for a whole chunk of a trickle could take hours.
+            piece = response.raw.read1(_CHUNK, decode_content=True)
+            if not piece:
+                is_whole = True
+                break
+            start += piece
+    return bytes(start), is_whole
