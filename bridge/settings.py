@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     api_url: str = Field(
         "https://api.spaceinvoices.com/v1", description="Give the API's base address, http(s)://HOST/v1."
     )
+    api_token: SecretStr = Field(
+        SecretStr(""), description="Give the access token as Space Invoices shows it, or leave it unset."
+    )
     api_timeout: float = Field(30, gt=0, le=600, description="Give seconds, from 0 to 600.")
     request_rate: float = Field(
         50, gt=0, le=1000, description="Give requests a second, for one account: it is limited to 100."
@@ -77,6 +80,14 @@ class Settings(BaseSettings):
         if not value.startswith(("https://", "http://")) or not urlsplit(value).hostname:
             raise ValueError("it is no http(s) address")
         return value.rstrip("/")
+
+    @field_validator("api_token")
+    @classmethod
+    def _token_fits_a_header(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value().strip()
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise ValueError("it has characters that no access token has")
+        return SecretStr(token)
 
     @field_validator("broker_url")
     @classmethod

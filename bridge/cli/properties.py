@@ -1,0 +1,107 @@
+"""What the `woocommerce` commands are given: ids, JSON, and properties as FIELD=VALUE."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any, NoReturn
+
+import click
+
+from bridge.spaceinvoices import Woocommerce, WoocommerceChanges
+
+SETTABLE = {info.alias or name: info.annotation for name, info in WoocommerceChanges.model_fields.items()}
+BOOLEANS = [name for name, kind in SETTABLE.items() if kind == bool | None]
+TEXTS = [name for name, kind in SETTABLE.items() if kind == str | None]
+READ_ONLY = {info.alias for info in Woocommerce.model_fields.values()} - set(SETTABLE)
+FIELDS_HELP = f"""Each FIELD=VALUE sets a property by the API's name. {", ".join(BOOLEANS)} are true or
+false. {", ".join(TEXTS)} are text as it is. custom is a JSON object. Any other property is taken, too: as
+JSON if it reads as such, so that x=5 is a number and x='"5"' a text, and else as text."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    if not isfinite(number := float(text)):
+        raise ValueError("a number that JSON cannot tell")
+    return number
+
+
+decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+"""Text to value as the standard has it; raises ValueError, or RecursionError for what is nested too deep."""
+
+
+def read_id(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """A callback for an id, which becomes a part of an address."""
+    if not re.fullmatch("[0-9A-Za-z_-]+", text):
+        raise click.BadParameter(f"{text!r} is not an id of Space Invoices: those are 24 hexadecimal digits.")
+    return text
+
+
+def read_text(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """A callback for text: a shell can give bytes that are none, and JSON cannot tell those."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is not text in UTF-8.") from None
+    return text
+
+
+def read_object(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> dict[str, Any] | None:
+    """A callback for a JSON object."""
+    if text is None:
+        return None
+    try:
+        value = decode_json(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise click.BadParameter(f'{text!r} is not a JSON object, such as \'{{"name": "My shop"}}\'.')
+    return value
+
+
+def read_fields(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
+    """A callback for FIELD=VALUE arguments: the properties they set, by the API's names."""
+    fields: dict[str, Any] = {}
+    for one in given:
+        read_text(context, parameter, one)
+        name, separator, value = one.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"{one!r} is not FIELD=VALUE.")
+        if name in fields:
+            raise click.BadParameter(f"{name} is given twice.")
+        fields[name] = _value(name, value)
+    return fields
+
+
+def _value(name: str, value: str) -> Any:
+    if name in READ_ONLY:
+        raise click.BadParameter(f"{name} is read-only.")
+    if name not in SETTABLE and name in WoocommerceChanges.model_fields:
+        raise click.BadParameter(f"{name} is {WoocommerceChanges.model_fields[name].alias} for the API.")
+    if name in TEXTS:
+        return value
+    if name in BOOLEANS and value not in {"true", "false"}:
+        raise click.BadParameter(f"{name} is true or false, not {value!r}.")
+    try:
+        decoded = decode_json(value)
+        json.dumps(decoded, ensure_ascii=False).encode()  # half a character, "\\ud800", is JSON and no text
+    except (ValueError, RecursionError):
+        decoded = value
+    if name == "custom" and not isinstance(decoded, dict):
+        raise click.BadParameter(f"custom is a JSON object, such as '{{\"key\": 1}}', not {value!r}.")
+    return decoded
+
+
+def read_name(context: click.Context, parameter: click.Parameter, name: str) -> str:
+    """A callback for a new store's name, which is easily forgotten before the fields."""
+    read_text(context, parameter, name)
+    if name.partition("=")[0] in SETTABLE and "=" in name:
+        raise click.BadParameter(f"{name!r} is a field: the store's name comes before those.")
+    return name

@@ -1,0 +1,300 @@
+"""`spacebridge woocommerce`: the Woocommerce endpoints of Space Invoices as they are; none needs a store."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from bridge.cli.ledger_access import open_ledger, require_store
+from bridge.cli.properties import (
+    BOOLEANS,
+    FIELDS_HELP,
+    decode_json,
+    read_fields,
+    read_id,
+    read_name,
+    read_object,
+    read_text,
+)
+from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
+from bridge.settings import PREFIX, Settings, load_settings
+from bridge.spaceinvoices import (
+    NewWoocommerce,
+    SpaceInvoices,
+    SpaceInvoicesError,
+    Woocommerce,
+    WoocommerceChanges,
+)
+
+_COLUMNS = ["id", "name", *BOOLEANS, "_isDeleted", "updatedAt"]
+
+ORGANIZATION = click.argument("organization_id", metavar="ORG", callback=read_id)
+WOOCOMMERCE = click.argument("woocommerce_id", metavar="ID", callback=read_id)
+STORE_OPTION = click.option("--store", metavar="NAME", help="Use this store's token.")
+YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group()
+def woocommerce() -> None:
+    """Space Invoices' Woocommerce objects, by its API as it is.
+
+    The access token is that of SPACEBRIDGE_API_TOKEN, of the file SPACEBRIDGE_API_TOKEN_FILE, or with --store
+    NAME, of a store.
+    """
+
+
+@woocommerce.command("find")
+@ORGANIZATION
+@click.option(
+    "--filter", "filter_", metavar="JSON", callback=read_object, help="A filter in LoopBack's manner."
+)
+@STORE_OPTION
+@JSON_OPTION
+def find(organization_id: str, filter_: dict[str, Any] | None, store: str | None, as_json: bool) -> None:
+    """Show the Woocommerce objects of an organization.
+
+    A filter is a JSON object of any of: where, fields, include, limit, order, skip, deleted. The API gives a
+    hundred at most: "skip" leads on. Such as:
+
+    \b
+      --filter '{"where": {"name": {"like": "shop"}, "active": true}}'
+      --filter '{"order": "createdAt DESC", "limit": 10, "fields": ["id", "name"]}'
+    """
+    with _account(store) as api:
+        rows = [one.as_mapping() for one in api.find(organization_id, filter_)]
+    if as_json:
+        print_json(rows)
+        return
+    columns = _columns(rows)
+    print_rows(columns, [{name: _cell(row.get(name)) for name in columns} for row in rows], as_json=False)
+
+
+@woocommerce.command("count")
+@ORGANIZATION
+@click.option("--where", metavar="JSON", callback=read_object, help="Which ones: a filter's where.")
+@STORE_OPTION
+@JSON_OPTION
+def count(organization_id: str, where: dict[str, Any] | None, store: str | None, as_json: bool) -> None:
+    """Count the Woocommerce objects of an organization, but the deleted ones."""
+    with _account(store) as api:
+        number = api.count(organization_id, where)
+    if as_json:
+        print_json({"count": number})
+    else:
+        click.echo(number)
+
+
+@woocommerce.command("create", epilog=FIELDS_HELP)
+@ORGANIZATION
+@click.argument("name", callback=read_name)
+@click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1, callback=read_fields)
+@STORE_OPTION
+@JSON_OPTION
+def create(organization_id: str, name: str, fields: dict[str, Any], store: str | None, as_json: bool) -> None:
+    """Create a Woocommerce object: active, and sending invoices and estimates automatically, unless told."""
+    if "name" in fields:
+        raise click.UsageError("name is given twice.")
+    new = NewWoocommerce.model_validate({"name": name, **fields}, by_alias=True, by_name=False)
+    with _account(store, is_change=True) as api:
+        created = api.create(organization_id, new)
+    _show(created, "is created", as_json=as_json)
+
+
+@woocommerce.command("patch", epilog=FIELDS_HELP)
+@WOOCOMMERCE
+@click.argument("fields", metavar="FIELD=VALUE...", nargs=-1, required=True, callback=read_fields)
+@STORE_OPTION
+@JSON_OPTION
+def patch(woocommerce_id: str, fields: dict[str, Any], store: str | None, as_json: bool) -> None:
+    """Change a Woocommerce object: what is not given stays as it is."""
+    changes = WoocommerceChanges.model_validate(fields, by_alias=True, by_name=False)
+    with _account(store, is_change=True) as api:
+        changed = api.patch(woocommerce_id, changes)
+    _show(changed, "is changed", as_json=as_json)
+
+
+@woocommerce.command("delete")
+@WOOCOMMERCE
+@YES_OPTION
+@STORE_OPTION
+@JSON_OPTION
+def delete(woocommerce_id: str, yes: bool, store: str | None, as_json: bool) -> None:
+    """Delete a Woocommerce object. Nothing here brings it back."""
+    if not yes:
+        _ask(
+            f"Without Woocommerce object {woocommerce_id}, its shop's orders get no documents, and nothing "
+            "here brings it back.",
+            "Delete it?",
+        )
+    with _account(store, is_change=True) as api:
+        number = api.delete(woocommerce_id)
+    click.echo(f"Woocommerce object {woocommerce_id} is deleted.", err=True)
+    if as_json:
+        print_json({"count": number})
+
+
+@woocommerce.command("import")
+@WOOCOMMERCE
+@click.option("--type", "type_", metavar="TYPE", required=True, callback=read_text, help="The API's type.")
+@click.option("--options", metavar="TEXT", callback=read_text, help="The API's importOptions, as they are.")
+@STORE_OPTION
+@JSON_OPTION
+def start_import(
+    woocommerce_id: str, type_: str, options: str | None, store: str | None, as_json: bool
+) -> None:
+    """Start an import. The API's document names neither its types nor its options."""
+    with _account(store, is_change=True) as api:
+        answer = api.start_import(woocommerce_id, type_, options)
+    click.echo(f"An import for Woocommerce object {woocommerce_id} is started.", err=True)
+    if as_json:
+        print_json(answer)
+
+
+@woocommerce.command("order")
+@WOOCOMMERCE
+@click.argument("file", callback=read_text)
+@YES_OPTION
+@STORE_OPTION
+@JSON_OPTION
+def order(woocommerce_id: str, file: str, yes: bool, store: str | None, as_json: bool) -> None:
+    """Hand over an order from a FILE, or from standard input (-). It may have a document issued.
+
+    FILE holds what the API takes, and is sent as it is: one JSON object with the order as WooCommerce has it,
+    and the Woocommerce object's properties beside it. The bridge knows nothing of what is issued this way.
+    """
+    body = _read_order(file)
+    if not yes:
+        _ask(
+            "Space Invoices may issue a document for it, and another one if it has issued one before.",
+            "Hand the order over?",
+        )
+    with _account(store, is_change=True) as api:
+        answer = api.order(woocommerce_id, body)
+    click.echo(f"Space Invoices has taken the order for Woocommerce object {woocommerce_id}.", err=True)
+    if as_json:
+        print_json(answer)
+
+
+@contextmanager
+def _account(store: str | None, *, is_change: bool = False) -> Iterator[SpaceInvoices]:
+    """The API with its token; a call that fails ends the command with a sentence.
+
+    `is_change`: what is asked for may be done even if the command is interrupted.
+    """
+    settings = load_settings()
+    token, place = _token(settings, store)
+    try:
+        with SpaceInvoices(settings.api_url, token, timeout=settings.api_timeout) as api:
+            yield api
+    except SpaceInvoicesError as error:
+        said = f": {error.api_message.removesuffix('.')}" if error.api_message else ""
+        fail(f"{str(error).removesuffix('.')}{said}. {_advice(error, place, settings.api_url)}")
+    except ValueError as error:
+        fail(f"What was given cannot be sent: {error}.")
+    except KeyboardInterrupt:
+        if not is_change:
+            raise
+        fail("Interrupted. What was asked for may be done all the same: look before you try again.")
+
+
+def _token(settings: Settings, store: str | None) -> tuple[str, str]:
+    """The access token, and where it is from."""
+    if store is not None:
+        found = require_store(open_ledger(settings), store)
+        return found.api_token(settings.vault()), f"the token of store {store}"
+    token = settings.api_token.get_secret_value()
+    if not token:
+        fail(
+            f"There is no access token: set {PREFIX}API_TOKEN or {PREFIX}API_TOKEN_FILE, or use a store's "
+            "with --store NAME."
+        )
+    return token, f"the token in {PREFIX}API_TOKEN"
+
+
+def _advice(error: SpaceInvoicesError, place: str, api_url: str) -> str:
+    """What to do next."""
+    parts = urlsplit(api_url)
+    address = f"{PREFIX}API_URL ({parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()})"
+    if error.may_have_taken_effect:
+        return "It may be done all the same: look before you try again."
+    if error.status is None:
+        return f"See that {address} and the network are right, and try again."
+    if error.status in {401, 403}:
+        return f"See that {place} is right, and that it gives access to this id."
+    if error.status == 404:
+        return f"See that the id is right, that what it names was not deleted, and that {address} is right."
+    if error.status < 400:
+        return f"See that {address} is the address of the API itself."
+    if error.permanent:
+        return "Mend what it names." if error.api_message else "See that what you have given is right."
+    if error.retry_after is not None:
+        return f"Try again in {error.retry_after:.0f} s."
+    return "Try again later."
+
+
+def _ask(why: str, question: str) -> None:
+    """Have the user confirm it; end the command, with nothing sent, if not."""
+    click.echo(why, err=True)
+    if not (sys.stdin and sys.stdin.isatty()):  # none if it was closed
+        fail(f"Nothing was sent, since there is no terminal to ask at: {question} If so, add --yes.")
+    if not click.confirm(question, err=True):
+        fail("Nothing was sent.")
+
+
+def _read_order(file: str) -> bytes:
+    """The JSON object in a file; ends the command if there is none.
+
+    It is returned as it stands there, but for the mark that some editors put before it.
+    """
+    try:
+        raw = _standard_input() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        fail(f"The order cannot be read from {file}: {error.strerror}. Name a file that this user may read.")
+    try:
+        text = raw.decode("utf-8-sig")
+        is_object = isinstance(decode_json(text), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        name = "Standard input" if file == "-" else file
+        fail(f"{name} holds no order, which is one JSON object in UTF-8: nothing was sent.")
+    return text.encode()
+
+
+def _standard_input() -> bytes:
+    return sys.stdin.buffer.read() if sys.stdin else b""
+
+
+def _columns(rows: Sequence[Mapping[str, object]]) -> Sequence[str]:
+    """What a table shows: everything if that is little, as by a filter's `fields`, else what tells most."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    if len(names) < len(_COLUMNS):
+        return [name for name in names if re.fullmatch(r"[\w.$-]+", name)]
+    is_any_deleted = any(row.get("_isDeleted") for row in rows)
+    return [name for name in _COLUMNS if name in names and (is_any_deleted or name != "_isDeleted")]
+
+
+def _show(shown: Woocommerce, what: str, *, as_json: bool) -> None:
+    # First, and where a pipe that nobody reads any more does not hide it.
+    click.echo(f"Woocommerce object {_cell(shown.id)} {what}.", err=True)
+    document = shown.as_mapping()
+    if as_json:
+        print_json(document)
+        return
+    width = max(map(len, document), default=0)
+    for name, value in document.items():
+        click.echo(f"{_cell(name):{width}}  {_cell(value)}")
+
+
+def _cell(value: object) -> str:
+    """A value as it may stand on a terminal: what others have written may hold anything."""
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "".join(character if character.isprintable() else "?" for character in text)
