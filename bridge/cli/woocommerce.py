@@ -128,13 +128,13 @@ def patch(woocommerce_id: str, fields: dict[str, Any], store: str | None, as_jso
 @JSON_OPTION
 def delete(woocommerce_id: str, yes: bool, store: str | None, as_json: bool) -> None:
     """Delete a Woocommerce object. Nothing here brings it back."""
-    if not yes:
-        _ask(
-            f"Without Woocommerce object {woocommerce_id}, its shop's orders get no documents, and nothing "
-            "here brings it back.",
-            "Delete it?",
-        )
     with _account(store, is_change=True) as api:
+        if not yes:
+            _ask(
+                f"Without Woocommerce object {woocommerce_id}, its shop's orders get no documents, and "
+                "nothing here brings it back.",
+                "Delete it?",
+            )
         number = api.delete(woocommerce_id)
     click.echo(f"Woocommerce object {woocommerce_id} is deleted.", err=True)
     if as_json:
@@ -171,12 +171,12 @@ def order(woocommerce_id: str, file: str, yes: bool, store: str | None, as_json:
     and the Woocommerce object's properties beside it. The bridge knows nothing of what is issued this way.
     """
     body = _read_order(file)
-    if not yes:
-        _ask(
-            "Space Invoices may issue a document for it, and another one if it has issued one before.",
-            "Hand the order over?",
-        )
     with _account(store, is_change=True) as api:
+        if not yes:
+            _ask(
+                "Space Invoices may issue a document for it, and another one if it has issued one before.",
+                "Hand the order over?",
+            )
         answer = api.order(woocommerce_id, body)
     click.echo(f"Space Invoices has taken the order for Woocommerce object {woocommerce_id}.", err=True)
     if as_json:

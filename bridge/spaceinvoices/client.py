@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from bridge.spaceinvoices.encoding import as_json
 from bridge.spaceinvoices.errors import SpaceInvoicesError, message_of
@@ -27,6 +27,7 @@ from bridge.spaceinvoices.transport import NoReply, Reply, Transport
 
 MAX_ORDER_ANSWER = 64 * 1024  # bytes that are read of what a handed over order is answered with
 
+_LIST = TypeAdapter(list[Woocommerce])
 _Read = TypeVar("_Read")
 
 
@@ -184,7 +185,8 @@ class SpaceInvoices:
             return read(reply)
         except (ValueError, RecursionError) as error:
             # Pydantic's own text would quote the answer.
-            where = f" ({_place(error)})" if isinstance(error, ValidationError) else ""
+            place = _place(error) if isinstance(error, ValidationError) else ""
+        where = f" ({place})" if place else ""
         raise SpaceInvoicesError(
             f"Space Invoices answered {reply.status} when asked to {what}, with what cannot be read{where}.",
             status=reply.status,
@@ -233,11 +235,14 @@ def _mappings(reply: Reply) -> Sequence[Mapping[str, Any]]:
 
 
 def _objects(reply: Reply) -> Sequence[Woocommerce]:
-    return [Woocommerce.model_validate(one) for one in _mappings(reply)]
+    return _LIST.validate_python(_json(reply))
 
 
 def _object(reply: Reply) -> Woocommerce:
-    return Woocommerce.model_validate(_json(reply))
+    read = Woocommerce.model_validate(_json(reply))
+    if read.id is None:
+        raise ValueError("the answer is no object of the account's")
+    return read
 
 
 def _count(reply: Reply) -> int:
@@ -258,5 +263,6 @@ def _anything(reply: Reply) -> Mapping[str, Any]:
 
 
 def _place(error: ValidationError) -> str:
+    """Where an answer is not as documented: `3.active`, or nothing if it is so in its whole."""
     place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
-    return ".".join(map(str, place)) or "it is no object"
+    return ".".join(map(str, place))

@@ -27,6 +27,6 @@ def _jsonable(value: object) -> object:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         return list(value)
     raise ValueError(f"JSON has nothing for a {type(value).__name__}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from urllib.parse import quote
 
 import requests
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from bridge import __version__
 from bridge.spaceinvoices.errors import SpaceInvoicesError
@@ -114,7 +115,7 @@ class Transport:
             )
         except Exception as error:  # whatever it is, how far the request got has to be told
             self._last_used = time.monotonic()
-            sent = outgoing.sent if outgoing else _sent_without_body(error)
+            sent = _sent_without_body(error) if outgoing is None else outgoing.sent
             return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
         start, is_whole = _beginning(response, within=self._timeout, at_most=at_most)
         self._last_used = time.monotonic()
@@ -169,13 +170,20 @@ class _TrackedBody:
 
 
 def _sent_without_body(error: Exception) -> Sent:
-    """How much was sent of a request that is nothing but a head: none, if there was no connection."""
-    if isinstance(error, requests.ConnectTimeout):
-        return Sent.IN_PART
-    retried = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
-    if isinstance(retried, MaxRetryError) and isinstance(retried.reason, NewConnectionError):
-        return Sent.IN_PART
-    return Sent.WHOLE
+    """How much was sent of a request that is nothing but a head, and goes out once there is a connection."""
+    return Sent.IN_PART if _had_no_connection(error) else Sent.WHOLE
+
+
+def _had_no_connection(error: BaseException | None) -> bool:
+    """Whether there was nobody to send a request to. False if that is not certain."""
+    if error is None:
+        return False
+    before = NewConnectionError | ConnectTimeoutError | ssl.SSLCertVerificationError
+    return (
+        isinstance(error, before)
+        or _had_no_connection(error.__cause__)
+        or _had_no_connection(error.__context__)
+    )
 
 
 def _beginning(response: requests.Response, *, within: float, at_most: int) -> tuple[bytes, bool]:

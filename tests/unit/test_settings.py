@@ -64,6 +64,7 @@ def test_without_any_variable_everything_has_its_default() -> None:
     assert settings.broker_url.get_secret_value() == ""
     assert settings.secret_key == ()
     assert settings.api_url == "https://api.spaceinvoices.com/v1"
+    assert settings.api_token.get_secret_value() == ""
     assert settings.api_timeout == 30
     assert settings.request_rate == 50
     assert settings.config_ttl == 300
@@ -78,6 +79,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
         BROKER_URL="redis://broker:6379/3",
         SECRET_KEY=f"{KEY}, {OTHER_KEY},",
         API_URL="http://127.0.0.1:9/v1/",
+        API_TOKEN="t0ken",
         API_TIMEOUT="1.5",
         REQUEST_RATE="0.5",
         CONFIG_TTL="1",
@@ -90,6 +92,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
     assert settings.broker_url.get_secret_value() == "redis://broker:6379/3"
     assert [key.get_secret_value() for key in settings.secret_key] == [KEY, OTHER_KEY]
     assert settings.api_url == "http://127.0.0.1:9/v1"
+    assert settings.api_token.get_secret_value() == "t0ken"
     assert (settings.api_timeout, settings.request_rate) == (1.5, 0.5)
     assert (settings.config_ttl, settings.max_body_bytes) == (1, 1024)
     assert settings.log_format == "text"
@@ -119,6 +122,7 @@ def test_a_variable_of_another_program_does_not_matter(given: Callable[..., Sett
         ("BROKER_URL", "redis://h/1", lambda settings: settings.broker_url.get_secret_value()),
         ("BROKER_URL", "redis+socket:///run/x.sock", lambda settings: settings.broker_url.get_secret_value()),
         ("API_URL", "http://h/v1", lambda settings: settings.api_url),
+        ("API_TOKEN", "t0ken", lambda settings: settings.api_token.get_secret_value()),
         ("LOG_FORMAT", "text", lambda settings: settings.log_format),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isupper() else "",
@@ -135,6 +139,10 @@ def test_a_setting_may_be_in_a_file(
     (tmp_path / "value").write_text(content + end, encoding="utf-8", newline="")
 
     assert read(given(**{f"{name}_FILE": str(tmp_path / "value")})) == content
+
+
+def test_a_token_is_taken_without_the_space_around_it(given: Callable[..., Settings]) -> None:
+    assert given(API_TOKEN="\t t0ken \n").api_token.get_secret_value() == "t0ken"
 
 
 def test_a_file_may_hold_many_keys(given: Callable[..., Settings], tmp_path: Path) -> None:
@@ -228,6 +236,11 @@ def test_a_wrong_value_in_a_file_is_not_quoted(given: Callable[..., Settings], t
         ("BROKER_URL", HIDDEN),
         ("BROKER_URL", f"http://user:{HIDDEN}@host"),
         ("BROKER_URL", f"redis://user:{HIDDEN}@host:port/0"),
+        # a token
+        ("API_TOKEN", f"{HIDDEN} {HIDDEN}"),
+        ("API_TOKEN", f"{HIDDEN}ž"),
+        ("API_TOKEN", f"{HIDDEN}\n{HIDDEN}"),
+        ("API_TOKEN", f"\ufeff{HIDDEN}"),
         # keys
         ("SECRET_KEY", HIDDEN),
         ("SECRET_KEY", HIDDEN * 6),
@@ -270,6 +283,7 @@ def test_settings_print_no_secret(given: Callable[..., Settings]) -> None:
         SECRET_KEY=KEY,
         DATABASE_URL=f"postgresql://u:{HIDDEN}@h/d",
         BROKER_URL=f"redis://u:{HIDDEN}@h/0",
+        API_TOKEN=HIDDEN,
     )
 
     for text in (repr(settings), str(settings), settings.model_dump_json()):
