@@ -171,19 +171,6 @@ def give_back(connection: Connection, attempt: StartedAttempt, *, error: str, no
     )
 
 
-def restart_clocks(connection: Connection, store_id: int) -> None:
-    """The store was paused: the time it lost counts against none of its due issuances."""
-    connection.execute(
-        update(issuances)
-        .where(
-            issuances.c.store_id == store_id,
-            issuances.c.state == DUE,
-            issuances.c.first_attempt_at.is_not(None),
-        )
-        .values(first_attempt_at=None)
-    )
-
-
 def send_again(connection: Connection, issuance_id: int, now: datetime) -> bool:
     """An operator wants it sent: due now, as if it had never been tried."""
     return _move(

@@ -44,6 +44,7 @@ class Store:
     pause_reason: str | None
     next_probe_at: datetime | None
     failures: int
+    resumed_at: datetime | None
     last_ping_at: datetime | None
     encrypted_api_token: str = field(repr=False)
     encrypted_webhook_secret: str = field(repr=False)
@@ -226,9 +227,22 @@ def leave_probe(connection: Connection, store_id: int, now: datetime) -> None:
     )
 
 
-def resume(connection: Connection, store_id: int) -> None:
-    """Forward again: its account takes orders."""
-    _update(connection, store_id, paused_at=None, pause_reason=None, next_probe_at=None, failures=0)
+def resume(connection: Connection, store_id: int, now: datetime) -> None:
+    """Forward again: its account takes orders. The time it was paused counts against none of them."""
+    _update(
+        connection,
+        store_id,
+        paused_at=None,
+        pause_reason=None,
+        next_probe_at=None,
+        failures=0,
+        resumed_at=now,
+    )
+
+
+def forget_failures(connection: Connection, store_id: int) -> None:
+    """A request of the store succeeded: those that failed before it are not in a row with the next."""
+    _update(connection, store_id, failures=0)
 
 
 def _update(connection: Connection, store_id: int, **values: object) -> None:
@@ -258,6 +272,7 @@ def _store(row: Row[Any]) -> Store:
         pause_reason=row.pause_reason,
         next_probe_at=row.next_probe_at,
         failures=row.failures,
+        resumed_at=row.resumed_at,
         last_ping_at=row.last_ping_at,
         encrypted_api_token=row.api_token,
         encrypted_webhook_secret=row.webhook_secret,

@@ -86,6 +86,7 @@ stores = Table(
     Column("next_probe_at", UTCDateTime),
     # Attempts and probes that failed one after the other, whichever order they were for.
     Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("resumed_at", UTCDateTime),  # no order's time to be retried in begins before that
     Column("last_ping_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
 )
