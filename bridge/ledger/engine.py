@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,22 @@ class Ledger:
         options: dict[str, Any] = {"hide_parameters": True, "pool_size": pool_size, "max_overflow": 20}
         if not self._is_sqlite:
             options |= {"pool_pre_ping": True, "connect_args": _POSTGRESQL_OPTIONS}
-        self._reader: Engine = create_engine(self._url, **options)
-        self._writer = self._reader.execution_options(begins_writing=True)
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
             self._turns = _Turns(self._path.with_name(self._path.name + ".lock"))
-            event.listen(self._reader, "connect", _configure_sqlite)
-            event.listen(self._reader, "begin", _begin_sqlite)
+            self._writer = _sqlite_engine(self._url, options, pragmas=[], begin="BEGIN IMMEDIATE")
+            self._reader = _sqlite_engine(self._url, options, pragmas=["query_only=ON"], begin="BEGIN")
+        else:
+            # A writer that has waited for a row must see what the one before it wrote, whatever the server's
+            # default is; a reader's statements must all see the same.
+            self._writer = create_engine(self._url, isolation_level="READ COMMITTED", **options)
+            self._reader = self._writer.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the ledger and changes nothing."""
+        """A transaction that sees one state of the ledger, and is refused any change."""
         with _translated(), self._reader.connect() as connection:
             yield connection
 
@@ -89,14 +94,14 @@ class Ledger:
         with _translated():
             if self._is_sqlite:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._turns.next(), self._reader.connect() as connection:
+                with self._turns.next(), self._writer.connect() as connection:
                     # WAL is a property of the file. Set from several processes at once, it fails with
                     # "database is locked", so it is set here and nowhere else.
                     connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
                     connection.rollback()
                     self._run_migrations(connection)
                 return
-            with self._reader.connect() as lock, self._reader.connect() as connection:
+            with self._writer.connect() as lock, self._writer.connect() as connection:
                 lock.execute(text("SET LOCAL lock_timeout = 0"))  # others may take their time
                 lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
                 self._run_migrations(connection)
@@ -112,7 +117,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._reader.dispose()
+        for engine in (self._reader, self._writer):
+            engine.dispose()
 
     def _run_migrations(self, connection: Connection) -> None:
         config = AlembicConfig()
@@ -178,16 +184,25 @@ def _with_driver(url: str) -> URL:
     return parsed
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver opens no transactions; _begin_sqlite does
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={LOCK_TIMEOUT * 1000}")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+def _sqlite_engine(url: URL, options: Mapping[str, Any], *, pragmas: Sequence[str], begin: str) -> Engine:
+    engine = create_engine(url, **options)
 
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver opens no transactions; `begin_transaction` does
+        cursor = connection.cursor()
+        for pragma in [
+            f"busy_timeout={LOCK_TIMEOUT * 1000}",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            *pragmas,
+        ]:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
 
-def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
-    writes = connection.get_execution_options().get("begins_writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", configure)
+    event.listen(engine, "begin", begin_transaction)
+    return engine
