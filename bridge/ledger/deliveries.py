@@ -81,14 +81,15 @@ def record(
         last_received_at=now,
     )
     again = or_(deliveries.c.is_deletion, deliveries.c.state == FAILED)
+    latest = func.max if dialect is sqlite else func.greatest
     recorded = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["store_id", "digest"],
             set_={
                 "duplicates": deliveries.c.duplicates + 1,
-                "last_received_at": func.max(deliveries.c.last_received_at, now)
-                if dialect is sqlite
-                else func.greatest(deliveries.c.last_received_at, now),
+                "last_received_at": latest(
+                    deliveries.c.last_received_at, literal(now, deliveries.c.last_received_at.type)
+                ),
                 "state": case((again, literal(RECEIVED)), else_=deliveries.c.state),
             },
         ).returning(deliveries.c.id, deliveries.c.duplicates, deliveries.c.state)
