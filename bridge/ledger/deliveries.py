@@ -65,7 +65,8 @@ def record(
     """Keep a delivery, or count it as a duplicate of one with the same content.
 
     A deletion says nothing but an id, so trashing an order a second time, after it was restored,
-    sends the very same body: that repeat is processed again. So is one that could not be processed.
+    sends the very same body: that repeat is processed again. So is one that could not be processed. Either
+    has all its tries again.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(deliveries).values(
@@ -91,6 +92,7 @@ def record(
                     deliveries.c.last_received_at, literal(now, deliveries.c.last_received_at.type)
                 ),
                 "state": case((again, literal(RECEIVED)), else_=deliveries.c.state),
+                "failures": case((again, 0), else_=deliveries.c.failures),
             },
         ).returning(deliveries.c.id, deliveries.c.duplicates, deliveries.c.state)
     ).one()
