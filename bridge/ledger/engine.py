@@ -128,7 +128,8 @@ class Ledger:
             connect_args={
                 "connect_timeout": 5,
                 "tcp_user_timeout": milliseconds,  # a server that does not answer any more is given up
-                "options": f"-c lock_timeout={milliseconds}",
+                # A moment of the year 1 or 9999 that the server's zone moves out of it is none to the driver.
+                "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
             },
             **_OPTIONS,
         )
