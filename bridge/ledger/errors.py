@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy.exc import DontWrapMixin
+
 
 class LedgerUnavailableError(Exception):
     """The database cannot be reached or written; trying again later makes sense."""
 
 
-class LedgerFaultError(Exception):
+class LedgerFaultError(DontWrapMixin, Exception):
     """The database refused what the bridge wanted to write; trying again makes no sense."""
 
 
