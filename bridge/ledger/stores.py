@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, literal, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.issuance import Config, Policy
 from bridge.ledger.tables import stores
@@ -84,25 +84,27 @@ def add(
     policy: Policy,
     now: datetime,
 ) -> int:
-    """Add a store and return its id; raises StoreExistsError."""
-    try:
-        store_id: int = connection.execute(
-            insert(stores)
-            .values(
-                name=name,
-                organization_id=organization_id,
-                woocommerce_id=woocommerce_id,
-                api_token=vault.encrypt(api_token),
-                webhook_secret=vault.encrypt(webhook_secret),
-                issue_pending=policy.issue_pending,
-                bank_payment_methods=sorted(policy.bank_payment_methods),
-                status_map=dict(policy.status_map),
-                created_at=now,
-            )
-            .returning(stores.c.id)
-        ).scalar_one()
-    except IntegrityError:
-        raise StoreExistsError(name) from None
+    """Add a store and return its id; raises StoreExistsError, after which the transaction may go on."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    store_id: int | None = connection.execute(
+        dialect.insert(stores)
+        .values(
+            name=name,
+            organization_id=organization_id,
+            woocommerce_id=woocommerce_id,
+            api_token=vault.encrypt(api_token),
+            webhook_secret=vault.encrypt(webhook_secret),
+            issue_pending=policy.issue_pending,
+            bank_payment_methods=sorted(policy.bank_payment_methods),
+            status_map=dict(policy.status_map),
+            created_at=now,
+        )
+        # A statement that fails would end the whole transaction in PostgreSQL.
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(stores.c.id)
+    ).scalar_one_or_none()
+    if store_id is None:
+        raise StoreExistsError(name)
     return store_id
 
 
