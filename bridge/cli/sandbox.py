@@ -6,6 +6,7 @@ import secrets
 
 import click
 
+from bridge.cli.terminal import fail
 from bridge.cli.web import bind_or_fail, serve
 from bridge.sandbox import create_sandbox
 
@@ -62,25 +63,29 @@ def sandbox(
     organization = organization or secrets.token_hex(12)
     woocommerce = woocommerce or secrets.token_hex(12)
     token = token or secrets.token_urlsafe(32)
-    app = create_sandbox(
-        organization_id=organization,
-        token=token,
-        woocommerces=[
-            {
-                "id": woocommerce,
-                "name": "Sandbox store",
-                "issueInvoiceForBankPayment": invoice_for_bank_payment,
-                "issueInvoiceOnComplete": invoice_on_complete,
-            }
-        ],
-        latency=latency / 1000,
-        failures=dict(failures),
-        rate_limit=rate_limit,
-    )
+    try:
+        app = create_sandbox(
+            organization_id=organization,
+            token=token,
+            woocommerces=[
+                {
+                    "id": woocommerce,
+                    "name": "Sandbox store",
+                    "issueInvoiceForBankPayment": invoice_for_bank_payment,
+                    "issueInvoiceOnComplete": invoice_on_complete,
+                }
+            ],
+            latency=latency / 1000,
+            failures=dict(failures),
+            rate_limit=rate_limit,
+        )
+    except ValueError as error:
+        fail(f"The sandbox cannot be started: {error}.")
     click.echo(f"SPACEBRIDGE_API_URL  http://{host}:{port}/v1")
     click.echo(f"organization         {organization}")
     click.echo(f"woocommerce          {woocommerce}")
     click.echo(f"token                {token}")
+    click.echo(f"to look at it        http://{host}:{port}/sandbox")
     click.echo(f"issued documents     http://{host}:{port}/sandbox/documents")
     # One process: what it has issued is in its memory.
     serve(app, host=host, port=port, threads=32)

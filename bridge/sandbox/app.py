@@ -13,13 +13,11 @@ from werkzeug.exceptions import HTTPException
 
 from bridge.sandbox.errors import ApiError, invalid
 from bridge.sandbox.faults import Failures, RateLimit
-from bridge.sandbox.filters import read_filter
+from bridge.sandbox.filters import read_count, read_filter
+from bridge.sandbox.inspection import Inspection
 from bridge.sandbox.state import Account
 from bridge.sandbox.validation import order_of, problems_of_order, read_object
 
-ABOUT = """This is Spacebridge's sandbox: it stands in for Space Invoices, keeps everything in memory, and
-issues nothing that is real. The API is under /v1, what it issued under /sandbox/documents.
-"""
 # The defaults that the API document states, for objects the sandbox starts with. A request has to send them.
 _DEFAULTS = {"active": True, "sendInvoiceAutomatically": True, "sendEstimateAutomatically": True}
 
@@ -47,6 +45,8 @@ def create_sandbox(
     """
     if not organization_id or not token:
         raise ValueError("the sandbox needs an organization id and a token")
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("the token has to be of printable ASCII: clients differ in how they send other text")
     random = random or SystemRandom()
     account = Account(organization_id, RateLimit(rate_limit, monotonic), clock, random)
     for properties in woocommerces:
@@ -58,12 +58,18 @@ def create_sandbox(
     of_organization = "/v1/Organizations/<organization_id>/woocommerce"
     app.add_url_rule(of_organization, view_func=api.find, methods=["GET"])
     app.add_url_rule(of_organization, view_func=api.create, methods=["POST"])
-    app.add_url_rule("/v1/Woocommerce/<woocommerce_id>", view_func=api.change, methods=["PATCH"])
-    app.add_url_rule("/v1/Woocommerce/<woocommerce_id>/order", view_func=api.order, methods=["POST"])
+    app.add_url_rule(f"{of_organization}/count", view_func=api.count, methods=["GET"])
+    of_object = "/v1/Woocommerce/<woocommerce_id>"
+    app.add_url_rule(of_object, view_func=api.delete, methods=["DELETE"])
+    app.add_url_rule(of_object, view_func=api.change, methods=["PATCH"])
+    app.add_url_rule(f"{of_object}/order", view_func=api.order, methods=["POST"])
+    app.add_url_rule(f"{of_object}/import", view_func=api.start_import, methods=["POST"])
     inspection = Inspection(account)
+    app.add_url_rule("/", view_func=inspection.about)
+    app.add_url_rule("/sandbox", view_func=inspection.page)
     app.add_url_rule("/sandbox/documents", view_func=inspection.documents)
     app.add_url_rule("/sandbox/documents/<number>/body", view_func=inspection.body)
-    app.add_url_rule("/", view_func=inspection.about)
+    app.add_url_rule("/sandbox/imports", view_func=inspection.imports)
 
     def answer(response: Response) -> Response:
         if latency > 0 and _is_api():
@@ -90,21 +96,36 @@ class Api:
         if not _is_api():
             return
         self._account.count("requests")
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), self._token):
+        # As bytes, since hmac compares no text beyond ASCII. WSGI gives each byte of a header as a character.
+        given = request.headers.get("Authorization", "").encode("latin-1", "replace")
+        if not hmac.compare_digest(given, self._token):
             raise ApiError(401, "Authorization Required: send the bare token as the Authorization header.")
         if not self._account.admit():
             raise ApiError(429, "Too many requests a second.", counted_as="rate_limited")
 
     def find(self, organization_id: str) -> Response:
-        """`GET /v1/Organizations/:id/woocommerce`."""
+        """`GET /v1/Organizations/:id/woocommerce`; `X-Total-Count` is how many there are on all pages."""
         self._account.check_organization(organization_id)
-        return jsonify(self._account.find(read_filter(request.args)))
+        found, total = self._account.find(read_filter(_query()))
+        response = jsonify(found)
+        response.headers["X-Total-Count"] = str(total)
+        return response
+
+    def count(self, organization_id: str) -> Response:
+        """`GET /v1/Organizations/:id/woocommerce/count`."""
+        self._account.check_organization(organization_id)
+        _, total = self._account.find(read_count(_query()))
+        return jsonify({"count": total})
 
     def create(self, organization_id: str) -> Response:
         """`POST /v1/Organizations/:id/woocommerce`."""
         self._account.check_organization(organization_id)
         return jsonify(self._account.create(read_object(request.mimetype, request.get_data())))
+
+    def delete(self, woocommerce_id: str) -> Response:
+        """`DELETE /v1/Woocommerce/:id`."""
+        self._account.delete(woocommerce_id)
+        return jsonify({"count": 1})
 
     def change(self, woocommerce_id: str) -> Response:
         """`PATCH /v1/Woocommerce/:id`."""
@@ -125,6 +146,12 @@ class Api:
         self._account.issue(config, order_of(body), raw, request.headers.get("Idempotency-Key"))
         return jsonify({})
 
+    def start_import(self, woocommerce_id: str) -> Response:
+        """`POST /v1/Woocommerce/:id/import`: 200 `{}`."""
+        body = read_object(request.mimetype, request.get_data())
+        self._account.start_import(woocommerce_id, body)
+        return jsonify({})
+
     def refuse(self, error: ApiError) -> Response:
         """An ApiError as an answer, and counted."""
         if _is_api():
@@ -141,34 +168,12 @@ class Api:
         return self.refuse(ApiError(status, f"{request.method} {request.path}: {error.name}."))
 
 
-class Inspection:
-    """What people and tests look at; no part of the API, and needs no token."""
-
-    def __init__(self, account: Account) -> None:
-        self._account = account
-
-    def documents(self) -> Response:
-        """`GET /sandbox/documents?since=n`: the documents after the first n, and the counts."""
-        since = request.args.get("since", "0")
-        if not (since.isascii() and since.isdecimal() and len(since) < 10):
-            raise ApiError(400, "`since` has to be the number of documents to skip.")
-        documents, counts = self._account.documents(int(since))
-        return jsonify({"documents": [document.as_json() for document in documents], "counts": counts})
-
-    def body(self, number: str) -> Response:
-        """`GET /sandbox/documents/<number>/body`: the request that was answered with this document."""
-        body = self._account.body(number)
-        if body is None:
-            raise ApiError(404, f"There is no document {number}.")
-        return Response(body, mimetype="application/json")
-
-    def about(self) -> Response:
-        """`GET /`."""
-        return Response(ABOUT, mimetype="text/plain")
-
-
 def _is_api() -> bool:
     return request.path.startswith("/v1/")
+
+
+def _query() -> Sequence[tuple[str, str]]:
+    return list(request.args.items(multi=True))
 
 
 def _add(account: Account, properties: Mapping[str, object]) -> None:

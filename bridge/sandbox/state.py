@@ -1,19 +1,28 @@
-"""Everything the sandbox remembers, in memory, behind one lock: the account's stores and its documents."""
+"""Everything the sandbox remembers, in memory, behind one lock: stores, documents and imports."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+import zlib
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from random import Random
 
 from bridge.sandbox.documents import Document, Kind, Order, kind_for, number_of
 from bridge.sandbox.errors import ApiError, invalid
 from bridge.sandbox.faults import RateLimit
 from bridge.sandbox.filters import Filter
-from bridge.sandbox.validation import PROPERTIES, Problems, problems_of_changes, problems_of_new
+from bridge.sandbox.validation import (
+    PROPERTIES,
+    Problems,
+    problems_of_changes,
+    problems_of_import,
+    problems_of_new,
+)
 
 logger = logging.getLogger("spacebridge.sandbox")
 
@@ -27,10 +36,51 @@ COUNTS = (
     "duplicates",
     "out_of_order",
     "nothing",
+    "imports",
     "rate_limited",
     "refused",
     "failed_on_purpose",
 )
+IMPORTS_KEPT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """An import that was started; `requested_at` is aware."""
+
+    woocommerce_id: str
+    type: str
+    options: str | None
+    requested_at: datetime
+
+    def as_json(self) -> dict[str, object]:
+        """One entry of `GET /sandbox/imports`."""
+        return {
+            "woocommerceId": self.woocommerce_id,
+            "type": self.type,
+            "importOptions": self.options,
+            "requestedAt": self.requested_at.astimezone(UTC).isoformat(timespec="milliseconds"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a page for people shows. Documents and imports are newest first, stores oldest first.
+
+    `documents` is one page of them; `first` is the position of the oldest on it, from 1, or 0 if it is empty.
+    `wrong` are some of `wrong_total` that must not be: duplicates, and estimates after the invoice.
+    `stores` are some of `stores_total`; `by_store` counts the documents by a store's id and their kind.
+    """
+
+    counts: Mapping[str, int]
+    documents: Sequence[Document]
+    first: int
+    wrong: Sequence[Document]
+    wrong_total: int
+    stores: Sequence[Woocommerce]
+    stores_total: int
+    by_store: Mapping[tuple[str, Kind], int]
+    imports: Sequence[Import]
 
 
 class Account:
@@ -47,7 +97,10 @@ class Account:
         self._lock = threading.Lock()
         self._woocommerces: dict[str, Woocommerce] = {}
         self._documents: list[Document] = []
-        self._bodies: dict[str, bytes] = {}
+        self._wrong: list[Document] = []
+        self._by_store: Counter[tuple[str, Kind]] = Counter()
+        self._bodies: dict[str, bytes] = {}  # compressed: 100,000 orders are 150 MB so, and would be 600
+        self._imports: deque[Import] = deque(maxlen=IMPORTS_KEPT)
         self._issued: set[tuple[str, int, str, Kind]] = set()
         self._positions: Counter[tuple[Kind, int]] = Counter()
         self._counts = dict.fromkeys(COUNTS, 0)
@@ -67,18 +120,18 @@ class Account:
         if organization_id != self._organization_id:
             raise ApiError(404, f'Unknown "Organization" id "{organization_id}".')
 
-    def find(self, criteria: Filter) -> list[Woocommerce]:
-        """The Woocommerce objects a filter selects, oldest first."""
+    def find(self, criteria: Filter) -> tuple[list[Woocommerce], int]:
+        """The Woocommerce objects a filter selects, oldest first, and how many on all of its pages."""
         with self._lock:
             objects = list(self._woocommerces.values())
         return criteria.select(objects)
 
     def get(self, woocommerce_id: str) -> Woocommerce:
-        """The object with this id; raises ApiError 404 if there is none."""
-        try:
-            return self._woocommerces[woocommerce_id]
-        except KeyError:
-            raise ApiError(404, f'Unknown "Woocommerce" id "{woocommerce_id}".') from None
+        """The object with this id; raises ApiError 404 if there is none, or none any more."""
+        found = self._woocommerces.get(woocommerce_id)
+        if found is None or found["_isDeleted"]:
+            raise ApiError(404, f'Unknown "Woocommerce" id "{woocommerce_id}".')
+        return found
 
     def create(self, properties: Mapping[str, object], woocommerce_id: str | None = None) -> Woocommerce:
         """A new object, its id made of 24 hexadecimal digits unless given.
@@ -109,11 +162,31 @@ class Account:
         """The object with the changes in it; raises ApiError 404 or 422."""
         self.get(woocommerce_id)
         _raise_for(problems_of_changes(changes, self._organization_id))
-        now = _document_date(self._clock())
+        return self._update(woocommerce_id, changes)
+
+    def delete(self, woocommerce_id: str) -> None:
+        """Mark the object as deleted; raises ApiError 404 if there is none, or none any more."""
+        self._update(
+            woocommerce_id,
+            # Nobody says what `deletedId` holds: here the object's own id, as what was deleted.
+            {"_isDeleted": True, "deletedId": woocommerce_id, "deletedAt": _document_date(self._clock())},
+        )
+
+    def start_import(self, woocommerce_id: str, body: Mapping[str, object]) -> None:
+        """Note an import, and no more: there is no shop to import from. Raises ApiError 404 or 422."""
+        self.get(woocommerce_id)
+        _raise_for(problems_of_import(body))
+        options = body.get("importOptions")
         with self._lock:
-            changed = {**self._woocommerces[woocommerce_id], **changes, "updatedAt": now}
-            self._woocommerces[woocommerce_id] = changed
-            return changed
+            self._counts["imports"] += 1
+            self._imports.append(
+                Import(
+                    woocommerce_id=woocommerce_id,
+                    type=str(body["type"]),
+                    options=None if options is None else str(options),
+                    requested_at=self._clock(),
+                )
+            )
 
     def issue(
         self, config: Woocommerce, order: Order, body: bytes, idempotency_key: str | None
@@ -129,6 +202,7 @@ class Account:
             return None
         woocommerce_id = str(config["id"])
         identity = (woocommerce_id, order.id, order.key)
+        compressed = zlib.compress(body, 1)
         with self._lock:
             now = self._clock()
             self._positions[kind, now.year] += 1
@@ -144,7 +218,10 @@ class Account:
             )
             self._issued.add((*identity, kind))
             self._documents.append(document)
-            self._bodies[document.number] = body
+            if document.duplicate or document.out_of_order:
+                self._wrong.append(document)
+            self._by_store[woocommerce_id, kind] += 1
+            self._bodies[document.number] = compressed
             self._counts[f"{kind}s"] += 1
             self._counts["duplicates"] += document.duplicate
             self._counts["out_of_order"] += document.out_of_order
@@ -158,7 +235,38 @@ class Account:
 
     def body(self, number: str) -> bytes | None:
         """The request body a document was issued for, or None if there is no document of this number."""
-        return self._bodies.get(number)
+        compressed = self._bodies.get(number)
+        return None if compressed is None else zlib.decompress(compressed)
+
+    def imports(self) -> Sequence[Import]:
+        """The newest imports, oldest first, IMPORTS_KEPT at most."""
+        with self._lock:
+            return list(self._imports)
+
+    def overview(self, *, before: int | None, documents: int, others: int) -> Overview:
+        """All that there is to see: so many of the documents before a position, and of everything else."""
+        with self._lock:
+            end = len(self._documents) if before is None else min(before - 1, len(self._documents))
+            start = max(0, end - documents)
+            return Overview(
+                counts=dict(self._counts),
+                documents=self._documents[start:end][::-1],
+                first=start + 1 if end > start else 0,
+                wrong=self._wrong[-others:][::-1],
+                wrong_total=len(self._wrong),
+                stores=list(islice(self._woocommerces.values(), others)),
+                stores_total=len(self._woocommerces),
+                by_store=dict(self._by_store),
+                imports=list(islice(reversed(self._imports), others)),
+            )
+
+    def _update(self, woocommerce_id: str, changes: Mapping[str, object]) -> Woocommerce:
+        now = _document_date(self._clock())
+        with self._lock:
+            # Looked up anew: it may have been deleted since it was checked.
+            updated = {**self.get(woocommerce_id), **changes, "updatedAt": now}
+            self._woocommerces[woocommerce_id] = updated
+            return updated
 
 
 def _raise_for(problems: Problems) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from math import isfinite
+from typing import Any, NoReturn, TypeGuard
 
 from bridge.sandbox.documents import Order
 from bridge.sandbox.errors import ApiError
@@ -33,13 +34,14 @@ PROPERTIES: Mapping[str, type] = {
 REQUIRED = ("name", "active", "sendInvoiceAutomatically", "sendEstimateAutomatically")
 READ_ONLY = ("deletedAt", "_isDeleted", "deletedId", "createdAt", "updatedAt")
 
+_MAX_DEPTH = 100
 _TYPE_NAMES = {str: "a string", bool: "a boolean", dict: "an object"}
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 # What no document can be made without. The names are WooCommerce's, the rules this sandbox' own.
 _ORDER_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "id": (lambda value: type(value) is int and value > 0, "must be a positive integer"),
+    "id": (lambda value: is_whole(value) and value > 0, "must be a positive integer"),
     "order_key": (lambda value: isinstance(value, str) and value != "", "must be a non-empty string"),
     "status": (lambda value: isinstance(value, str), "must be a string"),
     "currency": (
@@ -59,7 +61,20 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("a number that no answer could repeat in JSON")
+    return number
+
+
+decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+"""Text to value as the standard has it; raises ValueError, or RecursionError for what is nested too deep."""
+
+
+def is_whole(value: object) -> TypeGuard[int | float]:
+    """Whether it is an integer. In JSON, 1.0 is one, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
 
 
 def read_object(mimetype: str, body: bytes) -> dict[str, Any]:
@@ -67,11 +82,14 @@ def read_object(mimetype: str, body: bytes) -> dict[str, Any]:
     if mimetype != "application/json":
         raise ApiError(400, "The body has to be sent as Content-Type: application/json.")
     try:
-        value = _decode(body.decode("utf-8"))
+        value = decode_json(body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise ApiError(400, "The body is not JSON in UTF-8.") from None
     if not isinstance(value, dict):
         raise ApiError(400, "The body has to be a JSON object.")
+    # What could be read may still be too deep to be written again, by an answer that is further up the stack.
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
+        raise ApiError(400, f"The body has objects and lists in each other more than {_MAX_DEPTH} deep.")
     return value
 
 
@@ -98,6 +116,9 @@ def problems_of_order(body: Mapping[str, object], config: Mapping[str, object]) 
             problems[name] = ["is required"]
         elif not holds(body[name]):
             problems[name] = [phrase]
+    for name in ("number", "payment_method"):
+        if name in body and not isinstance(body[name], str):
+            problems[name] = ["must be a string"]
     for name in PROPERTIES:
         held = config[name]
         # Only `custom` has a default that an absent one stands for; the others with a default are required.
@@ -112,14 +133,34 @@ def problems_of_order(body: Mapping[str, object], config: Mapping[str, object]) 
 def order_of(body: Mapping[str, Any]) -> Order:
     """The order in a body that has no problems."""
     return Order(
-        id=body["id"],
+        id=int(body["id"]),
         key=body["order_key"],
-        number=str(body.get("number") or body["id"]),
+        number=body.get("number") or str(body["id"]),
         status=body["status"],
-        payment_method=str(body.get("payment_method") or ""),
+        payment_method=body.get("payment_method", ""),
         total=body["total"],
         currency=body["currency"],
     )
+
+
+def problems_of_import(body: Mapping[str, object]) -> Problems:
+    """What is wrong with an import; what the API document does not name is left alone."""
+    problems = {}
+    if "type" not in body:
+        problems["type"] = ["is required"]
+    for name in ("type", "importOptions"):
+        if name in body and not isinstance(body[name], str):
+            problems[name] = ["must be a string"]
+    return problems
+
+
+def _depth(value: object) -> int:
+    """How many objects and lists are in each other at the deepest place."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def _required(body: Mapping[str, object]) -> Problems:

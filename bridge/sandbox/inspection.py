@@ -1,0 +1,90 @@
+"""What people and tests look at under `/sandbox`: no part of the API, and needs no token."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flask import Response, jsonify, render_template, request
+from markupsafe import Markup
+
+from bridge.sandbox.documents import Kind
+from bridge.sandbox.errors import ApiError
+from bridge.sandbox.state import Account
+
+DOCUMENTS_ON_A_PAGE = 100
+OTHERS_ON_A_PAGE = 50
+_STYLE = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+# Orders are made by strangers: whatever they hold, nothing on a page runs, loads or leads anywhere else.
+_HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Inspection:
+    """The pages for people, and the same for programs as JSON."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def about(self) -> Response:
+        """`GET /`: what this is, and where to look."""
+        return _page("about.html")
+
+    def page(self) -> Response:
+        """`GET /sandbox?before=n`: the newest documents, or those before the nth, and all else there is."""
+        before = _whole_number("before") if "before" in request.args else None
+        overview = self._account.overview(
+            before=before, documents=DOCUMENTS_ON_A_PAGE, others=OTHERS_ON_A_PAGE
+        )
+        return _page(
+            "sandbox.html",
+            overview=overview,
+            names={store["id"]: store["name"] for store in overview.stores},
+            is_newest=before is None,
+            Kind=Kind,
+            as_text=_as_text,
+        )
+
+    def documents(self) -> Response:
+        """`GET /sandbox/documents?since=n`: the documents after the first n, and the counts."""
+        documents, counts = self._account.documents(_whole_number("since"))
+        return jsonify({"documents": [document.as_json() for document in documents], "counts": counts})
+
+    def body(self, number: str) -> Response:
+        """`GET /sandbox/documents/<number>/body`: the request that was answered with this document."""
+        body = self._account.body(number)
+        if body is None:
+            raise ApiError(404, f"There is no document {number}.")
+        return Response(body, mimetype="application/json", headers=_HEADERS)
+
+    def imports(self) -> Response:
+        """`GET /sandbox/imports`: the newest imports, oldest first."""
+        return jsonify({"imports": [one.as_json() for one in self._account.imports()]})
+
+
+def _whole_number(name: str) -> int:
+    text = request.args.get(name, "0")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ApiError(400, f"`{name}` has to be a number of documents.")
+    return int(text)
+
+
+def _as_text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _page(template: str, **shown: object) -> Response:
+    # The style is the sandbox' own, and its hash that of the text as it stands: it must not be escaped.
+    text = render_template(template, style=Markup(_STYLE), **shown)  # noqa: S704
+    # JSON can hold half a character, which UTF-8 cannot.
+    return Response(text.encode("utf-8", "replace"), mimetype="text/html", headers=_HEADERS)

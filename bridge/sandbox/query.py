@@ -1,0 +1,101 @@
+"""A query's `filter` or `where`, as one JSON string or in LoopBack's brackets, becomes one value: pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.sandbox.errors import ApiError
+from bridge.sandbox.validation import decode_json
+
+# LoopBack reads brackets with qs, which takes what lies deeper than this for part of a property's name.
+_MAX_BRACKETS = 5
+_BRACKET = re.compile(r"\[([^\[\]]*)\]")
+_IN_BRACKETS = re.compile(r"(?:\[[^\[\]]*\])+")
+
+_Tree = dict[str, "_Tree | list[str] | str"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The object that was given. Brackets have no types: with `is_text`, all in it that is single is text."""
+
+    value: dict[str, object]
+    is_text: bool
+
+
+def read_parameter(name: str, query: Sequence[tuple[str, str]]) -> Given | None:
+    """What a query, as names and values, gives as `name=<JSON object>` or as `name[...]=<text>`.
+
+    Returns None if it gives neither, and raises ApiError 400 for what is no object, or is given twice.
+    """
+    texts = [text for parameter, text in query if parameter == name]
+    bracketed = [(parameter, text) for parameter, text in query if parameter.startswith(f"{name}[")]
+    if len(texts) > 1 or (texts and bracketed):
+        raise ApiError(400, f"Give the `{name}` once: as one JSON string or in brackets, not as both.")
+    if texts:
+        return Given(_from_json(name, texts[0]), is_text=False)
+    if bracketed:
+        return Given(_from_brackets(name, bracketed), is_text=True)
+    return None
+
+
+def _from_json(name: str, text: str) -> dict[str, object]:
+    try:
+        value = decode_json(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ApiError(400, f"The `{name}` is not a JSON object.")
+    return value
+
+
+def _from_brackets(name: str, query: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """`filter[where][name]=x` and `filter[limit]=1` -> `{"where": {"name": "x"}, "limit": "1"}`."""
+    tree: _Tree = {}
+    for parameter, text in query:
+        brackets = parameter.removeprefix(name)
+        if _IN_BRACKETS.fullmatch(brackets) is None:
+            raise ApiError(400, f"The brackets of `{parameter}` do not match.")
+        path = _BRACKET.findall(brackets)
+        if len(path) > _MAX_BRACKETS:
+            raise ApiError(
+                400, f"`{parameter}` has more than {_MAX_BRACKETS} brackets: give the `{name}` as JSON."
+            )
+        if not _put(tree, path, text):
+            raise ApiError(400, f"`{parameter}` is given as a value and as an object of values.")
+    value = _with_lists(tree)
+    if not isinstance(value, dict):
+        raise ApiError(400, f"The `{name}` has to be an object.")
+    return value
+
+
+def _put(tree: _Tree, path: Sequence[str], text: str) -> bool:
+    """Put a text at the end of its path. A text that is given repeatedly becomes a list, as with qs."""
+    for step in path[:-1]:
+        deeper = tree.setdefault(step or str(len(tree)), {})
+        if not isinstance(deeper, dict):
+            return False
+        tree = deeper
+    last = path[-1] or str(len(tree))
+    there = tree.get(last)
+    if there is None:
+        tree[last] = text
+    elif isinstance(there, str):
+        tree[last] = [there, text]
+    elif isinstance(there, list):
+        there.append(text)
+    else:
+        return False
+    return True
+
+
+def _with_lists(tree: _Tree | list[str] | str) -> object:
+    """The tree, with lists where objects are that count their properties: `{"0": "a", "1": "b"}`."""
+    if not isinstance(tree, dict):
+        return tree
+    numbers = [str(position) for position in range(len(tree))]
+    if tree.keys() == set(numbers):
+        return [_with_lists(tree[number]) for number in numbers]
+    return {name: _with_lists(value) for name, value in tree.items()}
