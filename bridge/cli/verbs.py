@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from bridge.cli.terminal import fail, print_json
+from bridge.cli.terminal import confirm_or_fail, print_json
 from bridge.ledger.issuances import Issuance
 from bridge.pipeline.operate import Report
 
@@ -44,7 +44,4 @@ def ask(about: Sequence[Issuance], *, why: str, question: str) -> None:
         for one in about
     ]
     click.echo("\n".join([why, *rows]), err=True)
-    if not (sys.stdin and sys.stdin.isatty()):  # none if it was closed
-        fail(f"Nothing is changed, since there is no terminal to ask at: {question} If so, add --yes.")
-    if not click.confirm(question, err=True):
-        fail("Nothing is changed.")
+    confirm_or_fail(question)
