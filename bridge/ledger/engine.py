@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -116,11 +116,12 @@ class Ledger:
 
         event.listen(engine, "connect", configure)
         event.listen(engine, "begin", begin_transaction)
+        event.listen(engine, "handle_error", _name_faults)
         return engine
 
     def _postgresql_engine(self, pool_size: int) -> Engine:
         milliseconds = round(self._lock_timeout * 1000)
-        return create_engine(
+        engine = create_engine(
             self._url,
             pool_size=pool_size,
             pool_pre_ping=True,
@@ -133,6 +134,8 @@ class Ledger:
             },
             **_OPTIONS,
         )
+        event.listen(engine, "handle_error", _name_faults)
+        return engine
 
     def _run_migrations(self, connection: Connection) -> None:
         config = AlembicConfig()
@@ -154,6 +157,14 @@ def _translated() -> Iterator[None]:
         raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
     except StatementError as error:  # a value that could not be made into one of the database's
         raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
+
+
+def _name_faults(context: ExceptionContext) -> Exception | None:
+    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
+    error = context.original_exception
+    if context.sqlalchemy_exception is not None or not isinstance(error, Exception):
+        return None
+    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
 
 
 def _with_driver(url: str) -> URL:
