@@ -66,6 +66,7 @@ class Ledger:
             if not self._is_sqlite:
                 with self._writer.begin() as connection:
                     yield connection
+                    _require_a_commit(connection)
                 return
             with self._turns.next(within=self._lock_timeout), self._writer.begin() as connection:
                 yield connection
@@ -157,6 +158,16 @@ def _translated() -> Iterator[None]:
         raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
     except StatementError as error:  # a value that could not be made into one of the database's
         raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
+
+
+def _require_a_commit(connection: Connection) -> None:
+    """Raise LedgerFaultError if a statement has failed and nobody minded.
+
+    PostgreSQL undoes such a transaction when it is told to commit it, and does not call that an error.
+    """
+    driver: Any = connection.connection.driver_connection
+    if driver.info.transaction_status.name == "INERROR":
+        raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
 
 
 def _name_faults(context: ExceptionContext) -> Exception | None:
