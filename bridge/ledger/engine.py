@@ -11,9 +11,16 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    PendingRollbackError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
@@ -66,6 +73,7 @@ class Ledger:
             if not self._is_sqlite:
                 with self._writer.begin() as connection:
                     yield connection
+                    _require_a_commit(connection)
                 return
             with self._turns.next(within=self._lock_timeout), self._writer.begin() as connection:
                 yield connection
@@ -116,11 +124,12 @@ class Ledger:
 
         event.listen(engine, "connect", configure)
         event.listen(engine, "begin", begin_transaction)
+        event.listen(engine, "handle_error", _name_faults)
         return engine
 
     def _postgresql_engine(self, pool_size: int) -> Engine:
         milliseconds = round(self._lock_timeout * 1000)
-        return create_engine(
+        engine = create_engine(
             self._url,
             pool_size=pool_size,
             pool_pre_ping=True,
@@ -133,6 +142,8 @@ class Ledger:
             },
             **_OPTIONS,
         )
+        event.listen(engine, "handle_error", _name_faults)
+        return engine
 
     def _run_migrations(self, connection: Connection) -> None:
         config = AlembicConfig()
@@ -150,10 +161,32 @@ def _translated() -> Iterator[None]:
         # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
         raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
-    except (PoolTimeoutError, DBAPIError) as error:  # also: a table or a right that is missing
+    except (
+        PoolTimeoutError,
+        PendingRollbackError,
+        DBAPIError,
+    ) as error:  # also: a table or a right is missing
         raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
     except StatementError as error:  # a value that could not be made into one of the database's
         raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
+
+
+def _require_a_commit(connection: Connection) -> None:
+    """Raise LedgerFaultError if a statement has failed and nobody minded.
+
+    PostgreSQL undoes such a transaction when it is told to commit it, and does not call that an error.
+    """
+    driver: Any = connection.connection.driver_connection
+    if driver.info.transaction_status.name == "INERROR":
+        raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
+
+
+def _name_faults(context: ExceptionContext) -> Exception | None:
+    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
+    error = context.original_exception
+    if context.sqlalchemy_exception is not None or not isinstance(error, Exception):
+        return None
+    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
 
 
 def _with_driver(url: str) -> URL:
