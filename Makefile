@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test chaos check format lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/spacebridge up --demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# The faults suite's long form: about 20 minutes. `make chaos ARGS="--database sqlite"`; --help shows the rest.
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -21,7 +21,8 @@ from sqlalchemy import Table, func, select
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, Vault, stores
 from bridge.ledger.stores import Store
-from bridge.ledger.tables import deliveries, issuances
+from bridge.ledger.tables import deliveries, issuances, orders
+from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
 from tests.servers import free_port, wait_until
 
@@ -225,8 +226,16 @@ class RunningBridge:
             ).scalar_one()
 
     def is_settled(self) -> bool:
-        """Whether nothing is left to process or to send."""
-        return not self.count(deliveries, "received") and not self.count(issuances, "due", "sending")
+        """Whether nothing is left to process, to decide anew or to send."""
+        if self.count(deliveries, "received"):
+            return False
+        with self.ledger.read() as connection:
+            by_old_rules = connection.execute(
+                select(func.count())
+                .select_from(orders.join(store_table))
+                .where(orders.c.decision != "done", orders.c.decided_version < store_table.c.decision_version)
+            ).scalar_one()
+        return not by_old_rules and not self.count(issuances, "due", "sending")
 
     def wait_until_settled(self, *, within: float = 60.0) -> None:
         wait_until(self.is_settled, "a settled ledger", within=within)

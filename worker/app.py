@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery.signals import setup_logging, worker_ready
 
 from bridge.broker import SWEEP, make_celery
@@ -31,15 +29,7 @@ def _set_up_logging(**_: object) -> None:
     configure_logging(settings.log_format)
 
 
-class Capacity:
-    """How many tasks this process does at once: one, but for a pool of threads."""
-
-    threads = 1
-
-
 @worker_ready.connect(weak=False)
-def _begin(sender: Any, **_: object) -> None:
+def _sweep_at_start(**_: object) -> None:
     """Take up at once what was left when the last worker stopped."""
-    # Not called in the children of a pool of processes, of which each has one task at a time.
-    Capacity.threads = sender.controller.concurrency
     app.send_task(SWEEP, retry=False)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
+from celery.signals import worker_ready
 
 from bridge import broker, pipeline
 from bridge.broker import Announcer
 from bridge.ledger import Ledger, LedgerUnavailableError
 from bridge.pipeline import Context, Lanes, Pace, Work
-from worker.app import Capacity, app, settings
+from worker.app import app, settings
 
 _Result = TypeVar("_Result")
 
@@ -35,23 +36,33 @@ def context() -> Context:
     )
 
 
-@cache
-def lanes() -> Lanes:
-    """This process' lanes: a store may have most of its threads, but never all."""
-    return Lanes(max(1, Capacity.threads * 3 // 4))
-
-
 announcer = Announcer(app)
+lanes = Lanes(1)
+
+
+@worker_ready.connect(weak=False)
+def _open_lanes(sender: Any, **_: object) -> None:
+    """A store may have most of this process' threads, but never all.
+
+    Not called in the children of a pool of processes, of which each has one task at a time.
+    """
+    lanes.per_store = max(1, sender.controller.concurrency * 3 // 4)
 
 
 @app.task(name=broker.PROCESS_DELIVERIES)
 def process_deliveries(ids: Sequence[int]) -> None:
     """Process deliveries; have forwarded what is due for them."""
-    due: set[int] = set()
+    announced: set[int] = set()
+    due_since: set[int] = set()
     for work in _each(ids, "delivery", lambda one: pipeline.process_delivery(context(), one)):
         announcer.configs(work.configs)
-        due.update(work.due_stores)
-    _announce_due(due)
+        for store_id in work.due_stores:
+            if store_id in announced:
+                due_since.add(store_id)
+            else:  # so that the first order of many does not wait for the others
+                announced.add(store_id)
+                _announce_due([store_id])
+    _announce_due(due_since)
 
 
 @app.task(name=broker.FORWARD_STORES)
@@ -60,7 +71,7 @@ def forward_stores(ids: Sequence[int]) -> None:
 
     def drain(store_id: int) -> None:
         pipeline.drain_store(
-            context(), lanes(), store_id, call=lambda wanted: _announce_due([store_id] * wanted)
+            context(), lanes, store_id, call=lambda wanted: _announce_due([store_id] * wanted)
         )
 
     for _ in _each(ids, "store", drain):

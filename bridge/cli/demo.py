@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from bridge.cli.recorded import RecordedDelivery, recorded_deliveries
 from bridge.cli.terminal import fail
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders
@@ -32,8 +30,6 @@ STORE = "demo"
 ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
 WOOCOMMERCE = "64b7e0c0a1b2c3d4e5f60719"
 SETTLE_WITHIN = 20.0  # seconds
-_PACKAGED = Path(__file__).parent / "life-of-a-store.jsonl"
-_IN_REPOSITORY = Path(__file__).parents[2] / "tests/data/woocommerce-deliveries/life-of-a-store.jsonl"
 _TOKEN = secrets.token_urlsafe(24)
 
 
@@ -75,20 +71,10 @@ def sandbox_part(settings: Settings) -> Part:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One recorded delivery."""
-
-    scenario: str
-    headers: Mapping[str, str]
-    secret: str
-    body: bytes
-
-
 def play(settings: Settings, ledger: Ledger, address: str) -> None:
     """Deliver a shop's life, one delivery at a time, and print what came in, was decided and was issued."""
     console = Console()
-    steps = list(_steps())
+    steps = recorded_deliveries()
     _add_store(settings, ledger, steps[0].secret)
     console.print(f"\nA shop's life in {len(steps)} deliveries, as WooCommerce sent them:\n")
     seen = 0
@@ -101,19 +87,6 @@ def play(settings: Settings, ledger: Ledger, address: str) -> None:
         seen += len(new)
         _tell(console, step, answer, decided, new)
     _summarize(console, settings, ledger, answers)
-
-
-def _steps() -> Iterator[_Step]:
-    path = _PACKAGED if _PACKAGED.exists() else _IN_REPOSITORY
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        fail(f"The demo's deliveries cannot be read from {path}: {error.strerror}. Install Spacebridge anew.")
-    for line in lines:
-        recorded = json.loads(line)
-        headers = {name: value for name, value in recorded["headers"] if name != "Connection"}
-        body = base64.b64decode(recorded["body_b64"])
-        yield _Step(recorded["scenario"], headers, recorded["secret"], body)
 
 
 def _add_store(settings: Settings, ledger: Ledger, secret: str) -> None:
@@ -133,7 +106,7 @@ def _add_store(settings: Settings, ledger: Ledger, secret: str) -> None:
     refresh_config(context, store_id)
 
 
-def _deliver(step: _Step, address: str) -> dict[str, str]:
+def _deliver(step: RecordedDelivery, address: str) -> dict[str, str]:
     url = f"{address}/webhooks/{STORE}"
     answer = requests.post(url, data=step.body, headers=dict(step.headers), timeout=30)
     document: dict[str, str] = answer.json()
@@ -185,7 +158,7 @@ def _counts(settings: Settings) -> Mapping[str, int]:
 
 def _tell(
     console: Console,
-    step: _Step,
+    step: RecordedDelivery,
     answer: Mapping[str, str],
     decided: str | None,
     new: Sequence[Mapping[str, Any]],

@@ -22,6 +22,14 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
+def confirm_or_fail(question: str, *, otherwise: str = "Nothing is changed.") -> None:
+    """Have a person confirm it; end the command if they do not, or if there is no terminal to ask at."""
+    if not (sys.stdin and sys.stdin.isatty()):  # none if it was closed
+        fail(f"{otherwise} There is no terminal to ask at: {question} If so, add --yes.")
+    if not click.confirm(question, err=True):
+        fail(otherwise)
+
+
 def print_json(document: object) -> None:
     """One JSON document on standard output, and nothing else."""
     click.echo(json.dumps(document, indent=2, default=_jsonable))

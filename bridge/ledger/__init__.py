@@ -4,7 +4,15 @@
 function that takes a `Connection` is a part of its caller's transaction.
 """
 
-from bridge.ledger.engine import Ledger, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger.engine import Ledger
+from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger.vault import Vault, WrongKeyError
 
-__all__ = ["Ledger", "LedgerNotMigratedError", "LedgerUnavailableError", "Vault", "WrongKeyError"]
+__all__ = [
+    "Ledger",
+    "LedgerFaultError",
+    "LedgerNotMigratedError",
+    "LedgerUnavailableError",
+    "Vault",
+    "WrongKeyError",
+]

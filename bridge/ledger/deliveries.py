@@ -65,7 +65,8 @@ def record(
     """Keep a delivery, or count it as a duplicate of one with the same content.
 
     A deletion says nothing but an id, so trashing an order a second time, after it was restored,
-    sends the very same body: that repeat is processed again. So is one that could not be processed.
+    sends the very same body: that repeat is processed again. So is one that could not be processed. Either
+    has all its tries again.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(deliveries).values(
@@ -81,15 +82,17 @@ def record(
         last_received_at=now,
     )
     again = or_(deliveries.c.is_deletion, deliveries.c.state == FAILED)
+    latest = func.max if dialect is sqlite else func.greatest
     recorded = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["store_id", "digest"],
             set_={
                 "duplicates": deliveries.c.duplicates + 1,
-                "last_received_at": func.max(deliveries.c.last_received_at, now)
-                if dialect is sqlite
-                else func.greatest(deliveries.c.last_received_at, now),
+                "last_received_at": latest(
+                    deliveries.c.last_received_at, literal(now, deliveries.c.last_received_at.type)
+                ),
                 "state": case((again, literal(RECEIVED)), else_=deliveries.c.state),
+                "failures": case((again, 0), else_=deliveries.c.failures),
             },
         ).returning(deliveries.c.id, deliveries.c.duplicates, deliveries.c.state)
     ).one()
@@ -185,10 +188,10 @@ def finish(connection: Connection, delivery_id: int, *, state: str, reason: str 
 
 
 def replay(connection: Connection, delivery_id: int) -> bool:
-    """Have a delivery processed once more. Returns whether there is such a one, and it is no use-less one."""
+    """Have a delivery processed once more. Nothing changes for one that waits to be, or is of no use."""
     moved = connection.execute(
         update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state != IGNORED)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_([PROCESSED, FAILED]))
         .values(state=RECEIVED, failures=0)
     )
     return moved.rowcount == 1

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,62 +11,58 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    PendingRollbackError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-LOCK_TIMEOUT = 20  # seconds a transaction waits for another's; under gunicorn's own timeout
-# A server that does not answer any more is given up after as long.
-_POSTGRESQL_OPTIONS = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": LOCK_TIMEOUT * 1000,
-    "options": f"-c lock_timeout={LOCK_TIMEOUT}s",
-}
+from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger.turns import Turns
+
+LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
 _MIGRATIONS = Path(__file__).parent / "migrations"
+# hide_parameters: the text of a database error would otherwise quote orders and secrets.
+_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
-
-
-class LedgerUnavailableError(Exception):
-    """The database cannot be reached or written; trying again later makes sense."""
-
-
-class LedgerFaultError(Exception):
-    """The database refused what the bridge wanted to write; trying again makes no sense."""
-
-
-class LedgerNotMigratedError(Exception):
-    """The database lacks tables or columns that this version needs."""
-
-    def __init__(self) -> None:
-        super().__init__("The ledger's schema is not current: run `spacebridge db upgrade`.")
 
 
 class Ledger:
     """A database and its two kinds of transaction: `read()`, and `write()`, which commits."""
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    def __init__(self, url: str, *, pool_size: int = 5, lock_timeout: float = LOCK_TIMEOUT) -> None:
         """`url`: `sqlite:///<file>` or `postgresql://...`. Opens nothing yet.
 
+        `lock_timeout`: seconds that a transaction waits at most for another's.
         Raises ValueError, without the URL in its text (it may hold a password), for another kind.
         """
         self._url = _with_driver(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
-        # hide_parameters: the text of a database error would otherwise quote orders and secrets.
-        options: dict[str, Any] = {"hide_parameters": True, "pool_size": pool_size, "max_overflow": 20}
-        if not self._is_sqlite:
-            options |= {"pool_pre_ping": True, "connect_args": _POSTGRESQL_OPTIONS}
-        self._reader: Engine = create_engine(self._url, **options)
-        self._writer = self._reader.execution_options(begins_writing=True)
+        self._lock_timeout = lock_timeout
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
-            self._turns = _Turns(self._path.with_name(self._path.name + ".lock"))
-            event.listen(self._reader, "connect", _configure_sqlite)
-            event.listen(self._reader, "begin", _begin_sqlite)
+            self._turns = Turns(self._path.with_name(self._path.name + ".lock"))
+            pragmas = [f"busy_timeout={lock_timeout * 1000:.0f}", "synchronous=FULL", "foreign_keys=ON"]
+            # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
+            self._writer = self._sqlite_engine("BEGIN IMMEDIATE", pragmas, pool_size)
+            self._reader = self._sqlite_engine("BEGIN", [*pragmas, "query_only=ON"], pool_size)
+        else:
+            # Whatever the server's defaults: who has waited for a row sees what the one before has written,
+            # and all that a reader sees is of one moment.
+            self._writer = self._postgresql_engine(pool_size)
+            self._reader = self._writer.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the ledger and changes nothing."""
+        """A transaction that sees one state of the ledger, and is refused any change."""
         with _translated(), self._reader.connect() as connection:
             yield connection
 
@@ -80,8 +73,9 @@ class Ledger:
             if not self._is_sqlite:
                 with self._writer.begin() as connection:
                     yield connection
+                    _require_a_commit(connection)
                 return
-            with self._turns.next(), self._writer.begin() as connection:
+            with self._turns.next(within=self._lock_timeout), self._writer.begin() as connection:
                 yield connection
 
     def upgrade(self) -> None:
@@ -89,14 +83,14 @@ class Ledger:
         with _translated():
             if self._is_sqlite:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._turns.next(), self._reader.connect() as connection:
+                with self._turns.next(within=None), self._writer.connect() as connection:
                     # WAL is a property of the file. Set from several processes at once, it fails with
                     # "database is locked", so it is set here and nowhere else.
                     connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
                     connection.rollback()
                     self._run_migrations(connection)
                 return
-            with self._reader.connect() as lock, self._reader.connect() as connection:
+            with self._writer.connect() as lock, self._writer.connect() as connection:
                 lock.execute(text("SET LOCAL lock_timeout = 0"))  # others may take their time
                 lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
                 self._run_migrations(connection)
@@ -112,7 +106,44 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._reader.dispose()
+        for engine in (self._reader, self._writer):
+            engine.dispose()
+
+    def _sqlite_engine(self, begin: str, pragmas: Sequence[str], pool_size: int) -> Engine:
+        engine = create_engine(self._url, pool_size=pool_size, **_OPTIONS)
+
+        def configure(connection: Any, _record: object) -> None:
+            connection.isolation_level = None  # the driver opens no transactions; `begin_transaction` does
+            cursor = connection.cursor()
+            for pragma in pragmas:
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        def begin_transaction(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        event.listen(engine, "connect", configure)
+        event.listen(engine, "begin", begin_transaction)
+        event.listen(engine, "handle_error", _name_faults)
+        return engine
+
+    def _postgresql_engine(self, pool_size: int) -> Engine:
+        milliseconds = round(self._lock_timeout * 1000)
+        engine = create_engine(
+            self._url,
+            pool_size=pool_size,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            connect_args={
+                "connect_timeout": 5,
+                "tcp_user_timeout": milliseconds,  # a server that does not answer any more is given up
+                # A moment of the year 1 or 9999 that the server's zone moves out of it is none to the driver.
+                "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
+            },
+            **_OPTIONS,
+        )
+        event.listen(engine, "handle_error", _name_faults)
+        return engine
 
     def _run_migrations(self, connection: Connection) -> None:
         config = AlembicConfig()
@@ -120,34 +151,6 @@ class Ledger:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
-
-
-class _Turns:
-    """Lets writers to a SQLite file go one after the other, first come first served.
-
-    SQLite's own busy handler polls, so under load some writers starve while others pass them.
-    The kernel queues the waiters of flock() and releases a dead process' lock.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._of_thread = threading.local()
-
-    @contextmanager
-    def next(self) -> Iterator[None]:
-        descriptor = getattr(self._of_thread, "descriptor", None)
-        if descriptor is None or self._of_thread.pid != os.getpid():
-            # Kept open for the life of the thread: a lock belongs to an open file, not to its user.
-            try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise LedgerUnavailableError(f"{self._path}: {error.strerror}") from error
-            self._of_thread.descriptor, self._of_thread.pid = descriptor, os.getpid()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 @contextmanager
@@ -158,8 +161,32 @@ def _translated() -> Iterator[None]:
         # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
         raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
-    except (PoolTimeoutError, DBAPIError) as error:  # also: a table or a right that is missing
+    except (
+        PoolTimeoutError,
+        PendingRollbackError,
+        DBAPIError,
+    ) as error:  # also: a table or a right is missing
         raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
+    except StatementError as error:  # a value that could not be made into one of the database's
+        raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
+
+
+def _require_a_commit(connection: Connection) -> None:
+    """Raise LedgerFaultError if a statement has failed and nobody minded.
+
+    PostgreSQL undoes such a transaction when it is told to commit it, and does not call that an error.
+    """
+    driver: Any = connection.connection.driver_connection
+    if driver.info.transaction_status.name == "INERROR":
+        raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
+
+
+def _name_faults(context: ExceptionContext) -> Exception | None:
+    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
+    error = context.original_exception
+    if context.sqlalchemy_exception is not None or not isinstance(error, Exception):
+        return None
+    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
 
 
 def _with_driver(url: str) -> URL:
@@ -176,18 +203,3 @@ def _with_driver(url: str) -> URL:
     if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ValueError("an SQLite ledger needs a file: sqlite:///<file>")
     return parsed
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver opens no transactions; _begin_sqlite does
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={LOCK_TIMEOUT * 1000}")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
-    writes = connection.get_execution_options().get("begins_writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, literal, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.issuance import Config, Policy
 from bridge.ledger.tables import stores
@@ -44,6 +44,7 @@ class Store:
     pause_reason: str | None
     next_probe_at: datetime | None
     failures: int
+    resumed_at: datetime | None
     last_ping_at: datetime | None
     encrypted_api_token: str = field(repr=False)
     encrypted_webhook_secret: str = field(repr=False)
@@ -83,25 +84,27 @@ def add(
     policy: Policy,
     now: datetime,
 ) -> int:
-    """Add a store and return its id; raises StoreExistsError."""
-    try:
-        store_id: int = connection.execute(
-            insert(stores)
-            .values(
-                name=name,
-                organization_id=organization_id,
-                woocommerce_id=woocommerce_id,
-                api_token=vault.encrypt(api_token),
-                webhook_secret=vault.encrypt(webhook_secret),
-                issue_pending=policy.issue_pending,
-                bank_payment_methods=sorted(policy.bank_payment_methods),
-                status_map=dict(policy.status_map),
-                created_at=now,
-            )
-            .returning(stores.c.id)
-        ).scalar_one()
-    except IntegrityError:
-        raise StoreExistsError(name) from None
+    """Add a store and return its id; raises StoreExistsError, after which the transaction may go on."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    store_id: int | None = connection.execute(
+        dialect.insert(stores)
+        .values(
+            name=name,
+            organization_id=organization_id,
+            woocommerce_id=woocommerce_id,
+            api_token=vault.encrypt(api_token),
+            webhook_secret=vault.encrypt(webhook_secret),
+            issue_pending=policy.issue_pending,
+            bank_payment_methods=sorted(policy.bank_payment_methods),
+            status_map=dict(policy.status_map),
+            created_at=now,
+        )
+        # A statement that fails would end the whole transaction in PostgreSQL.
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(stores.c.id)
+    ).scalar_one_or_none()
+    if store_id is None:
+        raise StoreExistsError(name)
     return store_id
 
 
@@ -226,9 +229,22 @@ def leave_probe(connection: Connection, store_id: int, now: datetime) -> None:
     )
 
 
-def resume(connection: Connection, store_id: int) -> None:
-    """Forward again: its account takes orders."""
-    _update(connection, store_id, paused_at=None, pause_reason=None, next_probe_at=None, failures=0)
+def resume(connection: Connection, store_id: int, now: datetime) -> None:
+    """Forward again: its account takes orders. The time it was paused counts against none of them."""
+    _update(
+        connection,
+        store_id,
+        paused_at=None,
+        pause_reason=None,
+        next_probe_at=None,
+        failures=0,
+        resumed_at=now,
+    )
+
+
+def forget_failures(connection: Connection, store_id: int) -> None:
+    """A request of the store succeeded: those that failed before it are not in a row with the next."""
+    _update(connection, store_id, failures=0)
 
 
 def _update(connection: Connection, store_id: int, **values: object) -> None:
@@ -258,6 +274,7 @@ def _store(row: Row[Any]) -> Store:
         pause_reason=row.pause_reason,
         next_probe_at=row.next_probe_at,
         failures=row.failures,
+        resumed_at=row.resumed_at,
         last_ping_at=row.last_ping_at,
         encrypted_api_token=row.api_token,
         encrypted_webhook_secret=row.webhook_secret,

@@ -25,9 +25,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from bridge.ledger.errors import LedgerFaultError
+
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment in UTC: `timestamptz` in PostgreSQL, text that sorts by time in SQLite."""
+    """A moment in UTC: `timestamptz` in PostgreSQL, text that sorts by time in SQLite.
+
+    One without a time zone is refused: each database would take it for another moment.
+    """
 
     impl = DateTime
     cache_ok = True
@@ -36,6 +41,8 @@ class UTCDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise LedgerFaultError("the ledger refused a moment without a time zone")
         if value is None or dialect.name == "postgresql":
             return value
         return value.astimezone(UTC).replace(tzinfo=None)
@@ -86,6 +93,7 @@ stores = Table(
     Column("next_probe_at", UTCDateTime),
     # Attempts and probes that failed one after the other, whichever order they were for.
     Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("resumed_at", UTCDateTime),  # no order's time to be retried in begins before that
     Column("last_ping_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
 )

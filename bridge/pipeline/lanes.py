@@ -82,7 +82,7 @@ class Lanes:
 
     def __init__(self, per_store: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`per_store`: how many lanes a store may have; `clock` counts seconds."""
-        self._per_store = per_store
+        self.per_store = per_store
         self._clock = clock
         self._stores: dict[int, _Store] = {}
         self._lock = threading.Lock()
@@ -93,13 +93,13 @@ class Lanes:
         with self._lock:
             store = self._stores.setdefault(store_id, _Store())
             store.called = max(0, store.called - 1)
-            is_full = store.lanes >= self._per_store
+            is_full = store.lanes >= self.per_store
             store.lanes += not is_full
         if is_full:
             yield None
             return
         try:
-            yield Lane(store, self._per_store, self._clock)
+            yield Lane(store, self.per_store, self._clock)
         finally:
             with self._lock:
                 store.lanes -= 1

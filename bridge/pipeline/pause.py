@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from bridge.ledger import issuances, stores
+from bridge.ledger import stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_probe
 from bridge.pipeline.configs import fetch_config
@@ -38,7 +38,7 @@ def note_outcome(
         return  # which outlasts any answer
     if outcome.effect in {Effect.ISSUED, Effect.REFUSED}:
         # Whatever it thinks of the order, Space Invoices takes orders of the account.
-        _resume(connection, store)
+        _resume(connection, store, now)
     elif store.paused_at is None or of_probe:
         # The others were under way when the store was paused, and tell nothing new.
         _count_failure(context, connection, store, outcome, now)
@@ -89,13 +89,12 @@ def _count_failure(
         log.warning("store paused", store=store.name, reason=reason)
 
 
-def _resume(connection: Connection, store: Store) -> None:
-    if store.paused_at is None and store.failures == 0:
-        return
-    stores.resume(connection, store.id)
+def _resume(connection: Connection, store: Store, now: datetime) -> None:
     if store.paused_at is not None:
-        issuances.restart_clocks(connection, store.id)
+        stores.resume(connection, store.id, now)
         log.info("store resumed", store=store.name)
+    elif store.failures:
+        stores.forget_failures(connection, store.id)
 
 
 def _is_paused_by_operator(store: Store) -> bool:

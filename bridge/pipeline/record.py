@@ -87,7 +87,7 @@ def _move_issuance(
         case Effect.NOT_TAKEN | Effect.UNKNOWN:
             at = next_attempt(
                 attempts=attempt.number,
-                first_attempt_at=attempt.first_attempt_at,
+                first_attempt_at=max(attempt.first_attempt_at, store.resumed_at or attempt.first_attempt_at),
                 now=now,
                 retry_after=outcome.retry_after,
                 random=context.random,

@@ -24,6 +24,7 @@ from tests.servers import PostgresServer, RedisServer, wait_until
 
 DISK = 2048 * MEBIBYTE
 API_TIMEOUT = 3  # seconds
+A_FAULT_LASTS = 3.0  # seconds, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _strike(
     while done.total() < plan.faults:
         waiting = waiting or stage.random.sample(faults, len(faults))
         fault = waiting.pop()
-        stage.pause(0.5, 4)
+        stage.pause(0, 2 * _calm(plan, len(load.sent.acknowledged), done.total()))
         at = time.monotonic()
         fault.strike(stage)
         done[fault.name] += 1
@@ -128,6 +129,12 @@ def _strike(
             f"{fault.name} ({time.monotonic() - at:.1f} s)"
         )
     return done
+
+
+def _calm(plan: Plan, acknowledged: int, done: int) -> float:
+    """Seconds to the next fault, on average, for the faults to be spread over the whole load."""
+    left = max(0, plan.deliveries - acknowledged) / plan.rate
+    return max(0.3, left / (plan.faults - done) - A_FAULT_LASTS)
 
 
 def show(result: Result, console: Console) -> None:

@@ -99,6 +99,27 @@ def test_two_workers_that_come_upon_a_due_probe_make_one(shop: Shop) -> None:
         assert (api.found, len(api.orders)) == (1, PAUSE_AFTER + 1)
 
 
+def test_the_time_a_store_was_paused_counts_against_none_of_its_orders(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 16)]
+    with failing_api(shop) as (api, context):
+        for _ in range(10):  # each of the first five is tried ten times
+            for one in due[:PAUSE_AFTER]:
+                forward_issuance(context, one)
+            with context.ledger.write() as connection:
+                stores.resume(connection, shop.store_id, shop.clock.now())
+            shop.clock.advance(hours=1)
+        for one in due[:PAUSE_AFTER]:
+            forward_issuance(context, one)
+        assert shop.store().paused_at is not None
+        shop.clock.advance(days=4)
+        api.order_status = 200
+        forward_issuance(context, due[-1])
+        assert shop.store().paused_at is None
+        api.order_status = 503
+        forward_issuance(context, due[0])
+        assert (shop.issuance(due[0]).state, shop.issuance(due[0]).attempts) == ("due", 12)
+
+
 def test_a_success_between_failures_keeps_the_store_going(shop: Shop) -> None:
     due = [shop.paid(number) for number in range(1, 11)]
     with failing_api(shop) as (api, context):

@@ -15,6 +15,7 @@ BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.add_column("stores", sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("stores", sa.Column("resumed_at", UTCDateTime(), nullable=True))
     op.add_column("issuances", sa.Column("withdrawn_by", sa.Text(), nullable=True))
     _index_due(["store_id", "next_attempt_at", "id"])
     op.create_table(
@@ -38,6 +39,7 @@ def downgrade() -> None:
     op.drop_table("actions")
     _index_due(["next_attempt_at", "id"])
     op.drop_column("issuances", "withdrawn_by")
+    op.drop_column("stores", "resumed_at")
     op.drop_column("stores", "failures")
 
 

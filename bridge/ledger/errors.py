@@ -1,0 +1,20 @@
+"""What can be wrong with the ledger, by what helps: waiting, mending the bridge, or a migration."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DontWrapMixin
+
+
+class LedgerUnavailableError(Exception):
+    """The database cannot be reached or written; trying again later makes sense."""
+
+
+class LedgerFaultError(DontWrapMixin, Exception):
+    """The database refused what the bridge wanted to write; trying again makes no sense."""
+
+
+class LedgerNotMigratedError(Exception):
+    """The database lacks tables or columns that this version needs."""
+
+    def __init__(self) -> None:
+        super().__init__("The ledger's schema is not current: run `spacebridge db upgrade`.")
