@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from bridge.cli.ledger_access import open_ledger, require_store
+from bridge.cli.options import YES_OPTION
 from bridge.cli.properties import (
     BOOLEANS,
     FIELDS_HELP,
@@ -24,7 +25,7 @@ from bridge.cli.properties import (
     read_object,
     read_text,
 )
-from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
+from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json, print_rows
 from bridge.settings import PREFIX, Settings, load_settings
 from bridge.spaceinvoices import (
     NewWoocommerce,
@@ -39,7 +40,6 @@ _COLUMNS = ["id", "name", *BOOLEANS, "_isDeleted", "updatedAt"]
 ORGANIZATION = click.argument("organization_id", metavar="ORG", callback=read_id)
 WOOCOMMERCE = click.argument("woocommerce_id", metavar="ID", callback=read_id)
 STORE_OPTION = click.option("--store", metavar="NAME", help="Use this store's token.")
-YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group()
@@ -130,7 +130,7 @@ def delete(woocommerce_id: str, yes: bool, store: str | None, as_json: bool) -> 
     """Delete a Woocommerce object. Nothing here brings it back."""
     with _account(store, is_change=True) as api:
         if not yes:
-            _ask(
+            _confirm(
                 f"Without Woocommerce object {woocommerce_id}, its shop's orders get no documents, and "
                 "nothing here brings it back.",
                 "Delete it?",
@@ -173,7 +173,7 @@ def order(woocommerce_id: str, file: str, yes: bool, store: str | None, as_json:
     body = _read_order(file)
     with _account(store, is_change=True) as api:
         if not yes:
-            _ask(
+            _confirm(
                 "Space Invoices may issue a document for it, and another one if it has issued one before.",
                 "Hand the order over?",
             )
@@ -240,13 +240,9 @@ def _advice(error: SpaceInvoicesError, place: str, api_url: str) -> str:
     return "Try again later."
 
 
-def _ask(why: str, question: str) -> None:
-    """Have the user confirm it; end the command, with nothing sent, if not."""
+def _confirm(why: str, question: str) -> None:
     click.echo(why, err=True)
-    if not (sys.stdin and sys.stdin.isatty()):  # none if it was closed
-        fail(f"Nothing was sent, since there is no terminal to ask at: {question} If so, add --yes.")
-    if not click.confirm(question, err=True):
-        fail("Nothing was sent.")
+    confirm_or_fail(question, otherwise="Nothing is sent.")
 
 
 def _read_order(file: str) -> bytes:
@@ -265,7 +261,7 @@ def _read_order(file: str) -> bytes:
         is_object = False
     if not is_object:
         name = "Standard input" if file == "-" else file
-        fail(f"{name} holds no order, which is one JSON object in UTF-8: nothing was sent.")
+        fail(f"{name} holds no order, which is one JSON object in UTF-8: nothing is sent.")
     return text.encode()
 
 

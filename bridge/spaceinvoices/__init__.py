@@ -5,7 +5,7 @@
         api.patch(shop.id, WoocommerceChanges(locale="sl"))
         api.find(organization, Filter(where={"name": like("Shop")}, order="createdAt DESC", limit=10))
         api.count(organization, {"active": True})
-        api.order(shop.id, order_with_the_shop_s_properties_beside_it)
+        api.order(shop.id, {**order, **properties_of_the_shop})
         api.start_import(shop.id, "orders")
         api.delete(shop.id)
 

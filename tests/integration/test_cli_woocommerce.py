@@ -269,7 +269,7 @@ def test_what_cannot_be_undone_is_asked_for(sandbox: Sandbox, tmp_path: Path) ->
     no = sandbox.run_at_a_terminal("n\n", "order", woocommerce_id, str(file))
     assert (no.returncode, no.stdout) == (1, "")
     assert "may issue a document" in no.stderr
-    assert "Nothing was sent." in no.stderr
+    assert "Nothing is sent." in no.stderr
     assert issued(sandbox, woocommerce_id) == []
     assert sandbox.run_at_a_terminal("y\n", "order", woocommerce_id, str(file)).returncode == 0
     assert len(issued(sandbox, woocommerce_id)) == 1
@@ -423,8 +423,8 @@ def test_wrong_usage_ends_with_status_2_and_sends_nothing(
         ),
         (["order", NOBODY, "/nowhere", "--yes"], {}, ["/nowhere", "No such file"]),
         (["order", NOBODY, "/", "--yes"], {}, ["/", "directory"]),
-        (["order", NOBODY, "-", "--yes"], {}, ["Standard input", "nothing was sent"]),
-        (["order", NOBODY, __file__, "--yes"], {}, [__file__, "nothing was sent"]),
+        (["order", NOBODY, "-", "--yes"], {}, ["Standard input", "nothing is sent"]),
+        (["order", NOBODY, __file__, "--yes"], {}, [__file__, "nothing is sent"]),
         (["count", ORGANIZATION, "--store", "none"], {}, ["spacebridge db upgrade"]),
     ],
 )
