@@ -7,10 +7,12 @@ the sweep finds whatever a lost message was about.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
+from redis.exceptions import RedisError
 
 QUEUE = "spacebridge"
 PROCESS_DELIVERIES = "spacebridge.process_deliveries"
@@ -42,6 +44,10 @@ def make_celery(broker_url: str) -> Celery:
     return app
 
 
+class BrokerError(Exception):
+    """The broker cannot be reached, or takes no messages; the text tells no password."""
+
+
 class Announcer:
     """Announces ids to the workers. A broker that is away costs the ids nothing but the sweep's delay."""
 
@@ -65,9 +71,8 @@ class Announcer:
         """How many messages wait in the queue; 0 if the broker cannot be asked."""
         try:
             with self._app.connection_or_acquire() as connection:
-                queued = connection.default_channel.queue_declare(QUEUE, passive=True)
-                return int(queued.message_count)
-        except (ChannelError, OperationalError, OSError):  # ChannelError: no such queue yet
+                return _messages(connection.default_channel)
+        except (OperationalError, OSError):
             return 0
 
     def _send(self, task: str, ids: Sequence[int]) -> bool:
@@ -84,3 +89,30 @@ class Announcer:
             log.info("broker reachable again")
         self.is_reachable = True
         return True
+
+
+def messages_waiting(broker_url: str) -> int:
+    """How many messages wait in the queue.
+
+    Declares it first, as whoever sends does, so that a broker that takes no writes is found out. Raises
+    BrokerError.
+    """
+    app = make_celery(broker_url)
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+            channel = connection.default_channel
+            app.amqp.queues[QUEUE](channel).declare()
+            return _messages(channel)
+    except Exception as error:  # each kind of broker raises its own
+        cause = error.__cause__ or error
+        # Redis' words tell no more than its host. What others say may quote the address and its password.
+        text = str(cause).rstrip(".") if isinstance(cause, RedisError) else type(cause).__name__
+        raise BrokerError(text) from None
+
+
+def _messages(channel: Any) -> int:
+    try:
+        return int(channel.queue_declare(QUEUE, passive=True).message_count)
+    except ChannelError:  # no such queue: Redis keeps no empty ones
+        return 0

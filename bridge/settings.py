@@ -21,6 +21,7 @@ from bridge.ledger.vault import make_key
 
 PREFIX = "SPACEBRIDGE_"
 KEY_FILE = "secret.key"
+UP_LOCK = "up.lock"  # held by the one `spacebridge up` over a data folder
 
 
 class SettingsError(Exception):

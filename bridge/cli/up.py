@@ -23,7 +23,7 @@ from bridge.cli.terminal import fail
 from bridge.cli.web import bind_or_fail
 from bridge.ledger import Ledger
 from bridge.ledger import stores as ledger_stores
-from bridge.settings import PREFIX, Settings, load_settings
+from bridge.settings import PREFIX, UP_LOCK, Settings, load_settings
 from bridge.supervisor import Part, StartError, Supervisor
 from bridge.telemetry import configure_logging
 
@@ -158,7 +158,7 @@ def _alone_in(folder: Path) -> Iterator[IO[str]]:
     """Hold the data folder, so that a second `up` over it is refused and does not compete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "up.lock").open("w")
+        lock = (folder / UP_LOCK).open("w")
     except OSError as error:
         fail(f"The data folder {folder} cannot be written: {error.strerror}. Give another with --data-dir.")
     with lock:

@@ -4,7 +4,7 @@
 function that takes a `Connection` is a part of its caller's transaction.
 """
 
-from bridge.ledger.engine import Ledger
+from bridge.ledger.engine import Ledger, Schema
 from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger.vault import Vault, WrongKeyError
 
@@ -13,6 +13,7 @@ __all__ = [
     "LedgerFaultError",
     "LedgerNotMigratedError",
     "LedgerUnavailableError",
+    "Schema",
     "Vault",
     "WrongKeyError",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     DataError,
@@ -31,6 +33,15 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 # hide_parameters: the text of a database error would otherwise quote orders and secrets.
 _OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
+
+
+class Schema(StrEnum):
+    """A database's schema, compared with the one that this version needs."""
+
+    MISSING = "missing"
+    OLD = "old"
+    CURRENT = "current"
+    NEWER = "newer"  # of a version that this one does not know
 
 
 class Ledger:
@@ -97,12 +108,39 @@ class Ledger:
 
     def check(self) -> None:
         """Raise LedgerUnavailableError or LedgerNotMigratedError unless the ledger is fit for use."""
-        if self._is_sqlite and not self._path.exists():
+        if self.schema() is not Schema.CURRENT:
             raise LedgerNotMigratedError
+
+    def schema(self) -> Schema:
+        """What there is of the schema; raises LedgerUnavailableError."""
+        if self._is_sqlite and not self._path.exists():
+            return Schema.MISSING
         with self.read() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
-        if found != ScriptDirectory(str(_MIGRATIONS)).get_current_head():
-            raise LedgerNotMigratedError
+        scripts = ScriptDirectory(str(_MIGRATIONS))
+        if found is None:
+            return Schema.MISSING
+        if found == scripts.get_current_head():
+            return Schema.CURRENT
+        is_known = any(script.revision == found for script in scripts.walk_revisions())
+        return Schema.OLD if is_known else Schema.NEWER
+
+    def server_time(self) -> datetime | None:
+        """What the database server's clock says; None for SQLite, which has none of its own."""
+        if self._is_sqlite:
+            return None
+        with self.read() as connection:
+            found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return found
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for people: without the user and the password."""
+        if self._is_sqlite:
+            return f"SQLite, {self._path}"
+        host = self._url.host or "this machine"
+        port = f":{self._url.port}" if self._url.port else ""
+        return f"PostgreSQL, {self._url.database or 'the default database'} at {host}{port}"
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -200,6 +238,9 @@ def _with_driver(url: str) -> URL:
         backend = ""
     if backend == "" or parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
         raise ValueError("it is neither postgresql://... nor sqlite:///...")
+    if "@" in (parsed.host or ""):
+        # Half of the password would be taken for the host, whose name is told.
+        raise ValueError("an @ in its password has to be written as %40")
     if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ValueError("an SQLite ledger needs a file: sqlite:///<file>")
     return parsed
