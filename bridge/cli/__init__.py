@@ -8,7 +8,7 @@ import sys
 import click
 
 from bridge import __version__
-from bridge.cli import deliveries, issuances, orders, sandbox, stores, up, woocommerce
+from bridge.cli import deliveries, doctor, issuances, orders, sandbox, stores, up, woocommerce
 from bridge.cli.terminal import fail
 from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
 from bridge.settings import SettingsError, load_settings
@@ -35,6 +35,7 @@ def upgrade() -> None:
 
 
 cli.add_command(up.up)
+cli.add_command(doctor.doctor)
 cli.add_command(sandbox.sandbox)
 cli.add_command(stores.stores)
 cli.add_command(woocommerce.woocommerce)

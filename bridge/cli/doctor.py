@@ -1,0 +1,65 @@
+"""`spacebridge doctor`: says what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import groupby
+
+import click
+
+from bridge.cli.terminal import JSON_OPTION, print_json
+from bridge.diagnosis import Finding, Level, examine, of_wrong_setting
+from bridge.settings import SettingsError, load_settings
+from bridge.telemetry import configure_logging
+
+_MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("note", "yellow"), Level.WRONG: ("WRONG", "red")}
+
+
+@click.command()
+@JSON_OPTION
+def doctor(as_json: bool) -> None:
+    """Say what is wrong, and how to mend it: ledger, key, broker, worker, clock, each store.
+
+    Changes nothing. Ends with status 1 if something is wrong.
+    """
+    found = []
+    for store, group in groupby(_findings(), key=lambda one: one.store):
+        well = []  # what is well of a store takes a line in all
+        for finding in group:
+            found.append(finding)
+            if store and finding.level is Level.OK:
+                well.append(finding.message)
+            elif not as_json:
+                click.echo(_line(finding.level, _about(finding), finding.message))
+                if finding.mend:
+                    click.echo(f"       -> {finding.mend}")
+        if well and not as_json:
+            click.echo(_line(Level.OK, f"store {store}", " ".join(well)))
+    wrong = sum(one.level is Level.WRONG for one in found)
+    if as_json:
+        print_json({"findings": [asdict(one) for one in found], "wrong": wrong})
+    else:
+        click.echo(f"\nThings to mend: {wrong}." if wrong else "\nNothing is wrong.")
+    sys.exit(1 if wrong else 0)
+
+
+def _findings() -> Iterator[Finding]:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield of_wrong_setting(error)
+        return
+    configure_logging(settings.log_format)  # so that nothing is logged to standard output
+    yield from examine(settings, datetime.now(UTC))
+
+
+def _about(finding: Finding) -> str:
+    return f"store {finding.store}, {finding.check}" if finding.store else finding.check
+
+
+def _line(level: Level, about: str, message: str) -> str:
+    mark, color = _MARKS[level]
+    return f"{click.style(f'{mark:6}', fg=color)} {about}: {message}"

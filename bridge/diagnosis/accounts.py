@@ -1,0 +1,109 @@
+"""What Space Invoices says of the stores, asked with their tokens."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.ledger.stores import Store
+from bridge.pipeline import Context
+from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError, inq
+
+AT_ONCE = 16  # requests
+BATCH = 50  # stores; a query is an address, which may not be long
+TIME_TO_ASK = 30.0  # seconds for all of them; a request that has begun is waited for
+LONGEST_TURN = 5.0  # seconds; a busy account's next moment comes sooner, but where it was told to slow down
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The store's Woocommerce object, None if there is none (any more); or why that is not known."""
+
+    config: Mapping[str, Any] | None = None
+    error: SpaceInvoicesError | None = None
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether it tells anything of the store: a refusal does, no answer does not."""
+        return self.error is None or self.error.permanent
+
+    @property
+    def refuses_token(self) -> bool:
+        """Whether the token, or its rights, are not accepted."""
+        return self.error is not None and self.error.status in {401, 403}
+
+
+def ask(context: Context, stores: Sequence[Store]) -> Mapping[int, Reply]:
+    """What Space Invoices says of each store, by its id.
+
+    At the pace that the context keeps, and with one request for many stores of an organization that have
+    one token: a thousand stores must cost neither minutes nor their account's rate.
+    """
+    accounts: defaultdict[tuple[str, str], list[Store]] = defaultdict(list)
+    for store in stores:
+        accounts[store.api_token(context.vault), store.organization_id].append(store)
+    batches = [batch for account in accounts.values() for batch in _batches(account)]
+    give_up_at = time.monotonic() + TIME_TO_ASK
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        asked = threads.map(lambda batch: _ask_together(context, batch, give_up_at), batches)
+        return {store_id: reply for replies in asked for store_id, reply in replies.items()}
+
+
+def _batches(stores: Sequence[Store]) -> Iterator[Sequence[Store]]:
+    for start in range(0, len(stores), BATCH):
+        yield stores[start : start + BATCH]
+
+
+def _ask_together(context: Context, stores: Sequence[Store], give_up_at: float) -> Mapping[int, Reply]:
+    """Ask about stores that have a token and an organization in common."""
+    api = context.account(stores[0]).api
+    try:
+        listed = _list(context, api, stores, give_up_at) if len(stores) > 1 else {}
+        # No object is gone on the word of a list, which may have been cut off: it is asked for by itself.
+        return {
+            store.id: Reply(listed[store.woocommerce_id])
+            if store.woocommerce_id in listed
+            else _ask_singly(context, api, store, give_up_at)
+            for store in stores
+        }
+    except SpaceInvoicesError as error:
+        return {store.id: Reply(error=error) for store in stores}
+    finally:
+        context.close()
+
+
+def _list(
+    context: Context, api: SpaceInvoices, stores: Sequence[Store], give_up_at: float
+) -> Mapping[str, Mapping[str, Any]]:
+    """The Woocommerce objects of these stores by their ids; none where the API takes no such filter."""
+    _wait_for_turn(context, stores[0], give_up_at)
+    ids = [store.woocommerce_id for store in stores]
+    try:
+        found = api.find_woocommerces(stores[0].organization_id, where={"id": inq(ids)})
+    except SpaceInvoicesError as error:
+        if error.status in {400, 422}:
+            return {}
+        raise
+    return {one["id"]: one for one in found if isinstance(one.get("id"), str)}
+
+
+def _ask_singly(context: Context, api: SpaceInvoices, store: Store, give_up_at: float) -> Reply:
+    try:
+        _wait_for_turn(context, store, give_up_at)
+        found = api.find_woocommerces(store.organization_id, where={"id": store.woocommerce_id})
+    except SpaceInvoicesError as error:
+        return Reply(error=error)
+    return Reply(next((one for one in found if one.get("id") == store.woocommerce_id), None))
+
+
+def _wait_for_turn(context: Context, store: Store, give_up_at: float) -> None:
+    """Wait for the account's next moment; raises SpaceInvoicesError if it does not come in time."""
+    left = give_up_at - time.monotonic()
+    if left <= 0:
+        raise SpaceInvoicesError("There was no time left to ask.")
+    if not context.pace.wait(context.account(store).name, within=min(left, LONGEST_TURN)):
+        raise SpaceInvoicesError("The account was told to slow down (429), and has no moment to ask in.")
