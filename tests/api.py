@@ -46,7 +46,7 @@ def failing_api(shop: Shop) -> Iterator[tuple[Api, Context]]:
     """An API that fails, and the shop's context with it in the sandbox' place."""
     api = Api()
     server = make_server("127.0.0.1", 0, api.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     url = f"http://127.0.0.1:{server.port}/v1"
     context = replace(shop.context, api_url=url, _of_thread=threading.local())

@@ -161,7 +161,7 @@ def open_shop(ledger: Ledger) -> Iterator[Shop]:
         rate_limit=10_000,
     )
     server = make_server("127.0.0.1", 0, sandbox, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     clock = Clock()
     context = Context(
