@@ -32,13 +32,16 @@ class Api:
     def find(self, organization: str) -> Response:
         self.found += 1
         body = [{"id": WOOCOMMERCE, "name": "Shop"}]
-        return Response(json.dumps(body), status=self.find_status, mimetype="application/json")
+        return self._answer(json.dumps(body), self.find_status)
 
     def order(self, woocommerce: str) -> Response:
         self.orders.append(json.loads(request.get_data())["id"])
         self.before_answer()
+        return self._answer("{}", self.order_status)
+
+    def _answer(self, body: str, status: int) -> Response:
         headers = {"Retry-After": self.retry_after} if self.retry_after else {}
-        return Response("{}", status=self.order_status, mimetype="application/json", headers=headers)
+        return Response(body, status=status, mimetype="application/json", headers=headers)
 
 
 @contextmanager

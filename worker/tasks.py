@@ -96,9 +96,10 @@ def sweep() -> None:
 
 
 def _announce(found: Work) -> None:
-    announcer.configs(found.configs)
     if announcer.backlog() >= LONG_BACKLOG:
         return
+    for store_id in found.configs:  # one a message: an API that hangs holds each up by itself
+        announcer.configs([store_id])
     for start in range(0, len(found.deliveries), DELIVERIES_A_MESSAGE):
         announcer.deliveries(found.deliveries[start : start + DELIVERIES_A_MESSAGE])
     _announce_due(found.due_stores)

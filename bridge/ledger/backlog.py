@@ -43,7 +43,10 @@ class StoreBacklog:
 
 
 def measure(connection: Connection, now: datetime) -> Backlog:
-    """The backlog as it stands. Counts only rows that are open, by indexes that hold only those."""
+    """The backlog as it stands, counted by indexes that hold only open rows.
+
+    But for held and failed issuances: no index holds those, so all issuances are read for their count.
+    """
     unprocessed, oldest = connection.execute(
         select(
             func.count(),

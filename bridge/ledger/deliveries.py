@@ -107,7 +107,9 @@ def get(connection: Connection, delivery_id: int) -> Delivery | None:
 
 def lock(connection: Connection, delivery_id: int) -> Delivery | None:
     """The same, and nobody else processes or repeats it until this transaction ends."""
-    query = _with_store().where(deliveries.c.id == delivery_id).with_for_update(of=deliveries)
+    # It stays what attempts refer to: who only adds one need not wait.
+    query = _with_store().where(deliveries.c.id == delivery_id)
+    query = query.with_for_update(of=deliveries, key_share=True)
     row = connection.execute(query).one_or_none()
     return _delivery(row) if row else None
 
@@ -157,7 +159,10 @@ def unprocessed(connection: Connection, *, received_before: datetime, limit: int
 def unprocessed_deletions(
     connection: Connection, store_id: int, resource_id: int, *, received_before: datetime
 ) -> Sequence[Delivery]:
-    """Deletions of this WooCommerce id that arrived before that time and still wait."""
+    """Deletions of this WooCommerce id that arrived before that time and still wait, locked.
+
+    The shop may trash the order once more just now: the repeat is another state of the same row.
+    """
     query = _with_store().where(
         deliveries.c.store_id == store_id,
         deliveries.c.resource_id == resource_id,
@@ -165,6 +170,7 @@ def unprocessed_deletions(
         deliveries.c.state == RECEIVED,
         deliveries.c.last_received_at <= received_before,
     )
+    query = query.with_for_update(of=deliveries, key_share=True)
     return [_delivery(row) for row in connection.execute(query)]
 
 

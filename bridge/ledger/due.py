@@ -43,7 +43,11 @@ def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Se
 
     In random order, so that no store is always behind the limit.
     """
-    may_send = or_(stores.c.paused_at.is_(None), stores.c.next_probe_at <= now)
+    may_send = or_(
+        stores.c.paused_at.is_(None),
+        stores.c.next_probe_at <= now,
+        stores.c.next_probe_at > now + LONGEST_WAIT,
+    )
     something_due = exists().where(
         issuances.c.store_id == stores.c.id, issuances.c.state == DUE, _has_fallen_due(now)
     )

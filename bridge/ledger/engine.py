@@ -199,11 +199,8 @@ def _translated() -> Iterator[None]:
         # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
         raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
-    except (
-        PoolTimeoutError,
-        PendingRollbackError,
-        DBAPIError,
-    ) as error:  # also: a table or a right is missing
+    except (PoolTimeoutError, PendingRollbackError, DBAPIError) as error:
+        # It is away, or was; or a table or a right is missing.
         raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
     except StatementError as error:  # a value that could not be made into one of the database's
         raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None

@@ -41,6 +41,8 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
         error = SpaceInvoicesError(str(wrong_key), permanent=True)
     except SpaceInvoicesError as failed:
         error = failed
+        if failed.status == 429:
+            context.pace.slow_down(account.name, retry_after=failed.retry_after)
     else:
         config = next((one for one in found if one.get("id") == store.woocommerce_id), None)
         if config is None:

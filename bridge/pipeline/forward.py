@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from sqlalchemy import Connection
 
@@ -16,7 +17,7 @@ from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.configs import is_being_fetched, is_stale, refresh_config
 from bridge.pipeline.context import Account, Context
-from bridge.pipeline.pause import probe
+from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import record
 from bridge.pipeline.settle import settle
 from bridge.spaceinvoices import Answer
@@ -37,6 +38,7 @@ class _Claim:
     body: bytes
     idempotency_key: str
     is_probe: bool
+    is_too_late: Callable[[], bool]
 
 
 def forward_issuance(context: Context, issuance_id: int) -> bool:
@@ -50,20 +52,13 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
         store = _store_of_due(context, issuance_id)
         if store is None:
             return True
-        is_probe = store.paused_at is not None
-        if is_probe and not probe(context, store):
+        if store.paused_at is not None and not is_probe_due(store, context.now()):
             return False
-        if is_stale(context, store):
-            refresh_config(context, store.id)
         account = context.account(store)
-        has_turn = context.pace.wait(account.name, within=LONGEST_TURN)
-        started = time.monotonic()
-        with context.ledger.write() as connection:
-            claim = None
-            if has_turn:
-                claim = _claim(context, connection, issuance_id, account, is_probe=is_probe)
-            if claim is None and is_probe:
-                stores.leave_probe(connection, store.id, context.now())
+        if not context.pace.wait(account.name, within=LONGEST_TURN):
+            return False
+        is_ready = _is_ready(context, store)
+        claim = _claim_or_leave(context, issuance_id, store, account) if is_ready else None
     except LedgerUnavailableError:
         raise
     except Exception as error:
@@ -73,19 +68,40 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
             issuances.defer(connection, issuance_id, error=f"{type(error).__name__}: {error}", until=at)
         raise
     if claim is None:
-        if has_turn:
-            context.pace.give_back(account.name)
-        return has_turn
+        context.pace.give_back(account.name)
+        return is_ready
     answer = account.api.send_order(
         claim.store.woocommerce_id,
         claim.body,
         idempotency_key=claim.idempotency_key,
-        deadline=started + context.api_timeout + LEASE_MARGIN / 2,
+        is_too_late=claim.is_too_late,
     )
     if answer.outcome.status == 429:
         context.pace.slow_down(account.name, retry_after=answer.outcome.retry_after)
     _record_even_after_an_outage(context, claim, answer)
     return True
+
+
+def _is_ready(context: Context, store: Store) -> bool:
+    """Whether one of the store's orders may be sent now; if not, the sweep comes back to it."""
+    if store.paused_at is not None:
+        return probe(context, store)
+    if is_stale(context, store):
+        refresh_config(context, store.id)
+        with context.ledger.read() as connection:
+            # Another process may be at it: these orders are not sent by rules that are just being asked for.
+            return not is_being_fetched(context, stores.get(connection, store.id))
+    return True
+
+
+def _claim_or_leave(context: Context, issuance_id: int, store: Store, account: Account) -> _Claim | None:
+    """Claim the issuance; if that is not possible and it was to be a probe, another may probe at once."""
+    is_probe = store.paused_at is not None
+    with context.ledger.write() as connection:
+        claim = _claim(context, connection, issuance_id, account, is_probe=is_probe)
+        if claim is None and is_probe:
+            stores.leave_probe(connection, store.id, context.now())
+    return claim
 
 
 def _store_of_due(context: Context, issuance_id: int) -> Store | None:
@@ -130,7 +146,18 @@ def _claim(
     if attempt is None:
         return None
     key = f"{store.woocommerce_id}-{order.resource_id}-{order.snapshot.order_key}-{issuance.kind}"
-    return _Claim(attempt, store, account, body, key, is_probe)
+    # A plugin may have made the order's key of letters that no header can carry.
+    return _Claim(attempt, store, account, body, quote(key), is_probe, _half_of_the_lease(context))
+
+
+def _half_of_the_lease(context: Context) -> Callable[[], bool]:
+    """Tells whether it is over, after which nothing may be sent any more.
+
+    By both clocks: one stands still while the machine is suspended, and the other may be set back.
+    """
+    seconds = context.api_timeout + LEASE_MARGIN / 2
+    ends_at, ends_after = context.now() + timedelta(seconds=seconds), time.monotonic() + seconds
+    return lambda: time.monotonic() > ends_after or context.now() > ends_at
 
 
 def _may_be_sent(

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 import structlog
@@ -26,38 +27,47 @@ from redis.retry import Retry
 SLOW_FOR = 60  # seconds since the last 429
 SLOWEST = 64  # times the interval
 DEFAULT_RETRY_AFTER = 1.0  # seconds, for a 429 that names none
-KEEP_FOR = (
-    7200  # seconds; longer than any Retry-After that is honoured: a moment further off is a clock's fault
-)
+LONGEST_REST = 7200  # seconds; longer than any Retry-After that is honoured
 ALONE_FOR = 5.0  # seconds until a Redis that was away is asked again
 
 # One place, one clock (Redis' own) and one step at a time: no two processes are given the same moment.
+# ARGV: the interval, how far away the moment may be, the slowest, the longest rest.
+# A moment further ahead than any can have been given was given before the clock was set back.
 _TAKE = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local moment = tonumber(redis.call('GET', KEYS[1]) or 0)
-if moment < now or moment > now + ARGV[3] then moment = now end
-local wait = moment - now
-if wait > tonumber(ARGV[2]) then return '-1' end
 local interval = ARGV[1] * tonumber(redis.call('GET', KEYS[2]) or 1)
-redis.call('SET', KEYS[1], string.format('%.6f', moment + interval), 'EX', ARGV[3])
-return string.format('%.6f', wait)
+local rest_ends = tonumber(redis.call('GET', KEYS[3]) or 0)
+local earliest = now
+if rest_ends > now and rest_ends < now + ARGV[4] then earliest = rest_ends end
+local moment = tonumber(redis.call('GET', KEYS[1]) or 0)
+if moment < earliest or moment > earliest + ARGV[2] + 2 * ARGV[1] * ARGV[3] then moment = earliest end
+if moment - now > tonumber(ARGV[2]) then return '-1' end
+redis.call('SET', KEYS[1], string.format('%.6f', moment + interval), 'EX', ARGV[4])
+return string.format('%.6f', moment - now)
 """
+# ARGV: the interval, the longest rest.
 _GIVE_BACK = """
 local moment = redis.call('GET', KEYS[1])
-if moment then redis.call('SET', KEYS[1], string.format('%.6f', moment - ARGV[1]), 'EX', ARGV[2]) end
+if not moment then return end
+local interval = ARGV[1] * tonumber(redis.call('GET', KEYS[2]) or 1)
+redis.call('SET', KEYS[1], string.format('%.6f', moment - interval), 'EX', ARGV[2])
 """
+# ARGV: how long to rest, the slowest, how long to be slow for, the longest rest.
 # A crowd of requests that were under way together is answered 429 together: it counts once.
 _SLOW_DOWN = """
 local clock = redis.call('TIME')
-local later = clock[1] + clock[2] / 1000000 + ARGV[1]
-local moment = tonumber(redis.call('GET', KEYS[1]) or 0)
-if moment < later then redis.call('SET', KEYS[1], string.format('%.6f', later), 'EX', ARGV[4]) end
-if redis.call('SET', KEYS[3], 1, 'NX', 'EX', 1) then
+local rest_ends = clock[1] + clock[2] / 1000000 + ARGV[1]
+if rest_ends > tonumber(redis.call('GET', KEYS[3]) or 0) then
+  redis.call('SET', KEYS[3], string.format('%.6f', rest_ends), 'EX', ARGV[4])
+end
+if redis.call('SET', KEYS[4], 1, 'NX', 'EX', 1) then
   local times = math.min(2 * tonumber(redis.call('GET', KEYS[2]) or 1), tonumber(ARGV[2]))
   redis.call('SET', KEYS[2], times, 'EX', ARGV[3])
 end
 """
+
+_TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 _Answer = TypeVar("_Answer")
 
@@ -96,7 +106,7 @@ class Pace:
         self._ask(lambda moments: moments.give_back(account))
 
     def slow_down(self, account: str, *, retry_after: float | None) -> None:
-        """Space Invoices answered 429: nothing goes out for `retry_after` seconds, and less from then on."""
+        """Space Invoices answered 429: no moment comes for `retry_after` seconds, and fewer from then on."""
         wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
         self._ask(lambda moments: moments.slow_down(account, wait))
 
@@ -124,14 +134,14 @@ class _SharedMoments:
         self._slow_down = client.register_script(_SLOW_DOWN)
 
     def take(self, account: str, within: float) -> float | None:
-        wait = float(self._take(_keys(account), [self._interval, within, KEEP_FOR]))
+        wait = float(self._take(_keys(account), [self._interval, within, SLOWEST, LONGEST_REST]))
         return None if wait < 0 else wait
 
     def give_back(self, account: str) -> None:
-        self._give_back(_keys(account), [self._interval, KEEP_FOR])
+        self._give_back(_keys(account), [self._interval, LONGEST_REST])
 
     def slow_down(self, account: str, wait: float) -> None:
-        self._slow_down(_keys(account), [wait, SLOWEST, SLOW_FOR, KEEP_FOR])
+        self._slow_down(_keys(account), [wait, SLOWEST, SLOW_FOR, LONGEST_REST])
 
 
 @dataclass(slots=True)
@@ -164,7 +174,8 @@ class _OwnMoments:
 
     def give_back(self, account: str) -> None:
         with self._lock:
-            self._rhythms[account].moment -= self._interval
+            rhythm = self._rhythms[account]
+            rhythm.moment -= self._interval * rhythm.times
 
     def slow_down(self, account: str, wait: float) -> None:
         with self._lock:
@@ -177,13 +188,22 @@ class _OwnMoments:
 
 def _keys(account: str) -> list[str]:
     # The braces keep an account's keys together in a cluster.
-    return [f"spacebridge:pace:{{{account}}}:{part}" for part in ("moment", "times", "slowed")]
+    return [f"spacebridge:pace:{{{account}}}:{part}" for part in ("moment", "times", "rest", "slowed")]
 
 
 def _redis_address(broker_url: str) -> str | None:
-    """The address as redis-py reads it, or None where the broker is no (single) Redis."""
-    if broker_url.startswith(("redis://", "rediss://")) and ";" not in broker_url:
-        return broker_url
-    if broker_url.startswith("redis+socket://"):
-        return broker_url.replace("redis+socket://", "unix://", 1)
-    return None
+    """The address as redis-py reads it, or None where the broker is no (single) Redis.
+
+    Celery has parameters of its own in it: of those, what tells the database and the certificates counts.
+    """
+    parts = urlsplit(broker_url)
+    if parts.scheme not in {"redis", "rediss", "redis+socket"} or ";" in broker_url:
+        return None
+    given = dict(parse_qsl(parts.query))
+    query = {name: given[name] for name in _TLS_PARAMETERS if parts.scheme == "rediss" and name in given}
+    if "ssl_cert_reqs" in query:
+        query["ssl_cert_reqs"] = query["ssl_cert_reqs"].lower().removeprefix("cert_")
+    if database := given.get("virtual_host", "").strip("/"):
+        query["db"] = database
+    scheme = "unix" if parts.scheme == "redis+socket" else parts.scheme
+    return urlunsplit((scheme, parts.netloc, parts.path, urlencode(query), ""))

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from bridge.ledger import stores
+from bridge.ledger.due import LONGEST_WAIT
 from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_probe
 from bridge.pipeline.configs import fetch_config
@@ -44,10 +45,16 @@ def note_outcome(
         _count_failure(context, connection, store, outcome, now)
 
 
+def is_probe_due(store: Store, now: datetime) -> bool:
+    """Whether a paused store may be tried now. If that is much later, the clock has been set back since."""
+    at = store.next_probe_at
+    return at is not None and (at <= now or at > now + LONGEST_WAIT)
+
+
 def probe(context: Context, store: Store) -> bool:
     """Whether this worker may try an order of a paused store now: nobody else does, and its config came."""
     now = context.now()
-    if store.next_probe_at is None or store.next_probe_at > now:
+    if not is_probe_due(store, now):
         return False
     # If this worker dies, the next one may probe when it surely has ended.
     ends_at = now + timedelta(seconds=4 * context.api_timeout)
@@ -60,7 +67,7 @@ def probe(context: Context, store: Store) -> bool:
     effect = Effect.ACCOUNT_REFUSED if error.status in {401, 403} else Effect.NOT_TAKEN
     with context.ledger.write() as connection:
         current = stores.get(connection, store.id)
-        outcome = Outcome(effect, str(error).rstrip("."), status=error.status)
+        outcome = Outcome(effect, str(error).rstrip("."), status=error.status, retry_after=error.retry_after)
         note_outcome(context, connection, current, outcome, context.now(), of_probe=True)
     return False
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
-from bridge.ledger import attempts, deliveries, due, orders, stores
+import structlog
+
+from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, orders, stores
 from bridge.pipeline.configs import RETRY_AFTER, is_stale
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
@@ -16,14 +19,15 @@ GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a work
 BATCH = 500  # rows of each kind that one sweep takes up
 DECIDE_ANEW_FOR = timedelta(minutes=1)  # longer than any transaction that read the old rules
 
+log = structlog.get_logger(__name__)
+
 
 def sweep(context: Context) -> Work:
     """Release what dead workers hold, decide anew where rules changed, and list what is to be done.
 
     Safe to run at any time, any number of times, by several workers at once.
     """
-    for issuance_id in _expired(context):
-        release_expired(context, issuance_id)
+    _each(_expired(context), lambda issuance_id: release_expired(context, issuance_id))
     _decide_anew(context)
     now = context.now()
     soonest = now - timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
@@ -47,11 +51,27 @@ def _decide_anew(context: Context) -> None:
     for store in changed:
         with context.ledger.read() as connection:
             ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH)
-        for order_id in ids:
-            with context.ledger.write() as connection:
-                order = orders.lock(connection, order_id)
-                settle(connection, stores.get(connection, store.id), order, context.now())
+        _each(ids, partial(_decide_order_anew, context, store.id))
         since = store.deciding_anew_since
         if not ids and since is not None and context.now() - since > DECIDE_ANEW_FOR:
             with context.ledger.write() as connection:
                 stores.finish_deciding_anew(connection, store)
+
+
+def _decide_order_anew(context: Context, store_id: int, order_id: int) -> None:
+    with context.ledger.write() as connection:
+        order, store = orders.lock(connection, order_id), stores.get(connection, store_id)
+        if order.decided_version != store.decision_version:  # another sweep may have come by
+            settle(connection, store, order, context.now())
+
+
+def _each(ids: Sequence[int], mend: Callable[[int], None]) -> None:
+    """Mend one after the other. One that fails, or is locked, keeps no other work from being found."""
+    for one in ids:
+        try:
+            mend(one)
+        except LedgerUnavailableError as error:
+            log.warning("ledger unavailable; the next sweep tries again", id=one, error=str(error))
+            return  # each would wait as long
+        except Exception:
+            log.exception("failed; the next sweep tries again", id=one)

@@ -137,11 +137,11 @@ class SpaceInvoices:
         return self._ask(what, "POST", path, _anything, body=as_json(body).encode())
 
     def send_order(
-        self, woocommerce_id: str, body: bytes, *, idempotency_key: str, deadline: float
+        self, woocommerce_id: str, body: bytes, *, idempotency_key: str, is_too_late: Callable[[], bool]
     ) -> Answer:
         """`POST /Woocommerce/:id/order`: hand over an order, and tell what became of it. Never raises.
 
-        After `deadline` (by time.monotonic) nothing is sent any more.
+        Once `is_too_late`, nothing is sent any more.
         The API documents no idempotency key; it is sent for those who read the account's logs.
         """
         started = time.monotonic()
@@ -150,7 +150,7 @@ class SpaceInvoices:
             ("Woocommerce", woocommerce_id, "order"),
             body=body,
             headers={"Idempotency-Key": idempotency_key},
-            deadline=deadline,
+            is_too_late=is_too_late,
             at_most=MAX_ORDER_ANSWER,
         )
         if isinstance(reply, NoReply):

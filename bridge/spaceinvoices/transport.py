@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -91,16 +90,16 @@ class Transport:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        deadline: float = math.inf,
+        is_too_late: Callable[[], bool] = lambda: False,
         at_most: int = MAX_ANSWER,
     ) -> Reply | NoReply:
         """Send a request once, and read its answer up to some `at_most` bytes. Never raises.
 
-        `path` in its parts, which are escaped. After `deadline` (by time.monotonic) nothing of a body is
+        `path` in its parts, which are escaped. Once `is_too_late`, nothing of a body is
         sent any more: connecting may take longer than the timeout says, since it is tried for each address
         that the host's name has.
         """
-        outgoing = None if body is None else _TrackedBody(body, deadline)
+        outgoing = None if body is None else _TrackedBody(body, is_too_late)
         try:
             content_type = {} if body is None else {"Content-Type": "application/json"}
             response = self._fresh_session().request(
@@ -149,9 +148,9 @@ class _Session(requests.Session):
 class _TrackedBody:
     """A request's body that knows how much of it the connection took."""
 
-    def __init__(self, body: bytes, deadline: float) -> None:
+    def __init__(self, body: bytes, is_too_late: Callable[[], bool]) -> None:
         self._body = body
-        self._deadline = deadline
+        self._is_too_late = is_too_late
         self.sent = Sent.IN_PART
 
     def __len__(self) -> int:
@@ -159,7 +158,7 @@ class _TrackedBody:
 
     def __iter__(self) -> Iterator[bytes]:
         for start in range(0, len(self._body), _CHUNK):
-            if time.monotonic() > self._deadline:
+            if self._is_too_late():
                 raise TimeoutError("the time to send the order is over")
             if start + _CHUNK >= len(self._body):
                 self.sent = Sent.PERHAPS

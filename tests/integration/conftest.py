@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,21 +31,35 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that is copied for each ledger in SQLite: a third of the time that a new one takes."""
+    file = tmp_path_factory.mktemp("migrated") / "ledger.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
 def migrated_database(postgres_server: PostgresServer) -> str:
-    """URL of the database in PostgreSQL that `ledger` empties for each test: making one takes far longer."""
+    """URL of the database that is emptied for each ledger in PostgreSQL: a tenth of the time of a new one."""
     url = postgres_server.new_database("ledger")
-    ledger = Ledger(url)
-    ledger.upgrade()
-    ledger.close()
+    _migrate(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        # No test of these crashes the machine.
+        connection.execute("ALTER DATABASE ledger SET synchronous_commit = off")
     return url
 
 
 @pytest.fixture(params=BACKENDS)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """A database of each kind: for a test that asks for a ledger, the ledger's; else one without tables."""
+    is_migrated = "ledger" in request.fixturenames
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'data' / 'ledger.db'}"
-    if "ledger" in request.fixturenames:
+        file: Path = request.getfixturevalue("tmp_path") / "data" / "ledger.db"
+        if is_migrated:
+            file.parent.mkdir()
+            shutil.copy(request.getfixturevalue("migrated_file"), file)
+        return f"sqlite:///{file}"
+    if is_migrated:
         url: str = request.getfixturevalue("migrated_database")
         _empty(url)
         return url
@@ -59,7 +74,6 @@ def ledger(database_url: str) -> Iterator[Ledger]:
     A test that changes its schema or its server's settings makes its own, from `database_url`.
     """
     ledger = Ledger(database_url)
-    ledger.upgrade()
     yield ledger
     ledger.close()
 
@@ -85,12 +99,20 @@ def shop(ledger: Ledger) -> Iterator[Shop]:
         yield shop
 
 
+def _migrate(url: str) -> None:
+    ledger = Ledger(url)
+    ledger.upgrade()
+    ledger.close()
+
+
 def _empty(url: str) -> None:
-    """Take all rows out of a database, and whoever is still connected to it."""
+    """Take all rows out of a database, begin its ids anew, and end whatever is still connected to it."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("""
             SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
         """)
-        tables = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+        with connection.transaction():
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(f"DELETE FROM {table.name}")  # noqa: S608
+                connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN id RESTART")

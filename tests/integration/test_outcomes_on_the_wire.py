@@ -76,7 +76,10 @@ def an_account(url: str, *, timeout: float = PATIENT) -> Iterator[SpaceInvoices]
 
 
 def send(account: SpaceInvoices, body: bytes = ORDER, *, deadline: float = math.inf) -> Outcome:
-    return account.send_order("w1", body, idempotency_key="k", deadline=deadline).outcome
+    sent = account.send_order(
+        "w1", body, idempotency_key="k", is_too_late=lambda: time.monotonic() > deadline
+    )
+    return sent.outcome
 
 
 def hand_over(

@@ -14,7 +14,7 @@ import pytest
 from bridge.ledger import stores
 from bridge.ledger.tables import issuances
 from bridge.pipeline import Pace
-from bridge.pipeline.pace import KEEP_FOR, SLOWEST
+from bridge.pipeline.pace import SLOWEST
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer, wait_until
 from tests.shop import at
@@ -115,12 +115,34 @@ def test_an_account_gets_no_slower_than_the_slowest(redis_server: RedisServer) -
     assert pace.take(ACCOUNT, within=FAR) == pytest.approx(SLOWEST / 10, abs=EARLY)
 
 
-def test_a_redis_clock_that_was_set_back_does_not_stop_an_account(redis_server: RedisServer) -> None:
+@pytest.mark.parametrize("step", [300, 86_400])
+def test_a_redis_clock_that_was_set_back_does_not_stop_an_account(
+    redis_server: RedisServer, step: float
+) -> None:
     url = redis_server.new_url()
     with redis_server.client() as client:
         client.select(int(url.rpartition("/")[2]))
-        client.set(f"spacebridge:pace:{{{ACCOUNT}}}:moment", time.time() + KEEP_FOR + 60)
+        client.set(f"spacebridge:pace:{{{ACCOUNT}}}:moment", time.time() + step)
     assert Pace(1, broker_url=url).take(ACCOUNT, within=0) == 0
+
+
+@pytest.mark.parametrize("retry_after", [0, 5])
+def test_what_a_slow_account_gives_back_is_what_it_took(
+    make_pace: Callable[[float], Pace], retry_after: float
+) -> None:
+    pace = make_pace(0.1)
+    pace.slow_down(ACCOUNT, retry_after=retry_after)
+    pace.take(ACCOUNT, within=FAR)
+    pace.take(ACCOUNT, within=FAR)
+    pace.give_back(ACCOUNT)
+    assert pace.take(ACCOUNT, within=FAR) == pytest.approx(retry_after + 20, abs=EARLY)
+
+
+def test_celerys_own_parameters_in_the_brokers_address_do_no_harm(redis_server: RedisServer) -> None:
+    url = f"redis://127.0.0.1:{redis_server.port}/?virtual_host=/900&visibility_timeout=9"
+    assert Pace(0.1, broker_url=url).take(ACCOUNT, within=0) == 0
+    other_process = Pace(0.1, broker_url=f"redis://127.0.0.1:{redis_server.port}/900")
+    assert other_process.take(ACCOUNT, within=FAR) == pytest.approx(10, abs=EARLY)
 
 
 def test_a_flushed_redis_costs_the_account_nothing(redis_server: RedisServer) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bridge.ledger import stores
-from bridge.pipeline import forward_issuance, sweep
+from bridge.pipeline import Pace, forward_issuance, sweep
 from bridge.pipeline.pause import PAUSE_AFTER
 from tests.api import failing_api
 from tests.shop import TOKEN, Shop
@@ -169,6 +170,55 @@ def test_a_worker_that_dies_while_it_probes_leaves_the_next_probe_to_another(sho
         api.order_status = 200
         assert forward_issuance(context, due[-1])
         assert shop.store().paused_at is None
+
+
+@pytest.mark.parametrize("step", [{"hours": -12}, {"days": -400}])
+def test_a_clock_that_is_set_back_does_not_keep_a_store_paused(shop: Shop, step: dict[str, float]) -> None:
+    due = [shop.paid(number) for number in range(1, 7)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        shop.clock.advance(**step)
+        api.order_status = 200
+        assert list(sweep(context).due_stores) == [shop.store_id]
+        assert forward_issuance(context, due[-1])
+        assert shop.store().paused_at is None
+
+
+def test_a_slow_account_is_probed_with_an_order_all_the_same(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 8)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        shop.clock.advance(minutes=2)
+        api.order_status = 200
+        slow = replace(context, pace=Pace(1 / 1000))
+        assert forward_issuance(slow, due[-1])
+        assert shop.store().paused_at is None
+
+
+def test_an_account_that_has_to_rest_is_not_probed(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 8)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        shop.clock.advance(minutes=2)
+        slow = replace(context, pace=Pace(1 / 1000))
+        slow.pace.slow_down(context.account(shop.store()).name, retry_after=1000)
+        for one in due:
+            assert not forward_issuance(slow, one)
+        assert (api.found, len(api.orders)) == (0, PAUSE_AFTER)
+
+
+def test_a_429_to_a_probes_question_slows_the_account_down(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 8)]
+    with failing_api(shop) as (api, context):
+        for one in due:
+            forward_issuance(context, one)
+        shop.clock.advance(minutes=2)
+        api.find_status, api.retry_after = 429, "1000"
+        assert not forward_issuance(context, due[-1])
+        assert context.pace.take(context.account(shop.store()).name, within=900) is None
 
 
 def test_a_store_that_an_operator_paused_is_neither_probed_nor_resumed(shop: Shop) -> None:

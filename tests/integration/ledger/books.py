@@ -1,0 +1,214 @@
+"""What the tests put into a ledger, and how they look at it."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Table, func, select
+
+from bridge.issuance import Order, Policy
+from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders, stores
+from bridge.ledger.deliveries import Delivery, Recorded
+from bridge.ledger.issuances import Issuance, StartedAttempt
+from bridge.ledger.orders import KnownOrder
+from bridge.ledger.stores import Store
+from bridge.ledger.vault import make_key
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=10)
+LEASE = timedelta(seconds=90)
+VAULT = Vault([make_key()])
+TOKEN, SECRET = "the-store's-api-token", "the-store's-webhook-secret"
+
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Books:
+    """A ledger with one store in it. Each method is a transaction of its own."""
+
+    ledger: Ledger
+    url: str
+    store_id: int
+
+    def write(
+        self, function: Callable[Concatenate[Connection, _P], _Result], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _Result:
+        """Call a function of the ledger's in a transaction that commits."""
+        with self.ledger.write() as connection:
+            return function(connection, *args, **kwargs)
+
+    def read(
+        self, function: Callable[Concatenate[Connection, _P], _Result], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _Result:
+        """Call a function of the ledger's in a transaction that reads."""
+        with self.ledger.read() as connection:
+            return function(connection, *args, **kwargs)
+
+    def deliver(self, body: bytes = b'{"id": 1}', **given: Any) -> Recorded:
+        """Record a delivery, as `delivery_of` describes it."""
+        return self.write(deliveries.record, **delivery_of(self.store_id, body, **given))
+
+    def delivery(self, delivery_id: int) -> Delivery:
+        found = self.read(deliveries.get, delivery_id)
+        assert found is not None
+        return found
+
+    def known(self, resource_id: int = 1, *, store_id: int | None = None, **fields: Any) -> int:
+        """An order with a snapshot, `fields` over the usual; its id."""
+        with self.ledger.write() as connection:
+            return add_order(connection, store_id or self.store_id, resource_id, **fields)
+
+    def order(self, order_id: int) -> KnownOrder:
+        return self.write(orders.lock, order_id)
+
+    def due(self, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW) -> Issuance:
+        """An issuance that is due, of an order of its own."""
+        with self.ledger.write() as connection:
+            return add_due(connection, self.store_id, resource_id, kind, at)
+
+    def claim(
+        self, issuance: Issuance, *, now: datetime = NOW, lease: timedelta = LEASE
+    ) -> StartedAttempt | None:
+        """Begin to send an issuance, as it was when it was read."""
+        with self.ledger.write() as connection:
+            return claim(connection, issuance, now=now, lease=lease)
+
+    def sending(self, resource_id: int = 1, *, lease: timedelta = LEASE) -> StartedAttempt:
+        """An issuance that is being sent, of an order of its own."""
+        attempt = self.claim(self.due(resource_id), lease=lease)
+        assert attempt is not None
+        return attempt
+
+    def brought_to(self, state: str, resource_id: int = 1) -> StartedAttempt:
+        """An issuance that has been tried once and is in this state now; returns that attempt."""
+        with self.ledger.write() as connection:
+            attempt = claim(connection, add_due(connection, self.store_id, resource_id))
+            assert attempt is not None
+            if state == "due" or state.startswith("withdrawn"):
+                assert issuances.postpone(connection, attempt, error="busy", next_attempt_at=NOW)
+            match state:
+                case "issued":
+                    assert issuances.mark_issued(connection, attempt.issuance_id, NOW)
+                case "failed":
+                    assert issuances.mark_failed(connection, attempt, error="no", now=NOW)
+                case "held":
+                    assert issuances.mark_held(connection, attempt, error="?", now=NOW)
+                case "withdrawn":
+                    assert issuances.withdraw(connection, attempt.issuance_id, NOW)
+                case "withdrawn by an operator":
+                    assert issuances.withdraw_for_good(connection, attempt.issuance_id, NOW, who="maja")
+        assert state.startswith(self.issuance(attempt.issuance_id).state)
+        return attempt
+
+    def issuance(self, issuance_id: int) -> Issuance:
+        found = self.read(issuances.get, issuance_id)
+        assert found is not None
+        return found
+
+    def store(self, store_id: int | None = None) -> Store:
+        return self.read(stores.get, store_id or self.store_id)
+
+    def row(self, table: Table, row_id: int) -> Mapping[str, Any]:
+        """All columns of a row."""
+        with self.ledger.read() as connection:
+            return dict(connection.execute(select(table).where(table.c.id == row_id)).mappings().one())
+
+    def count(self, table: Table) -> int:
+        with self.ledger.read() as connection:
+            return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def add_store(connection: Connection, name: str = "shop", *, policy: Policy | None = None) -> int:
+    """A store; its id."""
+    return stores.add(
+        connection,
+        vault=VAULT,
+        name=name,
+        organization_id="64b7e0c0a1b2c3d4e5f60718",
+        woocommerce_id="64b7e0c0a1b2c3d4e5f60719",
+        api_token=TOKEN,
+        webhook_secret=SECRET,
+        policy=policy or Policy(),
+        now=NOW,
+    )
+
+
+def delivery_of(store_id: int, body: bytes, **given: Any) -> Any:
+    """What `deliveries.record` is given: `given`, and the usual for the rest."""
+    return {
+        "store_id": store_id,
+        "topic": "order.updated",
+        "digest": hashlib.sha256(body).digest(),
+        "body": body,
+        "resource_id": 1,
+        "is_deletion": False,
+        "ignored_because": None,
+        "now": NOW,
+        **given,
+    }
+
+
+def snapshot_of(resource_id: int = 1, **fields: Any) -> Order:
+    """An order as the shop describes it: `fields`, and the usual for the rest."""
+    usual = Order(
+        resource_id=resource_id,
+        order_key=f"wc_order_{resource_id}",
+        number=str(resource_id),
+        status="processing",
+        payment_method="stripe",
+        total="12.30",
+        currency="EUR",
+        modified=NOW,
+        has_date_paid=True,
+        has_refunds=False,
+    )
+    return Order(**{name: fields.get(name, getattr(usual, name)) for name in Order.__slots__})
+
+
+def add_order(connection: Connection, store_id: int, resource_id: int = 1, **fields: Any) -> int:
+    """An order with a snapshot, and the delivery that it came in; its id."""
+    snapshot = snapshot_of(resource_id, **fields)
+    body = f"{snapshot}".encode()
+    recorded = deliveries.record(connection, **delivery_of(store_id, body, resource_id=resource_id))
+    order = orders.lock_or_add(connection, store_id, resource_id, snapshot.order_key)
+    orders.save_snapshot(connection, order.id, snapshot, recorded.delivery_id)
+    return order.id
+
+
+def add_due(
+    connection: Connection, store_id: int, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW
+) -> Issuance:
+    """An issuance that is due, of an order of this id."""
+    order_id = add_order(connection, store_id, resource_id)
+    assert issuances.make_due(connection, store_id=store_id, order_id=order_id, kind=kind, now=at)
+    (issuance,) = [one for one in issuances.of_order(connection, order_id) if one.kind == kind]
+    return issuance
+
+
+def claim(
+    connection: Connection, issuance: Issuance, *, now: datetime = NOW, lease: timedelta = LEASE
+) -> StartedAttempt | None:
+    """Begin to send an issuance, as a worker does."""
+    delivery_id = orders.lock(connection, issuance.order_id).delivery_id
+    assert delivery_id is not None
+    return attempts.start(
+        connection,
+        issuance,
+        delivery_id=delivery_id,
+        total="12.30",
+        currency="EUR",
+        now=now,
+        lease_ends_at=now + lease,
+    )
+
+
+def as_logged(error: BaseException) -> str:
+    """All that a log would show of an error."""
+    return "".join(traceback.format_exception(error))

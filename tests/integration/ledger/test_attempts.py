@@ -1,0 +1,104 @@
+"""Attempts: each request is there before it is sent, and found when its worker is gone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from bridge.ledger import attempts, issuances, tables
+from bridge.ledger.attempts import LONGEST_LEASE, Attempt
+from tests.integration.ledger.books import LEASE, NOW, Books
+
+TICK = timedelta(microseconds=1)
+
+
+def test_an_attempt_is_there_before_it_has_an_outcome(books: Books) -> None:
+    attempt = books.sending()
+    under_way = Attempt(NOW, None, None, None, None, "invoice")
+    assert books.read(attempts.of_order, attempt.order_id) == [under_way]
+    row = books.row(tables.attempts, attempt.id)
+    assert row["delivery_id"] == books.order(attempt.order_id).delivery_id
+
+
+def test_an_outcome_is_noted_with_its_attempt(books: Books) -> None:
+    attempt = books.sending()
+    excerpt = 'line one\nline two: "ü" 🧾'
+    books.write(attempts.finish, attempt, outcome="refused", duration_ms=1234, status=422, excerpt=excerpt)
+    ended = Attempt(NOW, 1234, "refused", 422, excerpt, "invoice")
+    assert books.read(attempts.of_order, attempt.order_id) == [ended]
+
+
+def test_the_attempts_of_an_order_are_told_from_the_oldest_whatever_they_were_for(books: Books) -> None:
+    books.sending(2)
+    expected = []
+    for number, kind in enumerate(["estimate", "invoice"]):
+        issuance = books.due(1, kind)
+        for again in range(2):
+            at = NOW + timedelta(minutes=2 * number + again)
+            attempt = books.claim(books.issuance(issuance.id), now=at)
+            assert attempt is not None
+            assert books.write(issuances.postpone, attempt, error="busy", next_attempt_at=NOW)
+            expected.append((at, kind))
+    told = books.read(attempts.of_order, issuance.order_id)
+    assert [(one.started_at, one.kind) for one in told] == expected
+
+
+def test_the_second_to_claim_an_issuance_leaves_no_attempt(books: Books) -> None:
+    issuance = books.due()
+    first = books.claim(issuance)
+    assert first is not None
+    assert books.claim(issuance) is None
+    assert [one.started_at for one in books.read(attempts.of_order, issuance.order_id)] == [NOW]
+    assert books.row(tables.issuances, issuance.id)["attempt_id"] == first.id
+
+
+@pytest.mark.parametrize(
+    ("lease", "now", "has_ended"),
+    [
+        pytest.param(LEASE, NOW, False, id="just given"),
+        pytest.param(LEASE, NOW + LEASE - TICK, False, id="about to end"),
+        pytest.param(LEASE, NOW + LEASE, True, id="ended"),
+        pytest.param(LEASE, NOW + timedelta(days=9), True, id="ended long ago"),
+        pytest.param(LONGEST_LEASE, NOW, False, id="the longest there is"),
+        pytest.param(LONGEST_LEASE, NOW - TICK, True, id="given by a clock that was set back since"),
+        pytest.param(LEASE, NOW - timedelta(days=9), True, id="given by a clock that was far ahead"),
+    ],
+)
+def test_a_lease_ends_when_it_says_or_when_it_cannot_be_true(
+    books: Books, lease: timedelta, now: datetime, has_ended: bool
+) -> None:
+    attempt = books.sending(lease=lease)
+    assert books.read(attempts.expired, attempt.issuance_id, now) == (attempt if has_ended else None)
+    assert books.read(attempts.expired_ids, now=now, limit=9) == ([attempt.issuance_id] if has_ended else [])
+
+
+def test_leases_that_ended_are_found_from_the_oldest_and_so_many_at_a_time(books: Books) -> None:
+    ids = [
+        books.sending(number, lease=timedelta(seconds=seconds)).issuance_id
+        for number, seconds in enumerate([30, 10, 20, 50], start=1)
+    ]
+    now = NOW + timedelta(seconds=40)
+    assert books.read(attempts.expired_ids, now=now, limit=9) == [ids[1], ids[2], ids[0]]
+    assert books.read(attempts.expired_ids, now=now, limit=2) == [ids[1], ids[2]]
+
+
+def test_nothing_but_what_is_being_sent_has_a_lease_that_ends(books: Books) -> None:
+    long_after = NOW + timedelta(days=9)
+    books.due(1)
+    for number, outcome in enumerate([issuances.mark_held, issuances.mark_failed], start=2):
+        attempt = books.sending(number)
+        assert books.write(outcome, attempt, error="?", now=NOW)
+        assert books.read(attempts.expired, attempt.issuance_id, long_after) is None
+    assert books.read(attempts.expired_ids, now=long_after, limit=9) == []
+    assert books.read(attempts.expired, 99, long_after) is None
+
+
+def test_a_second_attempt_expires_with_its_own_lease_and_the_first_ones_beginning(books: Books) -> None:
+    first = books.sending()
+    assert books.write(issuances.postpone, first, error="busy", next_attempt_at=NOW)
+    second = books.claim(books.issuance(first.issuance_id), now=NOW + LEASE)
+    assert second is not None
+    assert books.read(attempts.expired, first.issuance_id, NOW + LEASE) is None
+    assert books.read(attempts.expired, first.issuance_id, NOW + 2 * LEASE) == second
+    assert (second.number, second.first_attempt_at) == (2, NOW)

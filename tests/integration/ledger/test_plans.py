@@ -1,0 +1,207 @@
+"""Plans: nothing that is done for each delivery, request or sweep reads through a table that grows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, event, insert, select, text
+
+from bridge.ledger import Ledger, deliveries, issuances, stores, tables
+from bridge.pipeline import Lanes, drain_store, sweep
+from tests.integration.conftest import BACKENDS
+from tests.integration.ledger.books import add_store
+from tests.servers import PostgresServer
+from tests.shop import Shop, at, open_shop
+
+ROWS = 6000  # of each table that grows, nearly all of them settled long ago, and most of one store
+OPEN = 40  # of them are not
+GROWING = {"deliveries", "orders", "issuances", "attempts"}
+# The indexes of open rows alone, which are few: all of one may be read.
+PARTIAL = {
+    index.name
+    for table in tables.metadata.sorted_tables
+    for index in table.indexes
+    if index.dialect_options["sqlite"]["where"] is not None
+}
+
+
+@dataclass
+class Filled:
+    """A shop whose ledger holds much, and the statements that were seen, each with values it was given."""
+
+    shop: Shop
+    url: URL
+    statements: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Keep each statement that is carried out in the block."""
+
+        def keep(*executed: Any) -> None:
+            connection, _, statement, parameters, *_ = executed
+            is_planned = statement.split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}
+            if is_planned and connection.engine.url == self.url:
+                self.statements.setdefault(statement, parameters)
+
+        event.listen(Engine, "before_cursor_execute", keep)
+        yield
+        event.remove(Engine, "before_cursor_execute", keep)
+
+    def scans(self) -> Mapping[str, list[str]]:
+        """The statements that read through a table that grows, with what does so in their plans."""
+        with self._plans() as plan:
+            scans = {statement: plan(statement, values) for statement, values in self.statements.items()}
+        return {statement: steps for statement, steps in scans.items() if steps}
+
+    @contextmanager
+    def _plans(self) -> Iterator[Callable[[str, Any], list[str]]]:
+        if self.url.get_backend_name() == "sqlite":
+            # A connection of its own, which enforces no foreign key: to look for orders of a delivery that
+            # is just being inserted is a part of SQLite's plan that it skips while no key is violated.
+            with closing(sqlite3.connect(str(self.url.database))) as own:
+                yield lambda statement, values: _sqlite_scans(
+                    own.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+                )
+            return
+        with self.shop.context.ledger.write() as connection:
+            yield lambda statement, values: list(
+                _postgresql_scans(_postgresql_plan(connection, statement, values))
+            )
+
+
+def _sqlite_scans(plan: Iterable[tuple[int, int, int, str]]) -> list[str]:
+    steps = [detail for *_, detail in plan if detail.startswith("SCAN ")]
+    return [step for step in steps if step.split()[1] in GROWING and not PARTIAL & set(step.split())]
+
+
+def _postgresql_plan(connection: Connection, statement: str, values: Any) -> Mapping[str, Any]:
+    explained = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
+    plan: Mapping[str, Any] = explained[0]["Plan"]
+    return plan
+
+
+def _postgresql_scans(node: Mapping[str, Any]) -> Iterator[str]:
+    kind, relation, index = (node.get(name) for name in ("Node Type", "Relation Name", "Index Name"))
+    if kind == "Seq Scan" and relation in GROWING:
+        yield f"{kind} of {relation}"
+    if index is not None and "Index Cond" not in node and index not in PARTIAL:
+        yield f"{kind} of all of {index}"
+    for below in node.get("Plans", []):
+        yield from _postgresql_scans(below)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'ledger.db'}"
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        url = server.new_database("plans")
+    ledger = Ledger(url)
+    ledger.upgrade()
+    with open_shop(ledger) as shop:
+        with ledger.write() as connection:
+            _fill(connection, shop.store_id, shop.clock.now())
+            if request.param == "postgresql":  # as its autovacuum does; in SQLite, nobody does
+                connection.execute(text("ANALYZE"))
+        yield Filled(shop, connection.engine.url)
+    ledger.close()
+
+
+def _fill(connection: Connection, store_id: int, now: datetime) -> None:
+    other_stores = [add_store(connection, f"shop-{number}") for number in range(3)]
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("deliveries", "orders", "issuances", "attempts")
+    }
+    for number in range(1, ROWS + 1):
+        is_open = number > ROWS - OPEN
+        of = {"store_id": store_id if number % 10 else other_stores[number % 3]}
+        then = now - timedelta(minutes=ROWS - number)
+        rows["deliveries"].append(
+            of
+            | {"topic": "order.updated", "digest": number.to_bytes(32), "body": b"", "received_at": then}
+            | {"resource_id": 1000 + number, "is_deletion": number % 20 == 0, "last_received_at": then}
+            | {"state": "ignored" if number % 7 == 0 else "processed"}
+        )
+        rows["orders"].append(
+            of
+            | {"resource_id": 1000 + number, "order_key": f"wc_order_{number}", "delivery_id": number}
+            | {"number": str(number), "status": "processing", "payment_method": "stripe"}
+            | {"total": "12.30", "currency": "EUR", "modified": then, "has_date_paid": True}
+            | {"has_refunds": False, "decided_version": 1, "decision": "invoice" if is_open else "done"}
+        )
+        state = ("due", "sending", "held", "failed")[number % 4] if is_open else "issued"
+        soon = now + timedelta(minutes=30)
+        rows["issuances"].append(
+            of
+            | {"order_id": number, "kind": "invoice", "state": state, "created_at": then}
+            | {"next_attempt_at": soon if state == "due" else None}
+            | {"lease_ends_at": soon if state == "sending" else None}
+        )
+        rows["attempts"].append({"issuance_id": number, "delivery_id": number, "started_at": then})
+    for name, values in rows.items():
+        connection.execute(insert(tables.metadata.tables[name]), values)
+
+
+def _deliver(filled: Filled) -> None:
+    """An order that is new, paid, repeated, trashed and restored."""
+    shop = filled.shop
+    with filled.watched():
+        with shop.context.ledger.read() as connection:
+            assert stores.find(connection, "shop") is not None
+        for second, status in [(1, "pending"), (2, "processing"), (2, "processing")]:
+            shop.process(shop.receive(at(second, status=status)))
+        shop.process(shop.receive({"id": 1}, "order.deleted"))
+        shop.process(shop.receive(at(30, status="processing")))
+    assert shop.states() == {"invoice": "due"}
+
+
+def _forward(filled: Filled) -> None:
+    """All that is due of a store."""
+    shop = filled.shop
+    issuance_id = shop.paid(2)
+    with filled.watched():
+        drain_store(shop.context, Lanes(1), shop.store_id, call=lambda _: None)
+    assert shop.issuance(issuance_id).state == "issued"
+
+
+def _sweep(filled: Filled) -> None:
+    """With something of each kind to find, and rules that have changed."""
+    shop = filled.shop
+    waiting = shop.receive(at(40, status="processing", id=3, order_key="wc_order_3"))
+    lost, open_order = shop.claim(shop.paid(4), lease=1), shop.paid(5)
+    shop.clock.advance(seconds=10)
+    with shop.context.ledger.write() as connection:
+        store = stores.get(connection, shop.store_id)
+        config = {**(store.config or {}), "issueInvoiceOnComplete": True}
+        stores.save_config(connection, store, config, shop.clock.now())
+    with filled.watched():
+        found = sweep(shop.context)
+    assert waiting in found.deliveries
+    assert shop.issuance(lost.issuance_id).state == "held"
+    assert shop.issuance(open_order).state == "withdrawn"
+
+
+WORK = {"a delivery": _deliver, "a request": _forward, "a sweep": _sweep}
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_nothing_reads_through_a_table_that_grows(filled: Filled, work: str) -> None:
+    filled.statements.clear()
+    WORK[work](filled)
+    assert len(filled.statements) > 8, "the statements were not seen"
+    assert filled.scans() == {}
+
+
+def test_what_does_read_through_a_table_that_grows_is_seen(filled: Filled) -> None:
+    filled.statements.clear()
+    with filled.watched(), filled.shop.context.ledger.read() as connection:
+        deliveries.listed(connection, state="failed")
+        issuances.listed(connection, state="held")
+        connection.execute(select(tables.orders).where(tables.orders.c.number == "7")).all()
+    assert len(filled.scans()) == 3

@@ -1,0 +1,147 @@
+"""States: what each function makes of an issuance, in whatever state it finds it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from bridge.ledger import attempts, issuances, tables
+from bridge.ledger.issuances import StartedAttempt
+from tests.integration.ledger.books import LATER, LEASE, NOW, Books
+
+STATES = ["due", "sending", "issued", "failed", "held", "withdrawn", "withdrawn by an operator"]
+
+# What each function makes of an issuance in each state; a dot: it says that it did nothing, and did nothing.
+TABLE = """
+                    due        sending  issued  failed     held       withdrawn  withdrawn by an operator
+make_due            .          .        .       .          .          due        .
+withdraw            withdrawn  .        .       .          .          .          .
+start               sending    .        .       .          .          .          .
+mark_issued         issued     issued   .       issued     issued     issued     issued
+mark_held           .          held     .       .          held       .          .
+mark_failed         .          failed   .       .          failed     .          .
+postpone            .          due      .       .          due        .          .
+give_back           .          due      .       .          due        .          .
+defer               due        .        .       .          .          .          .
+send_again          .          .        .       due        due        .          due
+note_as_issued      issued     .        .       issued     issued     .          .
+withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  .          .
+"""
+
+# Each is given the issuance's last attempt, as the worker has it that began it.
+FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool]] = {
+    "make_due": lambda books, attempt: books.write(
+        issuances.make_due, store_id=books.store_id, order_id=attempt.order_id, kind="invoice", now=LATER
+    ),
+    "withdraw": lambda books, attempt: books.write(issuances.withdraw, attempt.issuance_id, LATER),
+    "start": lambda books, attempt: books.claim(books.issuance(attempt.issuance_id), now=LATER) is not None,
+    "mark_issued": lambda books, attempt: books.write(issuances.mark_issued, attempt.issuance_id, LATER),
+    "mark_held": lambda books, attempt: books.write(issuances.mark_held, attempt, error="?", now=LATER),
+    "mark_failed": lambda books, attempt: books.write(issuances.mark_failed, attempt, error="no", now=LATER),
+    "postpone": lambda books, attempt: books.write(
+        issuances.postpone, attempt, error="busy", next_attempt_at=LATER
+    ),
+    "give_back": lambda books, attempt: books.write(issuances.give_back, attempt, error="401", now=LATER),
+    "defer": lambda books, attempt: books.write(
+        issuances.defer, attempt.issuance_id, error="a fault", until=LATER
+    ),
+    "send_again": lambda books, attempt: books.write(issuances.send_again, attempt.issuance_id, LATER),
+    "note_as_issued": lambda books, attempt: books.write(
+        issuances.note_as_issued, attempt.issuance_id, LATER, total="9", currency="USD"
+    ),
+    "withdraw_for_good": lambda books, attempt: books.write(
+        issuances.withdraw_for_good, attempt.issuance_id, LATER, who="maja"
+    ),
+}
+OF_AN_ATTEMPT = ["mark_held", "mark_failed", "postpone", "give_back"]
+
+
+def _rows_of_the_table() -> list[tuple[str, dict[str, str]]]:
+    head, *rows = TABLE.strip("\n").splitlines()
+    assert head.split(maxsplit=6) == STATES
+    return [(name, dict(zip(STATES, cells, strict=True))) for name, *cells in map(str.split, rows)]
+
+
+def test_the_table_names_every_function_that_changes_an_issuance() -> None:
+    named = [name for name, _ in _rows_of_the_table()]
+    assert named == list(FUNCTIONS)
+    others = {"get", "of_order", "listed", "restart_clocks", "start_sending"}
+    public = {
+        name
+        for name, value in vars(issuances).items()
+        if getattr(value, "__module__", None) == issuances.__name__ and name[0].islower() and name[0] != "_"
+    }
+    assert public == {*named, *others} - {"start"}
+
+
+@pytest.mark.parametrize(("name", "expected"), _rows_of_the_table(), ids=list(FUNCTIONS))
+def test_a_function_leaves_only_the_states_it_may_leave(
+    books: Books, name: str, expected: dict[str, str]
+) -> None:
+    found = {}
+    for number, state in enumerate(STATES, start=1):
+        attempt = books.brought_to(state, number)
+        before = books.row(tables.issuances, attempt.issuance_id)
+        has_moved = FUNCTIONS[name](books, attempt)
+        after = books.row(tables.issuances, attempt.issuance_id)
+        found[state] = after["state"] if has_moved else "." if after == before else "changed in silence"
+        _check_what_always_holds(after)
+    assert found == expected
+
+
+def _check_what_always_holds(row: Mapping[str, Any]) -> None:
+    state = row["state"]
+    assert (row["next_attempt_at"] is not None) == (state == "due"), row
+    assert (row["lease_ends_at"] is not None) == (state == "sending"), row
+    assert (row["settled_at"] is not None) == (state in {"issued", "failed", "held", "withdrawn"}), row
+    assert row["withdrawn_by"] is None or state == "withdrawn", row
+
+
+@pytest.mark.parametrize("state", ["sending", "held"])
+@pytest.mark.parametrize("name", OF_AN_ATTEMPT)
+def test_an_outcome_counts_only_for_the_last_attempt(books: Books, name: str, state: str) -> None:
+    first = books.brought_to("due", 1)
+    second = books.claim(books.issuance(first.issuance_id))
+    assert second is not None
+    if state == "held":
+        assert books.write(issuances.mark_held, second, error="?", now=NOW)
+    before = books.row(tables.issuances, first.issuance_id)
+    assert not FUNCTIONS[name](books, first)
+    assert books.row(tables.issuances, first.issuance_id) == before
+    assert FUNCTIONS[name](books, second)
+
+
+@pytest.mark.parametrize("name", OF_AN_ATTEMPT)
+def test_an_outcome_that_comes_after_an_operator_has_it_sent_again_changes_nothing(
+    books: Books, name: str
+) -> None:
+    attempt = books.brought_to("held", 1)
+    assert books.write(issuances.send_again, attempt.issuance_id, NOW)
+    before = books.row(tables.issuances, attempt.issuance_id)
+    assert not FUNCTIONS[name](books, attempt)
+    assert books.row(tables.issuances, attempt.issuance_id) == before
+
+
+def test_a_document_that_is_known_to_exist_is_issued_though_a_second_request_is_under_way(
+    books: Books,
+) -> None:
+    first = books.brought_to("held", 1)
+    assert books.write(issuances.send_again, first.issuance_id, NOW)
+    second = books.claim(books.issuance(first.issuance_id))
+    assert second is not None
+    assert books.write(issuances.mark_issued, first.issuance_id, NOW)
+    for name in OF_AN_ATTEMPT:
+        assert not FUNCTIONS[name](books, second)
+    assert books.issuance(first.issuance_id).state == "issued"
+
+
+def test_an_outcome_that_comes_after_its_lease_still_counts_for_what_is_held_since(books: Books) -> None:
+    for number, (name, then) in enumerate([("postpone", "due"), ("mark_issued", "issued")], start=1):
+        attempt = books.sending(number)
+        expired = books.write(attempts.expired, attempt.issuance_id, NOW + LEASE)
+        assert expired is not None
+        assert books.write(issuances.mark_held, expired, error="the worker died", now=NOW + LEASE)
+        assert FUNCTIONS[name](books, attempt)
+        assert books.issuance(attempt.issuance_id).state == then
