@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,8 +59,10 @@ class Process:
         self._environment = {**os.environ, **environment}
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
+        self.started_at = 0.0  # by time.monotonic
 
     def start(self) -> None:
+        self.started_at = time.monotonic()
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(
                 self._arguments,

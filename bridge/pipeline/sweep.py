@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, orders, stores
+from bridge.ledger.stores import Store
 from bridge.pipeline.configs import RETRY_AFTER, is_stale
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
@@ -19,6 +21,8 @@ GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a work
 BATCH = 500  # rows of each kind that one sweep takes up
 DECIDE_ANEW_FOR = timedelta(minutes=1)  # longer than any transaction that read the old rules
 
+_Found = TypeVar("_Found")
+
 log = structlog.get_logger(__name__)
 
 
@@ -27,8 +31,8 @@ def sweep(context: Context) -> Work:
 
     Safe to run at any time, any number of times, by several workers at once.
     """
-    _each(_expired(context), lambda issuance_id: release_expired(context, issuance_id))
-    _decide_anew(context)
+    _each(_expired(context), partial(release_expired, context))
+    _each(_changed(context), partial(_decide_anew, context))
     now = context.now()
     soonest = now - timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
     with context.ledger.read() as connection:
@@ -45,17 +49,19 @@ def _expired(context: Context) -> Sequence[int]:
         return attempts.expired_ids(connection, now=context.now(), limit=BATCH)
 
 
-def _decide_anew(context: Context) -> None:
+def _changed(context: Context) -> Sequence[Store]:
     with context.ledger.read() as connection:
-        changed = stores.deciding_anew(connection)
-    for store in changed:
-        with context.ledger.read() as connection:
-            ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH)
-        _each(ids, partial(_decide_order_anew, context, store.id))
-        since = store.deciding_anew_since
-        if not ids and since is not None and context.now() - since > DECIDE_ANEW_FOR:
-            with context.ledger.write() as connection:
-                stores.finish_deciding_anew(connection, store)
+        return stores.deciding_anew(connection)
+
+
+def _decide_anew(context: Context, store: Store) -> None:
+    with context.ledger.read() as connection:
+        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH)
+    _each(ids, partial(_decide_order_anew, context, store.id))
+    since = store.deciding_anew_since
+    if not ids and since is not None and context.now() - since > DECIDE_ANEW_FOR:
+        with context.ledger.write() as connection:
+            stores.finish_deciding_anew(connection, store)
 
 
 def _decide_order_anew(context: Context, store_id: int, order_id: int) -> None:
@@ -65,13 +71,13 @@ def _decide_order_anew(context: Context, store_id: int, order_id: int) -> None:
             settle(connection, store, order, context.now())
 
 
-def _each(ids: Sequence[int], mend: Callable[[int], None]) -> None:
+def _each(found: Sequence[_Found], mend: Callable[[_Found], None]) -> None:
     """Mend one after the other. One that fails, or is locked, keeps no other work from being found."""
-    for one in ids:
+    for one in found:
         try:
             mend(one)
         except LedgerUnavailableError as error:
-            log.warning("ledger unavailable; the next sweep tries again", id=one, error=str(error))
+            log.warning("ledger unavailable; the next sweep tries again", error=str(error))
             return  # each would wait as long
         except Exception:
-            log.exception("failed; the next sweep tries again", id=one)
+            log.exception("failed; the next sweep tries again")

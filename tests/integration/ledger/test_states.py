@@ -26,8 +26,8 @@ postpone            .          due      .       .          due        .         
 give_back           .          due      .       .          due        .          .
 defer               due        .        .       .          .          .          .
 send_again          .          .        .       due        due        .          due
-note_as_issued      issued     .        .       issued     issued     .          .
-withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  .          .
+note_as_issued      issued     .        .       issued     issued     issued     issued
+withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  withdrawn  .
 """
 
 # Each is given the issuance's last attempt, as the worker has it that began it.
@@ -67,7 +67,7 @@ def _rows_of_the_table() -> list[tuple[str, dict[str, str]]]:
 def test_the_table_names_every_function_that_changes_an_issuance() -> None:
     named = [name for name, _ in _rows_of_the_table()]
     assert named == list(FUNCTIONS)
-    others = {"get", "of_order", "listed", "restart_clocks", "start_sending"}
+    others = {"get", "of_order", "listed", "start_sending"}
     public = {
         name
         for name, value in vars(issuances).items()

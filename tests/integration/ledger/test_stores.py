@@ -168,8 +168,8 @@ def test_a_store_that_goes_on_is_as_if_it_had_never_been_paused(books: Books) ->
     before = books.row(tables.stores, books.store_id)
     books.write(stores.count_failure, books.store_id)
     books.write(stores.pause, books.store_id, reason="why", now=NOW, next_probe_at=LATER)
-    books.write(stores.resume, books.store_id)
-    assert books.row(tables.stores, books.store_id) == before
+    books.write(stores.resume, books.store_id, LATER)
+    assert books.row(tables.stores, books.store_id) == {**before, "resumed_at": LATER}
 
 
 def test_failures_counted_by_many_at_once_are_all_counted(books: Books) -> None:
