@@ -38,16 +38,18 @@ def record(connection: Connection, action: Action) -> None:
 
 
 def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequence[Action]:
-    """All that was done to an order's deliveries and issuances, oldest first."""
+    """All that was done to an order's deliveries and issuances, by its id in WooCommerce, oldest first."""
+    of_deliveries = select(deliveries.c.id).where(
+        deliveries.c.store_id == store_id, deliveries.c.resource_id == resource_id
+    )
+    of_issuances = (
+        select(issuances.c.id)
+        .join(orders, issuances.c.order_id == orders.c.id)
+        .where(orders.c.store_id == store_id, orders.c.resource_id == resource_id)
+    )
     query = (
         select(actions)
-        .outerjoin(deliveries, actions.c.delivery_id == deliveries.c.id)
-        .outerjoin(issuances, actions.c.issuance_id == issuances.c.id)
-        .outerjoin(orders, issuances.c.order_id == orders.c.id)
-        .where(
-            or_(deliveries.c.store_id == store_id, orders.c.store_id == store_id),
-            or_(deliveries.c.resource_id == resource_id, orders.c.resource_id == resource_id),
-        )
+        .where(or_(actions.c.delivery_id.in_(of_deliveries), actions.c.issuance_id.in_(of_issuances)))
         .order_by(actions.c.id)
     )
     return [

@@ -185,10 +185,10 @@ def finish(connection: Connection, delivery_id: int, *, state: str, reason: str 
 
 
 def replay(connection: Connection, delivery_id: int) -> bool:
-    """Have a delivery processed once more. Returns whether there is such a one, and it is no use-less one."""
+    """Have a delivery processed once more. Nothing changes for one that waits to be, or is of no use."""
     moved = connection.execute(
         update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state != IGNORED)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_([PROCESSED, FAILED]))
         .values(state=RECEIVED, failures=0)
     )
     return moved.rowcount == 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.ledger.tables import issuances, orders, stores
@@ -31,6 +31,7 @@ class Issuance:
     kind: str
     state: str
     attempts: int
+    attempt_id: int | None
     first_attempt_at: datetime | None
     next_attempt_at: datetime | None
     total: str | None
@@ -202,26 +203,34 @@ def send_again(connection: Connection, issuance_id: int, now: datetime) -> bool:
 def note_as_issued(
     connection: Connection, issuance_id: int, now: datetime, *, total: str, currency: str
 ) -> bool:
-    """An operator has seen the document, or made it by hand: it is not sent any more."""
+    """An operator has seen the document, or made it by hand: it is not sent any more.
+
+    A withdrawn one is no exception: its order may come back to life, and would be issued a second time.
+    """
     return _move(
         connection,
         issuance_id,
-        [HELD, FAILED, DUE],
+        [HELD, FAILED, DUE, WITHDRAWN],
         state=ISSUED,
         next_attempt_at=None,
-        total=func.coalesce(issuances.c.total, total),
-        currency=func.coalesce(issuances.c.currency, currency),
+        total=total,
+        currency=currency,
         last_error=None,
+        withdrawn_by=None,
         settled_at=now,
     )
 
 
 def withdraw_for_good(connection: Connection, issuance_id: int, now: datetime, *, who: str) -> bool:
-    """An operator wants it issued no more: no decision brings it back to life."""
+    """An operator wants it issued no more: no decision brings it back to life.
+
+    Nor does one bring back what a decision had withdrawn before.
+    """
     return _move(
         connection,
         issuance_id,
-        [HELD, FAILED, DUE],
+        [HELD, FAILED, DUE, WITHDRAWN],
+        issuances.c.withdrawn_by.is_(None),
         state=WITHDRAWN,
         next_attempt_at=None,
         withdrawn_by=who,
@@ -264,6 +273,7 @@ def _issuance(row: Row[Any]) -> Issuance:
         kind=row.kind,
         state=row.state,
         attempts=row.attempts,
+        attempt_id=row.attempt_id,
         first_attempt_at=row.first_attempt_at,
         next_attempt_at=row.next_attempt_at,
         total=row.total,
