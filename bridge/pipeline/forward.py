@@ -14,7 +14,7 @@ from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, iss
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.pipeline.configs import is_being_fetched, is_stale, refresh_config
+from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.pause import probe
 from bridge.pipeline.record import record
@@ -108,7 +108,7 @@ def _claim(
     store = stores.get(connection, found.store_id)
     if order.decided_version != store.decision_version:
         settle(connection, store, order, now)
-    if is_being_fetched(context, store):
+    if is_to_be_awaited(context, store):
         return None  # by rules that are just being asked for; the sweep comes back to it
     siblings = issuances.of_order(connection, order.id)
     issuance = next(one for one in siblings if one.id == issuance_id)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bridge.ledger import attempts, deliveries, due, orders, stores
-from bridge.pipeline.configs import RETRY_AFTER, is_stale
+from bridge.ledger import attempts, deliveries, due, orders, store_secrets, stores
+from bridge.pipeline.configs import to_fetch
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
 from bridge.pipeline.settle import settle
@@ -25,14 +25,13 @@ def sweep(context: Context) -> Work:
     for issuance_id in _expired(context):
         release_expired(context, issuance_id)
     _decide_anew(context)
+    _end_previous_secrets(context)
     now = context.now()
-    soonest = now - timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
     with context.ledger.read() as connection:
-        candidates = stores.with_stale_config(connection, tried_before=soonest, limit=BATCH)
         return Work(
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             due_stores=due.stores_with_some(connection, now=now, limit=BATCH),
-            configs=[one for one in candidates if is_stale(context, stores.get(connection, one))],
+            configs=to_fetch(context, connection),
         )
 
 
@@ -55,3 +54,14 @@ def _decide_anew(context: Context) -> None:
         if not ids and since is not None and context.now() - since > DECIDE_ANEW_FOR:
             with context.ledger.write() as connection:
                 stores.finish_deciding_anew(connection, store)
+
+
+def _end_previous_secrets(context: Context) -> None:
+    """Erase the webhook secrets that were replaced and have had their day."""
+    with context.ledger.read() as connection:
+        over = store_secrets.with_previous_over(connection, context.now())
+    for store_id in over:
+        with context.ledger.write() as connection:
+            store = stores.lock(connection, store_id)
+            if not store.still_good(context.now()):
+                store_secrets.end_previous(connection, store)
