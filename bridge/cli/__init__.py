@@ -8,7 +8,7 @@ import sys
 import click
 
 from bridge import __version__
-from bridge.cli import deliveries, issuances, orders, sandbox, stores, up
+from bridge.cli import deliveries, issuances, keys, orders, sandbox, stores, up
 from bridge.cli.terminal import fail
 from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
 from bridge.settings import SettingsError, load_settings
@@ -37,6 +37,7 @@ def upgrade() -> None:
 cli.add_command(up.up)
 cli.add_command(sandbox.sandbox)
 cli.add_command(stores.stores)
+cli.add_command(keys.keys)
 cli.add_command(deliveries.deliveries)
 cli.add_command(orders.orders)
 cli.add_command(issuances.issuances)
