@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from sqlalchemy import URL
 
 from bridge.ledger import Ledger, Vault
-from bridge.ledger.vault import make_key
+from bridge.ledger.key_file import KeyFile
 
 PREFIX = "SPACEBRIDGE_"
 KEY_FILE = "secret.key"
@@ -135,40 +134,30 @@ class Settings(BaseSettings):
         # Not put together by hand: the folder's name may have a % or a ? in it.
         return URL.create("sqlite", database=str(self.data_dir.absolute() / "ledger.db")).render_as_string()
 
+    @property
+    def key_file(self) -> KeyFile | None:
+        """The file with the embedded ledger's key; None where the keys come from the settings."""
+        return None if self.secret_key or not self.is_embedded else KeyFile(self.data_dir / KEY_FILE)
+
     def vault(self) -> Vault:
         """The keys that encrypt the ledger's secrets; raises SettingsError if there are none."""
-        keys = [key.get_secret_value() for key in self.secret_key]
-        key_file = self.data_dir / KEY_FILE
-        if not keys and self.is_embedded and key_file.exists():
+        file = self.key_file
+        if file is not None and file.exists():
             try:
-                return Vault([key_file.read_text(encoding="latin-1").strip()])
+                return Vault(file.read(), reread=file.read)
             except ValueError:
-                raise SettingsError(f"{key_file} holds no key. Put it back from its back-up.") from None
-        if not keys:
+                raise SettingsError(f"{file.path} holds no key. Put it back from its back-up.") from None
+        if not self.secret_key:
             raise SettingsError(
                 f"{PREFIX}SECRET_KEY is not set, and without it no secret can be read. "
                 f"{type(self).model_fields['secret_key'].description}"
             )
-        return Vault(keys)
+        return Vault([key.get_secret_value() for key in self.secret_key])
 
     def make_key_file(self) -> None:
         """Make the embedded ledger's key, once: a key that is there is never replaced."""
-        if self.secret_key or not self.is_embedded:
-            return
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.data_dir, prefix=f"{KEY_FILE}.")  # of mode 0600
-        temporary = Path(name)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(make_key() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # A link appears whole or not at all, and fails if another process was first.
-            (self.data_dir / KEY_FILE).hardlink_to(temporary)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+        if self.key_file is not None:
+            self.key_file.make()
 
 
 class _ValueFiles(PydanticBaseSettingsSource):

@@ -171,6 +171,23 @@ class RunningBridge:
         policy: Policy | None = None,
     ) -> str:
         """A store, with a store config of its own in the sandbox; returns that one's id."""
+        woocommerce_id = self.add_config(name, flags)
+        with self.ledger.write() as connection:
+            stores.add(
+                connection,
+                vault=self.vault,
+                name=name,
+                organization_id=ORGANIZATION,
+                woocommerce_id=woocommerce_id,
+                api_token=self.token,
+                webhook_secret=secret,
+                policy=policy or Policy(),
+                now=datetime.now(UTC),
+            )
+        return woocommerce_id
+
+    def add_config(self, name: str, flags: Mapping[str, object] | None = None) -> str:
+        """A store config in the sandbox, without a store; returns its id."""
         config = {
             "name": name,
             "active": True,
@@ -186,18 +203,6 @@ class RunningBridge:
         )
         assert created.status_code == 200, created.text
         woocommerce_id: str = created.json()["id"]
-        with self.ledger.write() as connection:
-            stores.add(
-                connection,
-                vault=self.vault,
-                name=name,
-                organization_id=ORGANIZATION,
-                woocommerce_id=woocommerce_id,
-                api_token=self.token,
-                webhook_secret=secret,
-                policy=policy or Policy(),
-                now=datetime.now(UTC),
-            )
         return woocommerce_id
 
     def store(self, name: str) -> Store:

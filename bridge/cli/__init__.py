@@ -8,7 +8,7 @@ import sys
 import click
 
 from bridge import __version__
-from bridge.cli import deliveries, doctor, issuances, orders, sandbox, stores, up, woocommerce
+from bridge.cli import deliveries, doctor, issuances, keys, orders, sandbox, stores, up, woocommerce
 from bridge.cli.terminal import fail
 from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
 from bridge.settings import SettingsError, load_settings
@@ -39,6 +39,7 @@ cli.add_command(doctor.doctor)
 cli.add_command(sandbox.sandbox)
 cli.add_command(stores.stores)
 cli.add_command(woocommerce.woocommerce)
+cli.add_command(keys.keys)
 cli.add_command(deliveries.deliveries)
 cli.add_command(orders.orders)
 cli.add_command(issuances.issuances)

@@ -1,4 +1,4 @@
-"""What operators did: who had which issuance or delivery treated how, when, and what came of it."""
+"""What operators did: who had which issuance, delivery or store treated how, when, and what came of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.ledger.tables import actions, deliveries, issuances, orders
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that an operator did. It is about a delivery or an issuance."""
+    """One thing that an operator did. It is about a delivery, an issuance or a store."""
 
     at: datetime
     who: str
@@ -21,6 +21,7 @@ class Action:
     result: str
     delivery_id: int | None
     issuance_id: int | None
+    store_id: int | None = None
 
 
 def record(connection: Connection, action: Action) -> None:
@@ -33,6 +34,7 @@ def record(connection: Connection, action: Action) -> None:
             result=action.result,
             delivery_id=action.delivery_id,
             issuance_id=action.issuance_id,
+            store_id=action.store_id,
         )
     )
 
@@ -54,5 +56,14 @@ def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequ
     )
     return [
         Action(row.at, row.who, row.verb, row.result, row.delivery_id, row.issuance_id)
+        for row in connection.execute(query)
+    ]
+
+
+def of_store(connection: Connection, store_id: int, *, limit: int) -> Sequence[Action]:
+    """What was done to a store itself, the latest first."""
+    query = select(actions).where(actions.c.store_id == store_id).order_by(actions.c.id.desc()).limit(limit)
+    return [
+        Action(row.at, row.who, row.verb, row.result, row.delivery_id, row.issuance_id, row.store_id)
         for row in connection.execute(query)
     ]

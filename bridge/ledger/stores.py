@@ -1,75 +1,29 @@
-"""Stores: which shop's orders go to which Woocommerce object in Space Invoices, and how."""
+"""The stores, in the ledger: found, added, paused and resumed, their configs kept."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.issuance import Config, Policy
+from bridge.issuance import Policy
+from bridge.ledger.store import Choices, Store, flags, store_of
 from bridge.ledger.tables import stores
 from bridge.ledger.vault import Vault
 
+__all__ = ["Choices", "Store", "flags"]  # beside the queries
+
 # A part of the delivery URL, so of what needs no escaping there.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 class StoreExistsError(Exception):
     """A store of this name is already there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """A store as the ledger holds it. Secrets stay encrypted until they are asked for."""
-
-    id: int
-    name: str
-    organization_id: str
-    woocommerce_id: str
-    policy: Policy
-    order_body: str
-    unknown_outcome: str
-    config: Mapping[str, Any] | None
-    config_fetched_at: datetime | None
-    config_tried_at: datetime | None
-    config_error: str | None
-    decision_version: int
-    deciding_anew_since: datetime | None
-    paused_at: datetime | None
-    pause_reason: str | None
-    next_probe_at: datetime | None
-    failures: int
-    resumed_at: datetime | None
-    last_ping_at: datetime | None
-    encrypted_api_token: str = field(repr=False)
-    encrypted_webhook_secret: str = field(repr=False)
-
-    def api_token(self, vault: Vault) -> str:
-        """The token for Space Invoices; raises WrongKeyError."""
-        return vault.decrypt(self.encrypted_api_token)
-
-    def webhook_secret(self, vault: Vault) -> str:
-        """The secret as it stands in WooCommerce's settings; raises WrongKeyError."""
-        return vault.decrypt(self.encrypted_webhook_secret)
-
-    @property
-    def decision_config(self) -> Config | None:
-        """The flags that decide; None while the config has never been fetched."""
-        return None if self.config is None else flags(self.config)
-
-
-def flags(config: Mapping[str, Any]) -> Config:
-    """The flags of a Woocommerce object that decide, with the API document's defaults."""
-    return Config(
-        active=config.get("active") is not False and config.get("_isDeleted") is not True,
-        issue_invoice_for_bank_payment=config.get("issueInvoiceForBankPayment") is True,
-        issue_invoice_on_complete=config.get("issueInvoiceOnComplete") is True,
-    )
 
 
 def add(
@@ -111,29 +65,104 @@ def add(
 def find(connection: Connection, name: str) -> Store | None:
     """The store of this name."""
     row = connection.execute(select(stores).where(stores.c.name == name)).one_or_none()
-    return _store(row) if row else None
+    return store_of(row) if row else None
 
 
 def get(connection: Connection, store_id: int) -> Store:
     """The store of this id, which must exist: other rows refer to it."""
-    return _store(connection.execute(select(stores).where(stores.c.id == store_id)).one())
+    return store_of(connection.execute(select(stores).where(stores.c.id == store_id)).one())
 
 
-def every(connection: Connection) -> Sequence[Store]:
-    """All stores by name."""
-    return [_store(row) for row in connection.execute(select(stores).order_by(stores.c.name))]
+def get_each(connection: Connection, store_ids: Sequence[int]) -> Sequence[Store]:
+    """The stores of these ids, in this order."""
+    rows = connection.execute(select(stores).where(stores.c.id.in_(store_ids)))
+    found = {row.id: store_of(row) for row in rows}
+    return [found[one] for one in store_ids]
 
 
-def with_stale_config(connection: Connection, *, tried_before: datetime, limit: int) -> Sequence[int]:
-    """Ids of stores whose config was last asked for before that time, or never."""
-    due = or_(stores.c.config_tried_at.is_(None), stores.c.config_tried_at <= tried_before)
-    return connection.execute(select(stores.c.id).where(due).limit(limit)).scalars().all()
+def lock(connection: Connection, store_id: int) -> Store:
+    """The store, which nobody else changes until this transaction ends; deliveries go on coming in."""
+    query = select(stores).where(stores.c.id == store_id).with_for_update(key_share=True)
+    return store_of(connection.execute(query).one())
+
+
+def every(connection: Connection, *, removed: bool = False) -> Sequence[Store]:
+    """All stores by name; with those that were removed if asked for."""
+    query = select(stores).order_by(stores.c.name)
+    if not removed:
+        query = query.where(stores.c.removed_at.is_(None))
+    return [store_of(row) for row in connection.execute(query)]
+
+
+def of_woocommerce(
+    connection: Connection, organization_id: str, woocommerce_id: str, *, removed: bool
+) -> Store | None:
+    """The store whose orders go, or went until it was removed, to this Woocommerce object."""
+    query = select(stores).where(
+        stores.c.organization_id == organization_id,
+        stores.c.woocommerce_id == woocommerce_id,
+        stores.c.removed_at.is_not(None) if removed else stores.c.removed_at.is_(None),
+    )
+    row = connection.execute(query.order_by(stores.c.removed_at.desc(), stores.c.id).limit(1)).one_or_none()
+    return store_of(row) if row else None
+
+
+def choose(connection: Connection, store: Store, choices: Choices, now: datetime) -> bool:
+    """Replace a store's choices; whether open orders are decided anew, since they may stand otherwise now."""
+    _update(connection, store.id, **_columns(choices))
+    decides = choices.policy != store.policy
+    if decides:
+        decide_anew(connection, store.id, now)
+    return decides
+
+
+def decide_anew(connection: Connection, store_id: int, now: datetime) -> None:
+    """The rules have changed: have each open order decided on again."""
+    _update(connection, store_id, decision_version=stores.c.decision_version + 1, deciding_anew_since=now)
+
+
+def with_stale_config(
+    connection: Connection,
+    *,
+    tried_before: datetime,
+    failed_before: datetime | None = None,
+    or_after: datetime | None = None,
+    limit: int,
+) -> Sequence[int]:
+    """Ids of stores whose config was last asked for before that time, or never; the longest ago first.
+
+    Those that have no config to serve are before all others. `failed_before` is for those that could not be
+    fetched, and `or_after` for what was dated by a clock that was set back since.
+    """
+    tried_at, fetched_at = stores.c.config_tried_at, stores.c.config_fetched_at
+    due = or_(tried_at.is_(None), tried_at <= tried_before)
+    if failed_before is not None:
+        has_failed = or_(fetched_at.is_(None), stores.c.config_error.is_not(None))
+        due = or_(due, and_(has_failed, tried_at <= failed_before))
+    if or_after is not None:
+        due = or_(due, tried_at > or_after)
+    query = select(stores.c.id).where(due, stores.c.removed_at.is_(None))
+    order = fetched_at.is_not(None), tried_at.asc().nulls_first()
+    return connection.execute(query.order_by(*order).limit(limit)).scalars().all()
+
+
+def count(connection: Connection) -> int:
+    """How many stores there are."""
+    query = select(func.count()).select_from(stores).where(stores.c.removed_at.is_(None))
+    return connection.execute(query).scalar_one()
+
+
+def count_config_fetches(connection: Connection, *, after: datetime, until: datetime) -> int:
+    """For how many stores the config was last asked for in this time."""
+    tried_at = stores.c.config_tried_at
+    query = select(func.count()).select_from(stores).where(tried_at > after, tried_at <= until)
+    return connection.execute(query).scalar_one()
 
 
 def deciding_anew(connection: Connection) -> Sequence[Store]:
     """Stores whose rules changed, so that open orders may stand otherwise now."""
     return [
-        _store(row)
+        store_of(row)
         for row in connection.execute(select(stores).where(stores.c.deciding_anew_since.is_not(None)))
     ]
 
@@ -154,7 +183,14 @@ def start_config_fetch(connection: Connection, store: Store, now: datetime) -> b
 
 
 def save_config(connection: Connection, store: Store, config: Mapping[str, Any], now: datetime) -> None:
-    """Keep a freshly fetched Woocommerce object; if it decides otherwise, open orders are decided anew."""
+    """Keep a Woocommerce object as it was when it was asked for, at `now`.
+
+    If it decides otherwise, open orders are decided anew. One that was asked for later is not replaced.
+    """
+    current = lock(connection, store.id)
+    fetched_at = current.config_fetched_at
+    if fetched_at is not None and now < fetched_at <= now + _CLOCK_TOLERANCE:
+        return
     _update(
         connection,
         store.id,
@@ -163,13 +199,8 @@ def save_config(connection: Connection, store: Store, config: Mapping[str, Any],
         config_tried_at=now,
         config_error=None,
     )
-    if flags(config) != store.decision_config:
-        _update(
-            connection,
-            store.id,
-            decision_version=stores.c.decision_version + 1,
-            deciding_anew_since=now,
-        )
+    if current.config is None or flags(config) != flags(current.config):
+        decide_anew(connection, store.id, now)
 
 
 def save_config_error(connection: Connection, store_id: int, error: str) -> None:
@@ -200,13 +231,16 @@ def count_failure(connection: Connection, store_id: int) -> int:
 def pause(
     connection: Connection, store_id: int, *, reason: str, now: datetime, next_probe_at: datetime | None
 ) -> None:
-    """Stop forwarding; at `next_probe_at` one order is tried, or none ever if it is None."""
-    _update(
-        connection,
-        store_id,
-        paused_at=func.coalesce(stores.c.paused_at, literal(now, stores.c.paused_at.type)),
-        pause_reason=reason,
-        next_probe_at=next_probe_at,
+    """Stop forwarding; at `next_probe_at` one order is tried. None is an operator's word, which lasts."""
+    by_operator = next_probe_at is None
+    connection.execute(
+        update(stores)
+        .where(stores.c.id == store_id, true() if by_operator else _is_not_stopped_by_operator())
+        .values(
+            paused_at=func.coalesce(stores.c.paused_at, literal(now, stores.c.paused_at.type)),
+            pause_reason=reason,
+            next_probe_at=next_probe_at,
+        )
     )
 
 
@@ -229,17 +263,20 @@ def leave_probe(connection: Connection, store_id: int, now: datetime) -> None:
     )
 
 
-def resume(connection: Connection, store_id: int, now: datetime) -> None:
-    """Forward again: its account takes orders. The time it was paused counts against none of them."""
-    _update(
-        connection,
-        store_id,
-        paused_at=None,
-        pause_reason=None,
-        next_probe_at=None,
-        failures=0,
-        resumed_at=now,
+def resume(connection: Connection, store_id: int, now: datetime, *, by_operator: bool) -> None:
+    """Forward again. The time it was paused counts against none of its orders.
+
+    A success resumes it only if no operator has paused it meanwhile.
+    """
+    connection.execute(
+        update(stores)
+        .where(stores.c.id == store_id, true() if by_operator else _is_not_stopped_by_operator())
+        .values(paused_at=None, pause_reason=None, next_probe_at=None, failures=0, resumed_at=now)
     )
+
+
+def _is_not_stopped_by_operator() -> ColumnElement[bool]:
+    return or_(stores.c.paused_at.is_(None), stores.c.next_probe_at.is_not(None))
 
 
 def forget_failures(connection: Connection, store_id: int) -> None:
@@ -247,35 +284,24 @@ def forget_failures(connection: Connection, store_id: int) -> None:
     _update(connection, store_id, failures=0)
 
 
+def probe_now(connection: Connection, store_id: int, now: datetime) -> None:
+    """A store that is probed has good reason to be well again: try the next order at once."""
+    connection.execute(
+        update(stores)
+        .where(stores.c.id == store_id, stores.c.next_probe_at.is_not(None))
+        .values(next_probe_at=now, failures=0)
+    )
+
+
+def _columns(choices: Choices) -> dict[str, object]:
+    return {
+        "issue_pending": choices.policy.issue_pending,
+        "bank_payment_methods": sorted(choices.policy.bank_payment_methods),
+        "status_map": dict(choices.policy.status_map),
+        "order_body": choices.order_body,
+        "unknown_outcome": choices.unknown_outcome,
+    }
+
+
 def _update(connection: Connection, store_id: int, **values: object) -> None:
     connection.execute(update(stores).where(stores.c.id == store_id).values(**values))
-
-
-def _store(row: Row[Any]) -> Store:
-    return Store(
-        id=row.id,
-        name=row.name,
-        organization_id=row.organization_id,
-        woocommerce_id=row.woocommerce_id,
-        policy=Policy(
-            issue_pending=row.issue_pending,
-            bank_payment_methods=frozenset(row.bank_payment_methods),
-            status_map=row.status_map,
-        ),
-        order_body=row.order_body,
-        unknown_outcome=row.unknown_outcome,
-        config=row.config,
-        config_fetched_at=row.config_fetched_at,
-        config_tried_at=row.config_tried_at,
-        config_error=row.config_error,
-        decision_version=row.decision_version,
-        deciding_anew_since=row.deciding_anew_since,
-        paused_at=row.paused_at,
-        pause_reason=row.pause_reason,
-        next_probe_at=row.next_probe_at,
-        failures=row.failures,
-        resumed_at=row.resumed_at,
-        last_ping_at=row.last_ping_at,
-        encrypted_api_token=row.api_token,
-        encrypted_webhook_secret=row.webhook_secret,
-    )

@@ -74,6 +74,9 @@ stores = Table(
     Column("woocommerce_id", Text, nullable=False),
     Column("api_token", Text, nullable=False),  # encrypted
     Column("webhook_secret", Text, nullable=False),  # encrypted
+    # Those it replaced, encrypted, the youngest first: good until a day after the new one was first seen.
+    Column("previous_webhook_secrets", JSON(none_as_null=True)),
+    Column("webhook_secret_seen_at", UTCDateTime),
     Column("issue_pending", Boolean, nullable=False, server_default=text("false")),
     Column("bank_payment_methods", JSON, nullable=False),
     Column("status_map", JSON, nullable=False),
@@ -96,6 +99,8 @@ stores = Table(
     Column("resumed_at", UTCDateTime),  # no order's time to be retried in begins before that
     Column("last_ping_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
+    # Removed by an operator: its secrets are erased, its name is another, its documents stay known.
+    Column("removed_at", UTCDateTime),
 )
 
 deliveries = Table(
@@ -199,7 +204,7 @@ attempts = Table(
     Column("excerpt", Text),  # of the answer
 )
 
-# What operators did, for whoever asks later why something was sent, or was not.
+# What operators did, for whoever asks later why something was sent, or was not, or who changed a store.
 actions = Table(
     "actions",
     metadata,
@@ -210,4 +215,5 @@ actions = Table(
     Column("result", Text, nullable=False),
     Column("delivery_id", BigId, ForeignKey("deliveries.id"), index=True),
     Column("issuance_id", BigId, ForeignKey("issuances.id"), index=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), index=True),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -30,21 +30,70 @@ class Vault:
     Raises ValueError, without the key in its text, for a key of another form.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        if not keys:
-            raise ValueError("no key is given")
-        self._fernet = MultiFernet([_fernet(key) for key in keys])
+    def __init__(self, keys: Sequence[str], *, reread: Callable[[], Sequence[str]] | None = None) -> None:
+        """`reread` gives the keys as they are now, where they may change while this process runs.
+
+        If it raises OSError or ValueError, or gives what is no keys, those that are known go on serving.
+        """
+        self._keys = list(keys)
+        self._fernets = _fernets(keys)
+        self._reread = reread
 
     def encrypt(self, secret: str) -> str:
-        """The secret as a Fernet token, fit for a text column."""
-        return self._fernet.encrypt(secret.encode("utf-8")).decode("ascii")
+        """The secret as a Fernet token, fit for a text column.
+
+        To be called in the ledger's transaction that keeps the token: a change of keys ends in one of its
+        own, and a token made before that and kept after it would be of a key that is gone.
+        """
+        self._read_anew()
+        return self._fernets[0].encrypt(secret.encode("utf-8")).decode("ascii")
 
     def decrypt(self, token: str) -> str:
         """The secret again; raises WrongKeyError if no key fits."""
         try:
-            return self._fernet.decrypt(token).decode("utf-8")
+            return self._decrypt(token)
+        except WrongKeyError:
+            if not self._read_anew():
+                raise
+        return self._decrypt(token)
+
+    def renewed(self, token: str) -> str | None:
+        """The same secret encrypted with the first key, or None if it is; raises WrongKeyError."""
+        try:
+            self._fernets[0].decrypt(token)
+        except (InvalidToken, ValueError):
+            return self.encrypt(self.decrypt(token))
+        return None
+
+    def _decrypt(self, token: str) -> str:
+        try:
+            return MultiFernet(self._fernets).decrypt(token).decode("utf-8")
         except (InvalidToken, ValueError):  # ValueError: no token at all
             raise WrongKeyError from None
+
+    def _read_anew(self) -> bool:
+        """Take up the keys as they are now; whether there are any that were not known.
+
+        Those that were known go on decrypting: a row that was read before a change of keys is of the old one.
+        """
+        if self._reread is None:
+            return False
+        try:
+            keys = self._reread()
+            _fernets(keys)
+        except (OSError, ValueError):
+            return False
+        known = [key for key in self._keys if key not in keys]
+        has_new = len(keys) + len(known) > len(self._keys)
+        self._keys = [*keys, *known]
+        self._fernets = _fernets(self._keys)
+        return has_new
+
+
+def _fernets(keys: Sequence[str]) -> Sequence[Fernet]:
+    if not keys:
+        raise ValueError("no key is given")
+    return [_fernet(key) for key in keys]
 
 
 def _fernet(key: str) -> Fernet:

@@ -15,7 +15,7 @@ from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, iss
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.pipeline.configs import is_being_fetched, is_stale, refresh_config
+from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import record
@@ -89,9 +89,8 @@ def _is_ready(context: Context, store: Store) -> bool:
     if is_stale(context, store):
         refresh_config(context, store.id)
         with context.ledger.read() as connection:
-            # Another process may be at it: these orders are not sent by rules that are just being asked for.
-            return not is_being_fetched(context, stores.get(connection, store.id))
-    return True
+            store = stores.get(connection, store.id)
+    return not is_to_be_awaited(context, store)
 
 
 def _claim_or_leave(context: Context, issuance_id: int, store: Store, account: Account) -> _Claim | None:
@@ -124,7 +123,7 @@ def _claim(
     store = stores.get(connection, found.store_id)
     if order.decided_version != store.decision_version:
         settle(connection, store, order, now)
-    if is_being_fetched(context, store):
+    if is_to_be_awaited(context, store):
         return None  # by rules that are just being asked for; the sweep comes back to it
     siblings = issuances.of_order(connection, order.id)
     issuance = next(one for one in siblings if one.id == issuance_id)

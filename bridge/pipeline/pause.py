@@ -98,7 +98,7 @@ def _count_failure(
 
 def _resume(connection: Connection, store: Store, now: datetime) -> None:
     if store.paused_at is not None:
-        stores.resume(connection, store.id, now)
+        stores.resume(connection, store.id, now, by_operator=False)
         log.info("store resumed", store=store.name)
     elif store.failures:
         stores.forget_failures(connection, store.id)

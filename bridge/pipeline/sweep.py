@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import structlog
 
-from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, orders, stores
+from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, orders, store_secrets, stores
 from bridge.ledger.stores import Store
-from bridge.pipeline.configs import RETRY_AFTER, is_stale
+from bridge.pipeline.configs import to_fetch
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
 from bridge.pipeline.settle import settle
@@ -33,14 +33,13 @@ def sweep(context: Context) -> Work:
     """
     _each(_expired(context), partial(release_expired, context))
     _each(_changed(context), partial(_decide_anew, context))
+    _each(_over(context), partial(_end_previous_secrets, context))
     now = context.now()
-    soonest = now - timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
     with context.ledger.read() as connection:
-        candidates = stores.with_stale_config(connection, tried_before=soonest, limit=BATCH)
         return Work(
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             due_stores=due.stores_with_some(connection, now=now, limit=BATCH),
-            configs=[one for one in candidates if is_stale(context, stores.get(connection, one))],
+            configs=to_fetch(context, connection),
         )
 
 
@@ -69,6 +68,19 @@ def _decide_order_anew(context: Context, store_id: int, order_id: int) -> None:
         order, store = orders.lock(connection, order_id), stores.get(connection, store_id)
         if order.decided_version != store.decision_version:  # another sweep may have come by
             settle(connection, store, order, context.now())
+
+
+def _over(context: Context) -> Sequence[int]:
+    with context.ledger.read() as connection:
+        return store_secrets.with_previous_over(connection, context.now())
+
+
+def _end_previous_secrets(context: Context, store_id: int) -> None:
+    """Erase the webhook secrets that were replaced and have had their day."""
+    with context.ledger.write() as connection:
+        store = stores.lock(connection, store_id)
+        if not store.still_good(context.now()):
+            store_secrets.end_previous(connection, store)
 
 
 def _each(found: Sequence[_Found], mend: Callable[[_Found], None]) -> None:

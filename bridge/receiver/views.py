@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
-from bridge.ledger import Ledger, Vault, deliveries, stores
+from bridge.ledger import Ledger, Vault, deliveries, store_secrets, stores
 from bridge.ledger.deliveries import Recorded
 from bridge.ledger.stores import Store
 from bridge.receiver.errors import error
@@ -47,7 +47,8 @@ def make_blueprint(
             with ledger.write() as connection:
                 stores.record_ping(connection, store.id, now())
             return jsonify(status="pong")
-        if not is_signed(body, signature, store.webhook_secret(vault)):
+        has_current_secret = is_signed(body, signature, store.webhook_secret(vault))
+        if not has_current_secret and not _has_previous_secret(store, vault, body, signature, now()):
             log.warning("delivery refused: its signature is missing or wrong", store=store.name)
             return error(
                 401,
@@ -55,7 +56,7 @@ def make_blueprint(
                 "The signature is missing or does not fit: "
                 "enter the store's webhook secret in the webhook's settings in WooCommerce.",
             )
-        return jsonify(_record(store, body))
+        return jsonify(_record(store, body, shows_new_secret=has_current_secret and store.awaits_new_secret))
 
     @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
     def explain(name: str) -> tuple[Response, int]:
@@ -65,7 +66,7 @@ def make_blueprint(
             "This is a delivery URL for WooCommerce's order webhooks: it takes their POST requests only.",
         )
 
-    def _record(store: Store, body: bytes) -> dict[str, str]:
+    def _record(store: Store, body: bytes, *, shows_new_secret: bool) -> dict[str, str]:
         topic = request.headers.get("X-WC-Webhook-Topic", "")
         about = read_delivery(topic, body)
         ignored_because = about.reason if isinstance(about, NotAnOrder) else None
@@ -81,6 +82,8 @@ def make_blueprint(
                 ignored_because=ignored_because,
                 now=now(),
             )
+            if shows_new_secret:
+                store_secrets.note_seen(connection, store, now())
         # A crash here, between commit and answer, leaves a delivery that WooCommerce counts as failed; the
         # sweep processes it all the same.
         if recorded.is_to_be_processed:
@@ -88,6 +91,11 @@ def make_blueprint(
         return _answer(recorded, ignored_because)
 
     return blueprint
+
+
+def _has_previous_secret(store: Store, vault: Vault, body: bytes, signature: str, now: datetime) -> bool:
+    """Whether a delivery is signed with a secret that was replaced, in a webhook not everywhere yet."""
+    return any(is_signed(body, signature, secret) for secret in store.previous_secrets(vault, now))
 
 
 def _read_body(limit: int) -> bytes:

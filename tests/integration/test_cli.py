@@ -21,7 +21,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_store_is_added_with_a_made_secret_that_is_shown_once(folder: Path) -> None:
     added = run_command(
-        folder, "stores", "add", "shop", *IDS, "--token-file", "-", "--json", given="the-token\n"
+        folder,
+        *("stores", "add", "shop", *IDS, "--token-file", "-", "--offline", "--json"),
+        given="the-token\n",
     )
     document = json.loads(added.stdout)
     assert document["delivery_path"] == "/webhooks/shop"

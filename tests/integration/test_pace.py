@@ -180,7 +180,7 @@ def set_paused(bridge: RunningBridge, name: str, *, paused: bool) -> None:
         if paused:
             stores.pause(connection, store_id, reason="", now=datetime.now(UTC), next_probe_at=None)
         else:
-            stores.resume(connection, store_id, datetime.now(UTC))
+            stores.resume(connection, store_id, datetime.now(UTC), by_operator=True)
 
 
 def test_two_workers_send_at_the_pace_of_one_account_and_are_never_answered_429(

@@ -107,7 +107,7 @@ def test_the_time_a_store_was_paused_counts_against_none_of_its_orders(shop: Sho
             for one in due[:PAUSE_AFTER]:
                 forward_issuance(context, one)
             with context.ledger.write() as connection:
-                stores.resume(connection, shop.store_id, shop.clock.now())
+                stores.resume(connection, shop.store_id, shop.clock.now(), by_operator=True)
             shop.clock.advance(hours=1)
         for one in due[:PAUSE_AFTER]:
             forward_issuance(context, one)

@@ -142,7 +142,7 @@ def test_what_was_accepted_under_a_signal_is_in_the_ledger(tmp_path: Path) -> No
         secret = up.folder / "secret"
         secret.write_text(SECRET)
         files = ["--token-file", str(token), "--webhook-secret-file", str(secret)]
-        added = run_command(up.folder / "data", "stores", "add", "shop", *STORE_IDS, *files)
+        added = run_command(up.folder / "data", "stores", "add", "shop", *STORE_IDS, *files, "--offline")
         assert added.returncode == 0, added.stderr
         order = load("life-of-a-store")[4].order()
         up_to = 200

@@ -152,3 +152,82 @@ def assert_refused(key: str) -> None:
 def test_a_vault_without_a_key_is_refused() -> None:
     with pytest.raises(ValueError, match="no key"):
         Vault([])
+
+
+# Keys that change while the process runs.
+
+
+class Source:
+    """Where a vault reads its keys anew."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys: list[str] = list(keys)
+        self.reads = 0
+        self.error: Exception | None = None
+
+    def read(self) -> list[str]:
+        self.reads += 1
+        if self.error is not None:
+            raise self.error
+        return self.keys
+
+
+def test_a_secret_of_a_new_key_is_read_by_a_vault_that_knew_the_old_one() -> None:
+    source = Source(OLD)
+    vault = Vault(source.keys, reread=source.read)
+    source.keys = [NEW]
+    assert vault.decrypt(Vault([NEW]).encrypt("s3cr3t")) == "s3cr3t"
+
+
+def test_what_is_of_a_known_key_is_read_without_asking_for_keys() -> None:
+    source = Source(OLD)
+    vault = Vault(source.keys, reread=source.read)
+    assert vault.decrypt(Vault([OLD]).encrypt("s3cr3t")) == "s3cr3t"
+    assert source.reads == 0
+
+
+def test_a_row_that_was_read_before_a_change_of_keys_is_read_after_it() -> None:
+    source = Source(OLD)
+    vault = Vault(source.keys, reread=source.read)
+    row = Vault([OLD]).encrypt("old")
+    source.keys = [NEW]
+    assert vault.decrypt(Vault([NEW]).encrypt("new")) == "new"
+    assert vault.decrypt(row) == "old"
+
+
+def test_whatever_is_encrypted_is_of_the_first_key_there_is_now() -> None:
+    source = Source(OLD)
+    vault = Vault(source.keys, reread=source.read)
+    source.keys = [NEW, OLD]
+    assert Vault([NEW]).decrypt(vault.encrypt("s3cr3t")) == "s3cr3t"
+
+
+@pytest.mark.parametrize("keys", [[], ["hunter2"]])
+def test_keys_that_are_none_leave_those_that_are_known(keys: list[str]) -> None:
+    source = Source(OLD)
+    vault = Vault(source.keys, reread=source.read)
+    source.keys = keys
+    assert Vault([OLD]).decrypt(vault.encrypt("s3cr3t")) == "s3cr3t"
+    with pytest.raises(WrongKeyError):
+        vault.decrypt(Vault([NEW]).encrypt("s3cr3t"))
+
+
+def test_a_file_that_is_away_leaves_the_keys_that_are_known() -> None:
+    source = Source(OLD)
+    vault = Vault(source.keys, reread=source.read)
+    source.error = FileNotFoundError("gone")
+    assert Vault([OLD]).decrypt(vault.encrypt("s3cr3t")) == "s3cr3t"
+    with pytest.raises(WrongKeyError):
+        vault.decrypt(Vault([NEW]).encrypt("s3cr3t"))
+
+
+def test_only_what_is_not_of_the_first_key_is_renewed() -> None:
+    vault = Vault([NEW, OLD])
+    renewed = vault.renewed(Vault([OLD]).encrypt("s3cr3t"))
+    assert renewed is not None
+    assert Vault([NEW]).decrypt(renewed) == "s3cr3t"
+    assert vault.renewed(renewed) is None
+    with pytest.raises(WrongKeyError):
+        vault.renewed(Vault([OTHER]).encrypt("s3cr3t"))
+    with pytest.raises(WrongKeyError):
+        vault.renewed("")

@@ -97,7 +97,7 @@ def test_of_a_paused_store_something_may_be_sent_when_its_probe_is_due(
     books.write(stores.pause, books.store_id, reason="why", now=NOW, next_probe_at=next_probe_at)
     found = books.read(due.stores_with_some, now=NOW, limit=9)
     assert list(found) == ([books.store_id] if may_send else [])
-    books.write(stores.resume, books.store_id, NOW)
+    books.write(stores.resume, books.store_id, NOW, by_operator=True)
     assert list(books.read(due.stores_with_some, now=NOW, limit=9)) == [books.store_id]
 
 

@@ -168,7 +168,7 @@ def test_a_store_that_goes_on_is_as_if_it_had_never_been_paused(books: Books) ->
     before = books.row(tables.stores, books.store_id)
     books.write(stores.count_failure, books.store_id)
     books.write(stores.pause, books.store_id, reason="why", now=NOW, next_probe_at=LATER)
-    books.write(stores.resume, books.store_id, LATER)
+    books.write(stores.resume, books.store_id, LATER, by_operator=True)
     assert books.row(tables.stores, books.store_id) == {**before, "resumed_at": LATER}
 
 
@@ -206,3 +206,11 @@ def test_a_ping_is_kept_and_is_no_other_stores(books: Books) -> None:
     other = books.write(add_store, "other")
     books.write(stores.record_ping, other, NOW)
     assert (books.store(other).last_ping_at, books.store().last_ping_at) == (NOW, None)
+
+
+def test_what_an_operator_has_paused_neither_a_failure_nor_a_success_sets_going(books: Books) -> None:
+    books.write(stores.pause, books.store_id, reason="by hand", now=NOW, next_probe_at=None)
+    before = books.row(tables.stores, books.store_id)
+    books.write(stores.pause, books.store_id, reason="503", now=LATER, next_probe_at=LATER)
+    books.write(stores.resume, books.store_id, LATER, by_operator=False)
+    assert books.row(tables.stores, books.store_id) == before

@@ -1,0 +1,62 @@
+"""`spacebridge keys`: the keys that the ledger's secrets are encrypted with."""
+
+from __future__ import annotations
+
+import click
+
+from bridge.cli.ledger_access import open_ledger
+from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.ledger.key_file import KeysAreBeingChangedError
+from bridge.ledger.rekey import UnreadableSecretsError, encrypt_all_anew, replace_key
+from bridge.ledger.vault import make_key
+from bridge.settings import load_settings
+
+
+@click.group()
+def keys() -> None:
+    """The keys that the ledger's secrets are encrypted with."""
+
+
+@keys.command("make")
+def make() -> None:
+    """Print a new key, for SPACEBRIDGE_SECRET_KEY. Nothing is kept of it."""
+    click.echo(make_key())
+
+
+@keys.command("rotate")
+@JSON_OPTION
+def rotate(as_json: bool) -> None:
+    """Encrypt all secrets anew: with a new key, or with the first of SPACEBRIDGE_SECRET_KEY.
+
+    The embedded ledger's key is made anew, and the bridge may run meanwhile.
+
+    Where the keys are settings, first put a new one (`spacebridge keys make`) before the old one in
+    SPACEBRIDGE_SECRET_KEY, and start each process anew; then run this; then the old one can go.
+
+    It may be stopped at any time, and typed again.
+    """
+    settings = load_settings()
+    ledger = open_ledger(settings)
+    vault = settings.vault()
+    file = settings.key_file
+    try:
+        done = encrypt_all_anew(ledger, vault) if file is None else replace_key(ledger, file)
+    except (UnreadableSecretsError, KeysAreBeingChangedError) as error:
+        fail(str(error))
+    if as_json:
+        print_json({"secrets": done.secrets, "encrypted_anew": done.encrypted_anew})
+        return
+    click.echo(f"Secrets that were encrypted anew: {done.encrypted_anew} of {done.secrets}.")
+    if file is not None:
+        click.echo(
+            f"{file.path} holds a new key, and the old one is gone: back it up anew. Keep the back-up of the "
+            "old one as long as those of the ledger from before.",
+            err=True,
+        )
+    elif len(settings.secret_key) > 1:
+        click.echo("All are of the first key in SPACEBRIDGE_SECRET_KEY: the others can go.", err=True)
+    else:
+        click.echo(
+            "All are of the one key in SPACEBRIDGE_SECRET_KEY: to change it, put another before it first.",
+            err=True,
+        )

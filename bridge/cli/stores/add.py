@@ -1,0 +1,143 @@
+"""`spacebridge stores add`: a new store, checked against Space Invoices, and what is left to do for it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+import click
+
+from bridge.cli.options import AS_OPTION
+from bridge.cli.secret_input import (
+    TOKEN_FILE_OPTION,
+    WEBHOOK_SECRET_FILE_OPTION,
+    read_token,
+    read_webhook_secret,
+)
+from bridge.cli.stores.desk import Desk, now
+from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.ledger import stores as ledger_stores
+from bridge.ledger.stores import StoreExistsError
+from bridge.pipeline import storekeeping
+from bridge.pipeline.check import StoreCheckError, check_account
+from bridge.pipeline.storekeeping import Fetched, NewStore, WoocommerceTakenError
+
+SPACE_INVOICES_ID = re.compile(r"[0-9a-fA-F]{24}")
+OFFLINE_OPTION = click.option(
+    "--offline", is_flag=True, help="Do not ask Space Invoices whether it is right."
+)
+WHAT_IS_LEFT = """What is left to do, in WooCommerce: under Settings > Advanced > Webhooks, add four webhooks,
+Order created, Order updated, Order deleted and Order restored, each with this URL and secret, status Active,
+API version v3. `spacebridge stores show {name}` then tells of a ping."""
+
+
+@click.command()
+@click.argument("name")
+@click.option("--organization", required=True, metavar="ID", help="The organization's id in Space Invoices.")
+@click.option("--woocommerce", required=True, metavar="ID", help="The Woocommerce object's id there.")
+@TOKEN_FILE_OPTION
+@WEBHOOK_SECRET_FILE_OPTION
+@OFFLINE_OPTION
+@AS_OPTION
+@JSON_OPTION
+def add(
+    name: str,
+    organization: str,
+    woocommerce: str,
+    token_file: str | None,
+    webhook_secret_file: str | None,
+    offline: bool,
+    who: str,
+    as_json: bool,
+) -> None:
+    """Add a store. Without a secret, one is made and shown once.
+
+    Token and ids are checked with Space Invoices first.
+    """
+    if (problem := problem_of_name(name) or problem_of_ids(organization, woocommerce)) is not None:
+        fail(problem)
+    organization, woocommerce = organization.lower(), woocommerce.lower()
+    if {token_file, webhook_secret_file} == {"-"}:
+        fail("Standard input can give the token or the secret, not both: put one of them into a file.")
+    desk = Desk.open()
+    with desk.ledger.read() as connection:
+        if ledger_stores.find(connection, name) is not None:
+            fail(already_there(name))
+    token = read_token(token_file)
+    made = None if webhook_secret_file else secrets.token_hex(24)
+    secret = made or read_webhook_secret(webhook_secret_file or "")
+    fetched = None if offline else fetch(desk, token, organization, woocommerce)
+    new = NewStore(name, organization, woocommerce, token, secret)
+    try:
+        with desk.ledger.write() as connection:
+            is_back = storekeeping.add(connection, desk.vault, new, fetched, who=who, now=now())
+    except StoreExistsError:
+        fail(already_there(name))
+    except WoocommerceTakenError as taken:
+        fail(taken_by(str(taken)))
+    _tell(name, made, fetched, is_back=is_back, as_json=as_json)
+
+
+def problem_of_name(name: str) -> str | None:
+    """Why a store cannot have this name."""
+    if ledger_stores.NAME.fullmatch(name):
+        return None
+    return f"{name!r} cannot be a store's name: use up to 63 of a-z, 0-9, - and _; it is part of an address."
+
+
+def problem_of_ids(organization: str, woocommerce: str) -> str | None:
+    """Why these cannot be ids of Space Invoices."""
+    for what, value in (("organization", organization), ("woocommerce", woocommerce)):
+        if not SPACE_INVOICES_ID.fullmatch(value):
+            return f"--{what} {value!r} is not an id of Space Invoices: those are 24 hexadecimal digits."
+    return None
+
+
+def fetch(desk: Desk, token: str, organization: str, woocommerce: str) -> Fetched:
+    """The config that the token has access to; ends the command with a sentence if it has none."""
+    at = now()
+    try:
+        config = check_account(
+            desk.context(), token=token, organization_id=organization, woocommerce_id=woocommerce
+        )
+    except StoreCheckError as problem:
+        fail(f"{problem} Nothing is changed; with --offline, it is not checked.")
+    return Fetched(config, at)
+
+
+def already_there(name: str) -> str:
+    """What is said of a name that is taken."""
+    return f"There is a store named {name} already. `spacebridge stores show {name}` shows it."
+
+
+def taken_by(name: str) -> str:
+    """What is said of a Woocommerce object that another store's orders go to."""
+    return (
+        f"The orders of store {name} go to this Woocommerce object already. An order delivered to both "
+        "stores would be issued twice: give each store an object of its own in Space Invoices."
+    )
+
+
+def _tell(name: str, made: str | None, fetched: Fetched | None, *, is_back: bool, as_json: bool) -> None:
+    path = f"/webhooks/{name}"
+    if as_json:
+        document = {
+            "name": name,
+            "delivery_path": path,
+            "checked": fetched is not None,
+            "taken_back": is_back,
+        }
+        print_json(document | ({"webhook_secret": made} if made else {}))
+        return
+    if fetched is None:
+        click.echo(f"Store {name} is added, unchecked: its config is fetched while the bridge runs.")
+    else:
+        click.echo(
+            f"Store {name} is added: its orders go to {fetched.config.get('name')!r} in Space Invoices."
+        )
+    if is_back:
+        click.echo("It was there before. What it issued then is known, and is not issued again.")
+    click.echo(f"Delivery URL: https://<this bridge>{path}")
+    if made:
+        click.echo(f"Secret:       {made}   (shown this once)")
+    click.echo(WHAT_IS_LEFT.format(name=name), err=True)

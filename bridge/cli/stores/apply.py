@@ -1,0 +1,248 @@
+"""`spacebridge stores apply`: the stores as a file describes them, for containers and for review."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from sqlalchemy import Connection
+
+from bridge.cli.options import AS_OPTION
+from bridge.cli.secret_input import SecretError, checked_token, checked_webhook_secret
+from bridge.cli.stores.add import OFFLINE_OPTION, taken_by
+from bridge.cli.stores.desk import Desk, now
+from bridge.cli.stores.file import (
+    DescribedStore,
+    SecretSource,
+    SecretSourceError,
+    StoresFileError,
+    read_stores,
+)
+from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.ledger import store_secrets
+from bridge.ledger import stores as ledger_stores
+from bridge.ledger.store_secrets import TooManySecretsError
+from bridge.ledger.stores import Store, StoreExistsError
+from bridge.pipeline import choices, storekeeping
+from bridge.pipeline.check import StoreCheckError, check_account
+from bridge.pipeline.storekeeping import Fetched, NewStore, WoocommerceTakenError
+from bridge.settings import read_value_file
+
+ADDED, CHANGED, UNCHANGED, FAILED = "added", "changed", "unchanged", "failed"
+
+
+class _NotAppliedError(Exception):
+    """A store cannot be made what the file says; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What came of one store."""
+
+    name: str
+    action: str
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wished:
+    """A described store with its secrets, in clear, as far as they are given."""
+
+    described: DescribedStore
+    token: str | None
+    webhook_secret: str | None
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@OFFLINE_OPTION
+@AS_OPTION
+@JSON_OPTION
+def apply(file: str, dry_run: bool, offline: bool, who: str, as_json: bool) -> None:
+    """Make the stores what a TOML file says they are. Applied again, it changes nothing.
+
+    What the file does not choose is as by default. Stores that it does not describe are left alone. Each is
+    changed as a whole or not at all. deploy/stores.example.toml shows all there is to say of one.
+    """
+    try:
+        described = read_stores(_text(file), folder=Path() if file == "-" else Path(file).parent)
+    except StoresFileError as error:
+        fail(f"Nothing is changed, since {file} cannot be applied.\n{error}")
+    desk = Desk.open()
+    if dry_run and not as_json:
+        click.echo("Nothing is changed. This is what would be:", err=True)
+    results = []
+    for one in described:
+        result = _applied(desk, one, dry_run=dry_run, offline=offline, who=who)
+        results.append(result)
+        if not as_json:
+            _tell(result)
+    left_alone = _left_alone(desk, described)
+    if as_json:
+        rows = [{"name": one.name, "action": one.action, "changes": one.lines} for one in results]
+        print_json({"stores": rows, "left_alone": left_alone, "dry_run": dry_run})
+    elif left_alone:
+        click.echo(f"Not described, and left alone: {', '.join(left_alone)}")
+    if any(one.action == FAILED for one in results):
+        sys.exit(1)
+
+
+def _text(file: str) -> str:
+    if file != "-":
+        return read_value_file("stores apply", Path(file))
+    if sys.stdin is None:
+        fail("stores apply -: standard input is closed. Name a file.")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        fail("stores apply -: what standard input gives is not UTF-8 text.")
+
+
+def _applied(desk: Desk, described: DescribedStore, *, dry_run: bool, offline: bool, who: str) -> _Applied:
+    lines: list[str] = []
+    try:
+        wished = _Wished(described, *_secrets(described))
+        fetched = None if offline else _checked(desk, wished)
+        with desk.ledger.write() as connection, _undone(connection, dry_run):
+            action = _change(connection, desk, wished, fetched, lines, who=who)
+    except (_NotAppliedError, SecretSourceError, SecretError, StoreCheckError) as error:
+        return _Applied(described.name, FAILED, [str(error)])
+    except WoocommerceTakenError as taken:
+        return _Applied(described.name, FAILED, [taken_by(str(taken))])
+    except (StoreExistsError, TooManySecretsError) as error:
+        why = (
+            "it is being added elsewhere"
+            if isinstance(error, StoreExistsError)
+            else "it has too many secrets"
+        )
+        return _Applied(described.name, FAILED, [f"{why}: see `spacebridge stores show {described.name}`."])
+    return _Applied(described.name, action, lines)
+
+
+@contextmanager
+def _undone(connection: Connection, dry_run: bool) -> Iterator[None]:
+    """Undo what is done in it, if this is a dry run."""
+    with connection.begin_nested() as savepoint:
+        yield
+        if dry_run:
+            savepoint.rollback()
+
+
+def _secrets(described: DescribedStore) -> tuple[str | None, str | None]:
+    token, secret = (_read(source) for source in (described.token, described.webhook_secret))
+    return (
+        None if token is None else checked_token(token),
+        None if secret is None else checked_webhook_secret(secret),
+    )
+
+
+def _read(source: SecretSource | None) -> str | None:
+    return None if source is None else source.read(os.environ)
+
+
+def _checked(desk: Desk, wished: _Wished) -> Fetched | None:
+    """The config by a token that the ledger does not hold yet; None where there is nothing to check."""
+    with desk.ledger.read() as connection:
+        store = ledger_stores.find(connection, wished.described.name)
+    if wished.token is None or (store and store_secrets.is_token(store, desk.vault, wished.token)):
+        return None
+    at = now()
+    config = check_account(
+        desk.context(),
+        token=wished.token,
+        organization_id=wished.described.organization_id,
+        woocommerce_id=wished.described.woocommerce_id,
+    )
+    return Fetched(config, at)
+
+
+def _change(
+    connection: Connection,
+    desk: Desk,
+    wished: _Wished,
+    fetched: Fetched | None,
+    lines: list[str],
+    *,
+    who: str,
+) -> str:
+    """Make one store what is wished, and tell of it in `lines`; its action."""
+    found = ledger_stores.find(connection, wished.described.name)
+    if found is None:
+        _add(connection, desk, wished, fetched, lines, who=who)
+        return ADDED
+    store = ledger_stores.lock(connection, found.id)
+    _require_same_ids(store, wished.described)
+    changed = storekeeping.choose(
+        connection, store, choices.as_mapping(wished.described.choices), who=who, now=now()
+    )
+    lines += changed.lines
+    if wished.token is not None and storekeeping.set_token(
+        connection, desk.vault, store, wished.token, fetched, who=who, now=now()
+    ):
+        lines.append("token: replaced")
+    if wished.webhook_secret is not None and storekeeping.rotate_secret(
+        connection, desk.vault, store, wished.webhook_secret, keep_previous=True, who=who, now=now()
+    ):
+        lines.append(
+            "webhook secret: replaced; the one before stays good until a day after the new one is seen"
+        )
+    return CHANGED if lines else UNCHANGED
+
+
+def _add(
+    connection: Connection,
+    desk: Desk,
+    wished: _Wished,
+    fetched: Fetched | None,
+    lines: list[str],
+    *,
+    who: str,
+) -> None:
+    described = wished.described
+    if wished.token is None or wished.webhook_secret is None:
+        missing = "token" if wished.token is None else "webhook_secret"
+        raise _NotAppliedError(
+            f"it is new, and its {missing} is not given: add {missing}_env or {missing}_file to it."
+        )
+    new = NewStore(
+        described.name,
+        described.organization_id,
+        described.woocommerce_id,
+        wished.token,
+        wished.webhook_secret,
+        described.choices,
+    )
+    is_back = storekeeping.add(connection, desk.vault, new, fetched, who=who, now=now())
+    lines.append(f"delivery URL: https://<this bridge>/webhooks/{described.name}")
+    if is_back:
+        lines.append("it was there before: what it issued then is known, and is not issued again")
+
+
+def _require_same_ids(store: Store, described: DescribedStore) -> None:
+    for what, old, new in (
+        ("organization", store.organization_id, described.organization_id),
+        ("woocommerce", store.woocommerce_id, described.woocommerce_id),
+    ):
+        if old != new:
+            raise _NotAppliedError(
+                f"its {what} is {old}, and cannot become {new}: what was issued there would be issued again. "
+                "Add a store of another name for it, or remove this one first."
+            )
+
+
+def _left_alone(desk: Desk, described: Sequence[DescribedStore]) -> list[str]:
+    names = {one.name for one in described}
+    with desk.ledger.read() as connection:
+        return [store.name for store in ledger_stores.every(connection) if store.name not in names]
+
+
+def _tell(result: _Applied) -> None:
+    click.echo(f"{result.name}: {result.action}")
+    for line in result.lines:
+        click.echo(f"  {line}", err=result.action == FAILED)

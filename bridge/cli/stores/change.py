@@ -1,0 +1,93 @@
+"""`spacebridge stores set` and `sync`: what the store chooses, and what Space Invoices says of it."""
+
+from __future__ import annotations
+
+import click
+
+from bridge.cli.options import AS_OPTION
+from bridge.cli.stores import words
+from bridge.cli.stores.desk import Desk, now
+from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.pipeline import choices, storekeeping
+from bridge.pipeline.check import why_not_answered
+from bridge.pipeline.choices import ChoiceError
+from bridge.pipeline.storekeeping import Changed
+from bridge.spaceinvoices import SpaceInvoicesError
+
+
+class _Choice(click.ParamType[tuple[str, object], str]):
+    """`KEY=VALUE`, such as issue_pending=true or status_map=shipped:completed."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, object]:
+        key, separator, text = value.partition("=")
+        if not separator:
+            self.fail(f"{value!r} is not KEY=VALUE, such as issue_pending=true.", param, ctx)
+        try:
+            parsed = choices.parse(key, text)
+            choices.check(key, parsed)
+        except ChoiceError as error:
+            self.fail(str(error), param, ctx)
+        return key, parsed
+
+
+@click.command("set")
+@click.argument("name")
+@click.argument("given", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Choice())
+@AS_OPTION
+@JSON_OPTION
+def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bool) -> None:
+    """Change what a store chooses; where it decides otherwise, its open orders are decided anew.
+
+    \b
+    issue_pending=true|false          issue for orders that are pending: placed, and unpaid
+    bank_payment_methods=bacs,cheque  the payment methods that are bank payments
+    status_map=shipped:completed      a standard status for each custom one
+    order_body=merged|bare            send the order with the config over it, or as it came
+    unknown_outcome=hold|resend       what may have been issued: ask you, or send it again
+    """
+    values = dict(given)
+    if len(values) < len(given):
+        raise click.UsageError("A key is given twice: give each once.")
+    with Desk.open().changing(name) as (connection, store):
+        changed = storekeeping.choose(connection, store, values, who=who, now=now())
+    if values.get("unknown_outcome") == "resend" and changed.lines:
+        click.echo(
+            "From now on, a document of which nobody knows whether it was issued is sent again, and may be "
+            "issued twice.",
+            err=True,
+        )
+    _tell(name, changed, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@JSON_OPTION
+def sync(name: str, as_json: bool) -> None:
+    """Fetch a store's config from Space Invoices now, and show what has changed in it."""
+    desk = Desk.open()
+    store = desk.store(name)
+    changed = storekeeping.sync(desk.context(), store)
+    if isinstance(changed, SpaceInvoicesError):
+        serves = " The config that was fetched before goes on serving." if store.config else ""
+        fail(f"{why_not_answered(changed, store.organization_id)}{serves}")
+    after = desk.store(name)
+    if after.state == "inactive":
+        click.echo(f"Store {name} {words.standing(after, now())}", err=True)
+    if store.config is None and not as_json:
+        click.echo(f"The config of store {name} is known now.")
+        changed = Changed(decided_anew=changed.decided_anew)
+    _tell(name, changed, as_json=as_json)
+
+
+def _tell(name: str, changed: Changed, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "changes": changed.lines, "decided_anew": changed.decided_anew})
+        return
+    for line in changed.lines or ["Nothing has changed."]:
+        click.echo(line)
+    if changed.decided_anew:
+        click.echo(f"Open orders that are decided anew, while the bridge runs: {changed.decided_anew}")

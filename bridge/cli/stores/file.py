@@ -1,0 +1,155 @@
+"""Reads a TOML file that describes stores; secrets are named in it, and never written there."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from bridge.cli.stores.add import SPACE_INVOICES_ID, problem_of_name
+from bridge.ledger.stores import Choices
+from bridge.pipeline import choices
+from bridge.pipeline.choices import ChoiceError
+from bridge.settings import SettingsError, read_value_file
+
+IDS = ("organization", "woocommerce")
+SECRETS = ("token", "webhook_secret")
+KEYS = (*IDS, *(f"{secret}_{source}" for secret in SECRETS for source in ("env", "file")), *choices.NAMES)
+
+
+class StoresFileError(Exception):
+    """The file does not describe stores. The message names each line's key that is wrong, and no secret."""
+
+
+class SecretSourceError(Exception):
+    """A secret is not where the file says it is; the message names the key, and not the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where a secret is: in an environment variable, or in a file. `key` is the line's, for messages."""
+
+    key: str
+    variable: str | None = None
+    path: Path | None = None
+
+    def read(self, environment: Mapping[str, str]) -> str:
+        """The secret; raises SecretSourceError."""
+        if self.path is not None:
+            try:
+                return read_value_file(self.key, self.path)
+            except SettingsError as error:
+                raise SecretSourceError(str(error)) from None
+        if not environment.get(self.variable or ""):
+            # Not quoted: somebody may have written the secret itself there.
+            raise SecretSourceError(
+                f"{self.key}: there is no such variable in the environment, or it is empty."
+            )
+        return environment[self.variable or ""]
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedStore:
+    """A store as the file has it."""
+
+    name: str
+    organization_id: str
+    woocommerce_id: str
+    choices: Choices
+    token: SecretSource | None
+    webhook_secret: SecretSource | None
+
+
+def read_stores(text: str, *, folder: Path) -> Sequence[DescribedStore]:
+    """The stores of a file's text, in its order; raises StoresFileError.
+
+    Files with secrets are looked for from `folder`. What is not chosen is as by default.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoresFileError(f"It is not TOML: {error}.") from None
+    problems = [_unknown("", key, ["stores"]) for key in document if key != "stores"]
+    tables = document.get("stores", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise StoresFileError("stores: give a table for each store, [stores.NAME].")
+    for name, table in tables.items():
+        problems += _problems_of_store(name, table)
+    if not problems:
+        problems = _shared_objects(tables)
+    if problems:
+        raise StoresFileError("\n".join(problems))
+    return [_described(name, table, folder) for name, table in tables.items()]
+
+
+def _problems_of_store(name: str, table: Mapping[str, object]) -> list[str]:
+    prefix = f"stores.{name}"
+    problems = [f"{prefix}: {problem}" for problem in [problem_of_name(name)] if problem]
+    problems += [_unknown(f"{prefix}.", key, KEYS) for key in table if key not in KEYS]
+    for key in IDS:
+        value = table.get(key)
+        if not isinstance(value, str) or not SPACE_INVOICES_ID.fullmatch(value):
+            problems.append(
+                f"{prefix}.{key}: give its id in Space Invoices, 24 hexadecimal digits in quotes."
+            )
+    for secret in SECRETS:
+        given = [table[key] for key in (f"{secret}_env", f"{secret}_file") if key in table]
+        if len(given) > 1:
+            problems.append(f"{prefix}: give {secret}_env or {secret}_file, not both.")
+        if not all(isinstance(one, str) and one for one in given):
+            problems.append(
+                f"{prefix}: {secret}_env is a variable's name and {secret}_file a path, in quotes."
+            )
+    for key in choices.NAMES:
+        if key in table and (problem := _problem_of_choice(key, table[key])) is not None:
+            problems.append(f"{prefix}: {problem}")
+    return problems
+
+
+def _problem_of_choice(key: str, value: object) -> str | None:
+    try:
+        choices.check(key, value)
+    except ChoiceError as error:
+        return str(error)
+    return None
+
+
+def _shared_objects(tables: Mapping[str, Mapping[str, str]]) -> list[str]:
+    of_object: dict[str, list[str]] = {}
+    for name, table in tables.items():
+        of_object.setdefault(table["woocommerce"].lower(), []).append(name)
+    return [
+        f"stores.{names[0]} and stores.{names[1]} have the same woocommerce: an order that is delivered to "
+        "both would be issued twice."
+        for names in of_object.values()
+        if len(names) > 1
+    ]
+
+
+def _unknown(prefix: str, key: str, known: Sequence[str]) -> str:
+    if key in SECRETS:
+        return f"{prefix}{key}: a secret is not written in this file. Give {key}_env or {key}_file."
+    close = get_close_matches(key, known, n=1)
+    return f"{prefix}{key}: there is no such key{f'; do you mean {close[0]}' if close else ''}."
+
+
+def _described(name: str, table: Mapping[str, object], folder: Path) -> DescribedStore:
+    given = {key: value for key, value in table.items() if key in choices.NAMES}
+    return DescribedStore(
+        name,
+        str(table["organization"]).lower(),
+        str(table["woocommerce"]).lower(),
+        choices.with_values(Choices(), given),
+        _source(name, table, "token", folder),
+        _source(name, table, "webhook_secret", folder),
+    )
+
+
+def _source(name: str, table: Mapping[str, object], secret: str, folder: Path) -> SecretSource | None:
+    if (variable := table.get(f"{secret}_env")) is not None:
+        return SecretSource(f"stores.{name}.{secret}_env", variable=str(variable))
+    if (path := table.get(f"{secret}_file")) is not None:
+        return SecretSource(f"stores.{name}.{secret}_file", path=folder / str(path))
+    return None

@@ -1,0 +1,144 @@
+"""`spacebridge stores list` and `show`: how the stores stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import click
+
+from bridge.cli.ledger_access import open_ledger
+from bridge.cli.stores import words
+from bridge.cli.stores.desk import find, now
+from bridge.cli.terminal import JSON_OPTION, print_json, print_rows
+from bridge.ledger import actions, workload
+from bridge.ledger import stores as ledger_stores
+from bridge.ledger.actions import Action
+from bridge.ledger.issuances import DUE, FAILED, HELD, SENDING
+from bridge.ledger.stores import Store
+from bridge.ledger.workload import Workload
+from bridge.pipeline import choices
+
+COLUMNS = ["name", "state", "due", "held", "failed", "last_ping_at", "last_delivery_at"]
+LATEST_ACTIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Everything there is to be said of one store."""
+
+    store: Store
+    load: Workload
+    deciding_anew: int
+    actions: Sequence[Action]
+
+
+@click.command("list")
+@click.option("--removed", is_flag=True, help="Show those that were removed, too.")
+@JSON_OPTION
+def list_(removed: bool, as_json: bool) -> None:
+    """Show all stores, and what waits to be done for each."""
+    with open_ledger().read() as connection:
+        found = ledger_stores.every(connection, removed=removed)
+        loads = workload.measure(connection)
+    rows = [_row(store, loads.get(store.id, Workload())) for store in found]
+    print_rows(COLUMNS, rows, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@JSON_OPTION
+def show(name: str, as_json: bool) -> None:
+    """Show how a store stands: why it is paused, its config in Space Invoices, and what waits."""
+    with open_ledger().read() as connection:
+        store = find(connection, name)
+        shown = _Shown(
+            store,
+            workload.of_store(connection, store.id),
+            workload.to_decide_anew(connection, store),
+            actions.of_store(connection, store.id, limit=LATEST_ACTIONS),
+        )
+    if as_json:
+        print_json(_document(shown))
+        return
+    click.echo(f"Store {store.name} {words.standing(store, now())}\n")
+    lines = list(_lines(shown, now()))
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
+        click.echo(f"{label:{width}}  {text}")
+
+
+def _row(store: Store, load: Workload) -> dict[str, object]:
+    return {
+        "name": store.name,
+        "state": store.state,
+        "organization": store.organization_id,
+        "woocommerce": store.woocommerce_id,
+        "delivery_path": None if store.removed_at else f"/webhooks/{store.name}",
+        "last_ping_at": store.last_ping_at,
+        "last_delivery_at": load.last_delivery_at,
+        "unprocessed": load.unprocessed,
+        **{state: load.of(state) for state in (DUE, SENDING, HELD, FAILED)},
+    }
+
+
+def _document(shown: _Shown) -> dict[str, object]:
+    store = shown.store
+    return {
+        **_row(store, shown.load),
+        "paused_at": store.paused_at,
+        "pause_reason": store.pause_reason,
+        "next_probe_at": store.next_probe_at,
+        "removed_at": store.removed_at,
+        **choices.as_mapping(store.choices),
+        "config": store.config,
+        "config_fetched_at": store.config_fetched_at,
+        "config_error": store.config_error,
+        "deciding_anew": shown.deciding_anew,
+        "previous_webhook_secrets": len(store.still_good(now())),
+        "webhook_secret_seen_at": store.webhook_secret_seen_at,
+        "actions": [
+            {"at": one.at, "who": one.who, "verb": one.verb, "result": one.result} for one in shown.actions
+        ],
+    }
+
+
+def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
+    store, load = shown.store, shown.load
+    named = f"{store.config['name']!r}, " if store.config and store.config.get("name") else ""
+    yield (
+        "Space Invoices",
+        f"{named}Woocommerce object {store.woocommerce_id}, organization {store.organization_id}",
+    )
+    if store.removed_at is None:
+        yield "Delivery URL", f"https://<this bridge>/webhooks/{store.name}"
+        yield "Last ping", words.when(store.last_ping_at, at)
+    yield "Last delivery", words.when(load.last_delivery_at, at)
+    yield (
+        "To do",
+        f"deliveries: {load.unprocessed}, documents due: {load.of(DUE)}, being sent: {load.of(SENDING)}",
+    )
+    yield "For you", f"held: {load.of(HELD)}, failed: {load.of(FAILED)}{_where_to_look(store, load)}"
+    if shown.deciding_anew:
+        yield "", f"orders that are being decided anew, since the rules have changed: {shown.deciding_anew}"
+    if store.config is not None:
+        yield "Config", f"fetched {words.when(store.config_fetched_at, at)}"
+        for sentence in words.config(store.config):
+            yield "", sentence
+    if store.config_error is not None:
+        yield "", f"The last try to fetch it has failed: {store.config_error}"
+    for name, value in choices.as_mapping(store.choices).items():
+        yield name, choices.written(value)
+    if (rotation := words.webhook_secret(store, at)) is not None:
+        yield "Rotation", rotation
+    for number, one in enumerate(shown.actions):
+        yield (
+            "" if number else "Last actions",
+            f"{words.when(one.at, at)}: {one.who}: {one.verb} {one.result}",
+        )
+
+
+def _where_to_look(store: Store, load: Workload) -> str:
+    state = next((one for one in (HELD, FAILED) if load.of(one)), None)
+    return f": see `spacebridge issuances list --store {store.name} --state {state}`" if state else ""

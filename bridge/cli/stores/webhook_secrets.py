@@ -1,0 +1,86 @@
+"""`spacebridge stores rotate-secret`: another webhook secret, and not a delivery lost over it."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from bridge.cli.options import AS_OPTION, YES_OPTION
+from bridge.cli.secret_input import WEBHOOK_SECRET_FILE_OPTION, read_webhook_secret
+from bridge.cli.stores.desk import Desk, confirm, now
+from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.ledger import store_secrets
+from bridge.ledger.store_secrets import TooManySecretsError
+from bridge.pipeline import storekeeping
+
+
+@click.command("rotate-secret")
+@click.argument("name")
+@WEBHOOK_SECRET_FILE_OPTION
+@click.option("--end-previous", is_flag=True, help="Accept the secrets before no more, from now on.")
+@YES_OPTION
+@AS_OPTION
+@JSON_OPTION
+def rotate_secret(
+    name: str, webhook_secret_file: str | None, end_previous: bool, yes: bool, who: str, as_json: bool
+) -> None:
+    """Give a store another webhook secret. Without a file, one is made and shown once.
+
+    The one before stays good until the first delivery signed with the new one, and for a day after: enter
+    the new one in each of the store's webhooks meanwhile. --end-previous ends the one before at once; without
+    a file, it makes no new one.
+    """
+    desk = Desk.open()
+    store = desk.store(name)
+    given = read_webhook_secret(webhook_secret_file) if webhook_secret_file else None
+    is_new = given is not None and not store_secrets.is_webhook_secret(store, desk.vault, given)
+    if end_previous and (is_new or store.awaits_new_secret):
+        confirm(
+            why=f"No delivery of store {name} has been signed with the new secret yet. Webhooks that have "
+            "another one are refused, and WooCommerce switches them off for good after some refusals.",
+            question="Is the new secret in each webhook in WooCommerce?",
+            yes=yes,
+        )
+    if given is None and end_previous:
+        with desk.changing(name) as (connection, store):
+            ended = storekeeping.end_previous_secrets(connection, store, who=who, now=now())
+        said = "is accepted no more" if ended else "was accepted no more before. Nothing is changed"
+        _tell(name, f"Of store {name}, the webhook secret before {said}.", None, as_json=as_json)
+        return
+    secret = given or secrets.token_hex(24)
+    try:
+        with desk.changing(name) as (connection, store):
+            has_changed = storekeeping.rotate_secret(
+                connection, desk.vault, store, secret, keep_previous=not end_previous, who=who, now=now()
+            )
+    except TooManySecretsError:
+        fail(
+            f"Store {name} has had many secrets, and no delivery has come under the last ones: end those "
+            f"before it with `spacebridge stores rotate-secret {name} --end-previous`."
+        )
+    if not has_changed:
+        _tell(
+            name,
+            f"That is the webhook secret of store {name} already. Nothing is changed.",
+            None,
+            as_json=as_json,
+        )
+        return
+    _tell(name, f"Store {name} has another webhook secret.", None if given else secret, as_json=as_json)
+    kept = (
+        "From now on, it alone is good."
+        if end_previous
+        else "The one before stays good until a day after that."
+    )
+    click.echo(f"Enter it in each of the store's webhooks in WooCommerce. {kept}", err=True)
+
+
+def _tell(name: str, sentence: str, made: str | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name} | ({"webhook_secret": made} if made else {}))
+        click.echo(sentence, err=True)
+        return
+    click.echo(sentence)
+    if made:
+        click.echo(f"Secret:       {made}   (shown this once)")

@@ -1,0 +1,103 @@
+"""A store's standing and its config in words, for whoever is called at three in the morning: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.ledger.store import PREVIOUS_SECRET_LASTS
+from bridge.ledger.stores import Store, flags
+
+_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+def when(moment: datetime | None, now: datetime) -> str:
+    """A moment, and how far away it is: `2026-11-23 12:00:00+00:00, 3 minutes ago`."""
+    if moment is None:
+        return "never"
+    return f"{moment.isoformat(' ', 'seconds')}, {distance(moment, now)}"
+
+
+def distance(moment: datetime, now: datetime) -> str:
+    """How far away a moment is, in its largest unit: `3 minutes ago`, `in 2 days`, `just now`."""
+    seconds = int((now - moment).total_seconds())
+    for length, unit in _UNITS:
+        if (number := abs(seconds) // length) > 0:
+            amount = f"{number} {unit}{'s' if number > 1 else ''}"
+            return f"{amount} ago" if seconds > 0 else f"in {amount}"
+    return "just now"
+
+
+def standing(store: Store, now: datetime) -> str:
+    """How a store stands, since when, why, and what there is to do about it."""
+    match store.state:
+        case "removed":
+            return f"was removed, {when(store.removed_at, now)}: nothing comes in or is issued any more."
+        case "paused":
+            return (
+                f"is paused since {when(store.paused_at, now)}: {store.pause_reason}. {_goes_on(store, now)}"
+            )
+        case "new":
+            why = f" {store.config_error}" if store.config_error else " That is done while the bridge runs."
+            return f"is new: its config has not been fetched yet, and its orders wait.{why}"
+        case "inactive" if (store.config or {}).get("_isDeleted") is True:
+            return (
+                "issues nothing: its Woocommerce object is not in Space Invoices any more. "
+                "Remove the store, and add it with another object."
+            )
+        case "inactive":
+            return (
+                "issues nothing: its Woocommerce object is inactive in Space Invoices. Activate it there; "
+                "what has come in meanwhile is issued then."
+            )
+    return "is active."
+
+
+def config(found: Mapping[str, Any]) -> Sequence[str]:
+    """What a Woocommerce object's flags mean, a sentence for each."""
+    decides = flags(found)
+    bank = "an invoice" if decides.issue_invoice_for_bank_payment else "an estimate"
+    invoices = "An invoice is issued as soon as its order is received."
+    if decides.issue_invoice_on_complete:
+        bank = "no estimate" if decides.issue_invoice_for_bank_payment else bank
+        invoices = "An invoice is issued when its order is completed."
+    elif not decides.issue_invoice_for_bank_payment:
+        invoices = f"{invoices[:-1]}, and for a bank payment, as soon as that is there."
+    mailed = [
+        what
+        for what, name in (
+            ("invoices", "sendInvoiceAutomatically"),
+            ("estimates", "sendEstimateAutomatically"),
+        )
+        if found.get(name) is True
+    ]
+    return [
+        f"An unpaid order by bank payment gets {bank} when it is received.",
+        invoices,
+        f"Space Invoices sends {' and '.join(mailed) or 'neither invoices nor estimates'} to the customer.",
+    ]
+
+
+def webhook_secret(store: Store, now: datetime) -> str | None:
+    """How far the rotation of its webhook secret has come; None if none is under way."""
+    if not store.still_good(now):
+        return None
+    seen_at = store.webhook_secret_seen_at
+    if seen_at is None:
+        return (
+            "A new webhook secret was made, and no delivery has been signed with it yet: enter it in each "
+            "webhook in WooCommerce. The one before is good until then."
+        )
+    return (
+        f"The new webhook secret was first seen {distance(seen_at, now)}. The one before is good until "
+        f"{when(seen_at + PREVIOUS_SECRET_LASTS, now)}: by then, enter the new one in each webhook."
+    )
+
+
+def _goes_on(store: Store, now: datetime) -> str:
+    if store.next_probe_at is None:
+        return f"`spacebridge stores resume {store.name}` has it go on."
+    if store.next_probe_at <= now:
+        return "It is tried again with the next order that is due."
+    return f"It is tried again {distance(store.next_probe_at, now)}."

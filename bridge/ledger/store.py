@@ -1,0 +1,150 @@
+"""A store: which shop's orders go to which Woocommerce object in Space Invoices, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from bridge.issuance import Config, Policy
+from bridge.ledger.vault import Vault
+
+PREVIOUS_SECRET_LASTS = timedelta(days=1)  # from when the new one was first seen
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the bridge itself lets a store choose, with its defaults."""
+
+    policy: Policy = field(default_factory=Policy)
+    order_body: str = "merged"  # or bare
+    unknown_outcome: str = "hold"  # or resend
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store as the ledger holds it. Secrets stay encrypted until they are asked for."""
+
+    id: int
+    name: str
+    organization_id: str
+    woocommerce_id: str
+    policy: Policy
+    order_body: str
+    unknown_outcome: str
+    config: Mapping[str, Any] | None
+    config_fetched_at: datetime | None
+    config_tried_at: datetime | None
+    config_error: str | None
+    decision_version: int
+    deciding_anew_since: datetime | None
+    paused_at: datetime | None
+    pause_reason: str | None
+    next_probe_at: datetime | None
+    failures: int
+    resumed_at: datetime | None
+    last_ping_at: datetime | None
+    created_at: datetime
+    removed_at: datetime | None
+    webhook_secret_seen_at: datetime | None
+    encrypted_api_token: str = field(repr=False)
+    encrypted_webhook_secret: str = field(repr=False)
+    encrypted_previous_secrets: Sequence[str] = field(repr=False)
+
+    def api_token(self, vault: Vault) -> str:
+        """The token for Space Invoices; raises WrongKeyError."""
+        return vault.decrypt(self.encrypted_api_token)
+
+    def webhook_secret(self, vault: Vault) -> str:
+        """The secret as it stands in WooCommerce's settings; raises WrongKeyError."""
+        return vault.decrypt(self.encrypted_webhook_secret)
+
+    def still_good(self, now: datetime) -> Sequence[str]:
+        """The secrets that the webhook secret has replaced and that are still good, encrypted."""
+        seen_at = self.webhook_secret_seen_at
+        is_over = seen_at is not None and now - seen_at >= PREVIOUS_SECRET_LASTS
+        return [] if is_over else self.encrypted_previous_secrets
+
+    def previous_secrets(self, vault: Vault, now: datetime) -> Sequence[str]:
+        """The same in clear; raises WrongKeyError."""
+        return [vault.decrypt(token) for token in self.still_good(now)]
+
+    @property
+    def awaits_new_secret(self) -> bool:
+        """Whether its secret was replaced, and no delivery has been signed with the new one yet."""
+        return bool(self.encrypted_previous_secrets) and self.webhook_secret_seen_at is None
+
+    @property
+    def decision_config(self) -> Config | None:
+        """The flags that decide; None while the config has never been fetched."""
+        if self.removed_at is not None:
+            return Config(active=False)  # whatever is still processed of it, nothing falls due
+        return None if self.config is None else flags(self.config)
+
+    @property
+    def is_paused_by_operator(self) -> bool:
+        """Whether it is paused until somebody resumes it: nothing probes it."""
+        return self.paused_at is not None and self.next_probe_at is None
+
+    @property
+    def state(self) -> str:
+        """How it stands, in a word: removed, paused, new (its config is not known), inactive or active."""
+        if self.removed_at is not None:
+            return "removed"
+        if self.paused_at is not None:
+            return "paused"
+        if self.config is None:
+            return "new"
+        return "active" if flags(self.config).active else "inactive"
+
+    @property
+    def choices(self) -> Choices:
+        """What was chosen for it."""
+        return Choices(self.policy, self.order_body, self.unknown_outcome)
+
+
+def flags(config: Mapping[str, Any]) -> Config:
+    """The flags of a Woocommerce object that decide, with the API document's defaults."""
+    return Config(
+        active=config.get("active") is not False and config.get("_isDeleted") is not True,
+        issue_invoice_for_bank_payment=config.get("issueInvoiceForBankPayment") is True,
+        issue_invoice_on_complete=config.get("issueInvoiceOnComplete") is True,
+    )
+
+
+def store_of(row: Row[Any]) -> Store:
+    """The store of a row of the table."""
+    return Store(
+        id=row.id,
+        name=row.name,
+        organization_id=row.organization_id,
+        woocommerce_id=row.woocommerce_id,
+        policy=Policy(
+            issue_pending=row.issue_pending,
+            bank_payment_methods=frozenset(row.bank_payment_methods),
+            status_map=row.status_map,
+        ),
+        order_body=row.order_body,
+        unknown_outcome=row.unknown_outcome,
+        config=row.config,
+        config_fetched_at=row.config_fetched_at,
+        config_tried_at=row.config_tried_at,
+        config_error=row.config_error,
+        decision_version=row.decision_version,
+        deciding_anew_since=row.deciding_anew_since,
+        paused_at=row.paused_at,
+        pause_reason=row.pause_reason,
+        next_probe_at=row.next_probe_at,
+        failures=row.failures,
+        resumed_at=row.resumed_at,
+        last_ping_at=row.last_ping_at,
+        created_at=row.created_at,
+        removed_at=row.removed_at,
+        webhook_secret_seen_at=row.webhook_secret_seen_at,
+        encrypted_api_token=row.api_token,
+        encrypted_webhook_secret=row.webhook_secret,
+        encrypted_previous_secrets=row.previous_webhook_secrets or [],
+    )

@@ -1,0 +1,144 @@
+"""How a store stands, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bridge.cli.stores import words
+from bridge.issuance import Policy
+from bridge.ledger.store import Store
+
+NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
+STORE = Store(
+    id=7,
+    name="shop",
+    organization_id="64b7e0c0a1b2c3d4e5f60718",
+    woocommerce_id="64b7e0c0a1b2c3d4e5f60719",
+    policy=Policy(),
+    order_body="merged",
+    unknown_outcome="hold",
+    config={"name": "Shop"},
+    config_fetched_at=NOW,
+    config_tried_at=NOW,
+    config_error=None,
+    decision_version=2,
+    deciding_anew_since=None,
+    paused_at=None,
+    pause_reason=None,
+    next_probe_at=None,
+    failures=0,
+    resumed_at=None,
+    last_ping_at=None,
+    created_at=NOW,
+    removed_at=None,
+    webhook_secret_seen_at=None,
+    encrypted_api_token="a",
+    encrypted_webhook_secret="b",
+    encrypted_previous_secrets=[],
+)
+PAUSED = replace(STORE, paused_at=NOW - timedelta(minutes=3), pause_reason="paused by anna@host: stock count")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "just now"),
+        (0.9, "just now"),
+        (1, "1 second ago"),
+        (59, "59 seconds ago"),
+        (60, "1 minute ago"),
+        (7199, "1 hour ago"),
+        (7200, "2 hours ago"),
+        (86_400, "1 day ago"),
+        (86_400 * 400, "400 days ago"),
+        (-0.5, "just now"),
+        (-90, "in 1 minute"),
+        (-86_400 * 2, "in 2 days"),
+    ],
+)
+def test_how_far_away_a_moment_is(seconds: float, said: str) -> None:
+    assert words.distance(NOW - timedelta(seconds=seconds), NOW) == said
+
+
+def test_a_moment_that_has_not_come_is_never() -> None:
+    assert words.when(None, NOW) == "never"
+    assert words.when(NOW - timedelta(hours=1), NOW) == "2026-11-23 02:00:00+00:00, 1 hour ago"
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        (STORE, "is active."),
+        (replace(STORE, config=None), "is new: its config has not been fetched yet, and its orders wait."),
+        (replace(STORE, config=None, config_error="It answered 401."), "It answered 401."),
+        (replace(STORE, config={"active": False}), "Activate it there"),
+        (replace(STORE, config={"_isDeleted": True}), "is not in Space Invoices any more"),
+        (replace(STORE, removed_at=NOW), "was removed, 2026-11-23 03:00:00+00:00, just now"),
+        (
+            PAUSED,
+            "3 minutes ago: paused by anna@host: stock count. `spacebridge stores resume shop` has it go on.",
+        ),
+        (replace(PAUSED, next_probe_at=NOW + timedelta(seconds=12)), "It is tried again in 12 seconds."),
+        (replace(PAUSED, next_probe_at=NOW), "It is tried again with the next order that is due."),
+        (replace(PAUSED, config={"active": False}), "is paused since"),
+    ],
+)
+def test_a_stores_standing_says_why_and_what_to_do(store: Store, said: str) -> None:
+    assert said in words.standing(store, NOW)
+
+
+@pytest.mark.parametrize(
+    ("for_bank_payment", "on_complete", "bank", "invoices"),
+    [
+        (
+            False,
+            False,
+            "gets an estimate when",
+            "received, and for a bank payment, as soon as that is there.",
+        ),
+        (True, False, "gets an invoice when", "as soon as its order is received."),
+        (False, True, "gets an estimate when", "when its order is completed"),
+        (True, True, "gets no estimate", "when its order is completed"),
+    ],
+)
+def test_the_two_flags_are_told_as_they_decide(
+    for_bank_payment: bool, on_complete: bool, bank: str, invoices: str
+) -> None:
+    told = words.config(
+        {"issueInvoiceForBankPayment": for_bank_payment, "issueInvoiceOnComplete": on_complete}
+    )
+    assert bank in told[0]
+    assert invoices in told[1]
+
+
+@pytest.mark.parametrize(
+    ("invoices", "estimates", "said"),
+    [
+        (True, True, "sends invoices and estimates to"),
+        (True, False, "sends invoices to"),
+        (False, True, "sends estimates to"),
+        (None, None, "sends neither invoices nor estimates to"),
+    ],
+)
+def test_what_is_mailed_is_told(invoices: bool | None, estimates: bool | None, said: str) -> None:
+    config = {"sendInvoiceAutomatically": invoices, "sendEstimateAutomatically": estimates}
+    assert said in words.config(config)[2]
+
+
+def test_a_rotation_is_told_as_far_as_it_has_come() -> None:
+    begun = replace(STORE, encrypted_previous_secrets=["c"])
+    assert words.webhook_secret(STORE, NOW) is None
+    assert "no delivery has been signed with it yet" in (words.webhook_secret(begun, NOW) or "")
+    seen = replace(begun, webhook_secret_seen_at=NOW - timedelta(hours=1))
+    told = words.webhook_secret(seen, NOW) or ""
+    assert "first seen 1 hour ago" in told
+    assert "good until 2026-11-24 02:00:00+00:00, in 23 hours" in told
+    over = replace(begun, webhook_secret_seen_at=NOW - timedelta(days=1))
+    assert words.webhook_secret(over, NOW) is None
+
+
+def test_a_store_tells_no_secret_of_its_own_accord() -> None:
+    assert "encrypted" not in repr(STORE)
