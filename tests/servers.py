@@ -109,8 +109,10 @@ class RedisServer(Server):
 
     name = "redis"
 
-    def __init__(self) -> None:
+    def __init__(self, *, socket: Path | None = None) -> None:
+        """`socket`: a path at which it listens, besides its port."""
         super().__init__()
+        self.socket = socket
         self._databases = itertools.count()
 
     def new_url(self) -> str:
@@ -123,6 +125,7 @@ class RedisServer(Server):
         return [
             program or str(ValkeyServer()._binary_path),
             *("--port", str(self.port), "--bind", "127.0.0.1"),
+            *(("--unixsocket", str(self.socket)) if self.socket else ()),
             *memory_only,
         ]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 import structlog
@@ -206,4 +206,4 @@ def _redis_address(broker_url: str) -> str | None:
     if database := given.get("virtual_host", "").strip("/"):
         query["db"] = database
     scheme = "unix" if parts.scheme == "redis+socket" else parts.scheme
-    return urlunsplit((scheme, parts.netloc, parts.path, urlencode(query), ""))
+    return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +137,13 @@ def test_what_a_slow_account_gives_back_is_what_it_took(
     pace.take(ACCOUNT, within=FAR)
     pace.give_back(ACCOUNT)
     assert pace.take(ACCOUNT, within=FAR) == pytest.approx(retry_after + 20, abs=EARLY)
+
+
+def test_a_broker_behind_a_socket_keeps_the_pace_of_all_processes(tmp_path: Path) -> None:
+    with RedisServer(socket=tmp_path / "broker.sock") as server:
+        url = f"redis+socket://{server.socket}"
+        assert Pace(0.1, broker_url=url).take(ACCOUNT, within=0) == 0
+        assert Pace(0.1, broker_url=url).take(ACCOUNT, within=FAR) == pytest.approx(10, abs=EARLY)
 
 
 def test_celerys_own_parameters_in_the_brokers_address_do_no_harm(redis_server: RedisServer) -> None:
