@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS := 2
 
 .PHONY: demo test chaos check format lock clean
 
@@ -10,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/spacebridge up --demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 # The faults suite's long form: about 20 minutes. `make chaos ARGS="--database sqlite"`; --help shows the rest.
 chaos: $(VENV)/.installed-dev
