@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/spacebridge up --demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The faults suite's long form: about 20 minutes. `make chaos ARGS="--database sqlite"`; --help shows the rest.
 chaos: $(VENV)/.installed-dev
