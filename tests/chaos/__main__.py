@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
 import click
 from rich.console import Console
 
+from tests.chaos.disk import open_folder
 from tests.chaos.run import Plan, run, show
 
 
@@ -30,10 +29,8 @@ def main(database: str, deliveries: int, faults: int, rate: float, seed: int) ->
     """Put a bridge under load, do faults to it, and account for every delivery it acknowledged."""
     console = Console(highlight=False, soft_wrap=True)
     plan = Plan(database, deliveries, faults, rate, seed)
-    with tempfile.TemporaryDirectory(prefix="spacebridge-chaos-") as folder:
-        # PostgreSQL, run as another user where root runs this, has to get at what is in it.
-        Path(folder).chmod(0o755)
-        result = run(plan, Path(folder), tell=lambda line: console.print(line, markup=False))
+    with open_folder() as folder:
+        result = run(plan, folder, tell=lambda line: console.print(line, markup=False))
     show(result, console)
     sys.exit(bool(result.accounts.problems))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,15 @@ class Disk:
             yield
         finally:
             filler.unlink()
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that every user may enter: PostgreSQL runs as another one where root runs this."""
+    with tempfile.TemporaryDirectory(prefix="spacebridge-chaos-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 def may_mount() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
+from tests.chaos.disk import open_folder
 from tests.chaos.run import Plan, run, show
 
 
@@ -25,13 +26,9 @@ def is_on_this_side(name: str) -> bool:
         ),
     ],
 )
-def test_under_every_fault_nothing_is_lost_and_nothing_is_issued_twice(
-    plan: Plan, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("chaos")
-    for part in [folder, *folder.parents[:2]]:
-        part.chmod(0o755)  # PostgreSQL, run as another user where root runs this, has to get at it
-    result = run(plan, folder, tell=print)
+def test_under_every_fault_nothing_is_lost_and_nothing_is_issued_twice(plan: Plan) -> None:
+    with open_folder() as folder:
+        result = run(plan, folder, tell=print)
     show(result, Console(highlight=False, width=110))
     assert result.accounts.problems == []
     assert result.accounts.acknowledged >= plan.deliveries

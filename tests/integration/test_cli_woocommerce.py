@@ -305,7 +305,7 @@ def test_without_a_terminal_nothing_is_sent_unless_the_answer_is_given(sandbox: 
 def test_the_token_may_be_in_a_file_or_of_a_store(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     assert run_command(tmp_path, "db", "upgrade").returncode == 0
-    ids = ["--organization", ORGANIZATION, "--woocommerce", NOBODY]
+    ids = ["--organization", ORGANIZATION, "--woocommerce", NOBODY, "--offline"]
     added = run_command(tmp_path, "stores", "add", "shop", *ids, "--token-file", str(tmp_path / "token"))
     assert added.returncode == 0, added.stderr
     address = {"SPACEBRIDGE_API_URL": f"{sandbox.url}/v1"}
@@ -317,6 +317,7 @@ def test_the_token_may_be_in_a_file_or_of_a_store(sandbox: Sandbox, tmp_path: Pa
         assert counted.returncode == 0, counted.stderr
         assert counted.stdout == f"{len(sandbox.objects())}\n"
     (tmp_path / "token").write_text("another")
+    ids = ["--organization", ORGANIZATION, "--woocommerce", "f" * 24, "--offline"]
     run_command(tmp_path, "stores", "add", "other", *ids, "--token-file", str(tmp_path / "token"))
     refused = run_command(tmp_path, *count, "--store", "other", **address)
     assert refused.returncode == 1
