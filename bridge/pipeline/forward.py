@@ -115,11 +115,11 @@ def _store_of_due(context: Context, issuance_id: int) -> Store | None:
 def _claim(
     context: Context, connection: Connection, issuance_id: int, account: Account, *, is_probe: bool
 ) -> _Claim | None:
-    now = context.now()
     found = issuances.get(connection, issuance_id)
     if found is None or found.state != issuances.DUE:
         return None
     order = orders.lock(connection, found.order_id)
+    now = context.now()  # and no sooner: the lock may have been waited for
     store = stores.get(connection, found.store_id)
     if order.decided_version != store.decision_version:
         settle(connection, store, order, now)
