@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import click
 from sqlalchemy import Connection
 
 from bridge.cli.ledger_access import open_ledger
-from bridge.cli.terminal import fail
+from bridge.cli.terminal import confirm_or_fail, fail
 from bridge.ledger import Ledger, Vault, removal
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Store
@@ -76,10 +75,7 @@ def confirm(*, why: str, question: str, yes: bool) -> None:
     if yes:
         return
     click.echo(why, err=True)
-    if not (sys.stdin and sys.stdin.isatty()):  # none if it was closed
-        fail(f"Nothing is changed, since there is no terminal to ask at: {question} If so, add --yes.")
-    if not click.confirm(question, err=True):
-        fail("Nothing is changed.")
+    confirm_or_fail(question)
 
 
 def _in_use(connection: Connection, name: str) -> Store:
