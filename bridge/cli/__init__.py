@@ -8,10 +8,10 @@ import sys
 import click
 
 from bridge import __version__
-from bridge.cli import deliveries, doctor, issuances, keys, orders, sandbox, stores, up, woocommerce
+from bridge.cli import db, deliveries, doctor, issuances, keys, orders, sandbox, stores, up, woocommerce
 from bridge.cli.terminal import fail
-from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
-from bridge.settings import SettingsError, load_settings
+from bridge.ledger import LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
+from bridge.settings import SettingsError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,21 +20,8 @@ def cli() -> None:
     """WooCommerce orders in, Space Invoices documents out: none lost, none issued twice."""
 
 
-@cli.group()
-def db() -> None:
-    """The ledger's database."""
-
-
-@db.command("upgrade")
-def upgrade() -> None:
-    """Create the ledger, or migrate it to this version."""
-    settings = load_settings()
-    settings.make_key_file()
-    Ledger(settings.ledger_url).upgrade()
-    click.echo("The ledger is current.", err=True)
-
-
 cli.add_command(up.up)
+cli.add_command(db.db)
 cli.add_command(doctor.doctor)
 cli.add_command(sandbox.sandbox)
 cli.add_command(stores.stores)
