@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, inspect, select, text
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy import Connection, RowMapping, Table, func, insert, inspect, select, text
+from sqlalchemy.exc import DataError, IntegrityError
 
 from bridge.ledger.engine import Ledger, Schema
 from bridge.ledger.errors import LedgerFaultError
@@ -123,9 +122,7 @@ def _copy_table(reading: Connection, writing: Connection, table: Table, report: 
     for rows in _batches(reading, table):
         try:
             writing.execute(insert(table), [dict(row) for row in rows])
-        except (DataError, IntegrityError, LedgerFaultError, StatementError) as error:
-            if isinstance(error, StatementError) and error.connection_invalidated:
-                raise
+        except (DataError, IntegrityError, LedgerFaultError) as error:
             # The database's own text would quote the row.
             raise CopyRefusedError(
                 f"The target refuses one of the {table.name} of ids {rows[0]['id']} to {rows[-1]['id']} "
@@ -143,10 +140,11 @@ def _content(connection: Connection, table: Table) -> Content:
     return digest.content()
 
 
-def _batches(connection: Connection, table: Table) -> Any:
+def _batches(connection: Connection, table: Table) -> Iterator[Sequence[RowMapping]]:
     """The rows of a table by id, some at a time, never all of them in memory."""
     query = select(table).order_by(table.c.id).execution_options(yield_per=BATCH)
-    return connection.execute(query).mappings().partitions()
+    with connection.execute(query) as found:
+        yield from found.mappings().partitions()
 
 
 def _get_going(writing: Connection) -> None:
@@ -166,7 +164,7 @@ class _Digest:
         self.rows = 0
         self._hash = hashlib.sha256()
 
-    def add(self, rows: Sequence[Mapping[Any, Any]]) -> None:
+    def add(self, rows: Sequence[RowMapping]) -> None:
         self.rows += len(rows)
         for row in rows:
             for value in row.values():

@@ -174,7 +174,7 @@ def next_ids(connection: Connection) -> Mapping[str, int]:
 
 
 def test_a_bridge_goes_on_over_the_copy_both_ways_round(
-    redis_server: RedisServer, postgres_server: PostgresServer, places: Places, tmp_path: Path
+    redis_server: RedisServer, places: Places, tmp_path: Path
 ) -> None:
     life = signed("life-of-a-store")
     third = len(life) // 3
@@ -326,6 +326,48 @@ def test_a_row_that_the_other_database_cannot_hold_is_named_by_its_table_and_ids
                 copy(source, target, report=lambda _table, _rows: None)
             assert "geheim" not in as_logged(refused.value)
             assert not any(rows(target).values())
+
+
+def test_a_database_that_changes_what_it_is_given_gets_no_copy(
+    shop_with_a_past: Shop, places: Places
+) -> None:
+    url = places.new("postgresql", "changes").url
+    with opened(url) as target:
+        target.upgrade()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("""
+                CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    NEW.last_received_at := NEW.last_received_at + interval '1 microsecond';
+                    RETURN NEW;
+                END $$
+            """)
+            connection.execute(
+                "CREATE TRIGGER change BEFORE INSERT ON deliveries FOR EACH ROW WHEN (NEW.id = 250) "
+                "EXECUTE FUNCTION change()"
+            )
+        with pytest.raises(CopyRefusedError, match="deliveries came out otherwise than it went in"):
+            copy(shop_with_a_past.context.ledger, target, report=lambda _table, _rows: None)
+        assert not any(rows(target).values())
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_copy_whose_source_went_away_at_the_end_is_none(
+    shop_with_a_past: Shop, database_url: str, places: Places
+) -> None:
+    last = metadata.sorted_tables[-1].name
+
+    def report(table: str, _rows: int) -> None:
+        if table == last:  # all is read: only what was accepted since could be missing
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks "
+                    "WHERE relation = 'deliveries'::regclass AND mode = 'ShareLock'"
+                )
+
+    with opened(places.new("sqlite", "copy").url) as target:
+        with pytest.raises(LedgerUnavailableError):
+            copy(shop_with_a_past.context.ledger, target, report=report)
+        assert not any(rows(target).values())
 
 
 def test_a_source_of_an_older_version_and_a_target_of_a_newer_one_are_refused(

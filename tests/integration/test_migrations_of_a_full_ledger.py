@@ -131,9 +131,8 @@ def uniques(database: Engine, tables: Sequence[Table]) -> set[tuple[str, ...]]:
     found = set()
     for table in tables:
         together = [one["column_names"] for one in inspector.get_unique_constraints(table.name)]
-        for index in inspector.get_indexes(table.name):
-            if index["unique"]:
-                together.append([name or "" for name in index["column_names"]])
+        indexes = [one for one in inspector.get_indexes(table.name) if one["unique"]]
+        together += [[name or "" for name in one["column_names"]] for one in indexes]
         known = [columns for columns in together if set(columns) <= set(table.columns.keys())]
         found |= {(table.name, *sorted(columns)) for columns in known}
     return found
