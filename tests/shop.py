@@ -19,7 +19,7 @@ from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.ledger.vault import make_key
-from bridge.pipeline import Context, process_delivery, refresh_config
+from bridge.pipeline import Context, process_deliveries, refresh_config
 from bridge.sandbox import create_sandbox
 from tests.recorded import load
 
@@ -70,7 +70,7 @@ class Shop:
     def process(self, *delivery_ids: int) -> list[int]:
         """Process deliveries in this order; the issuances of the last one's order that are due then."""
         for delivery_id in delivery_ids:
-            process_delivery(self.context, delivery_id)
+            process_deliveries(self.context, [delivery_id])
         with self.context.ledger.read() as connection:
             delivery = deliveries.get(connection, delivery_ids[-1])
             assert delivery is not None
@@ -94,18 +94,10 @@ class Shop:
         now = self.clock.now()
         issuance = issuances.get(connection, issuance_id)
         assert issuance is not None
-        delivery_id = orders.lock(connection, issuance.order_id).delivery_id
-        assert delivery_id is not None
-        attempt = attempts.start(
-            connection,
-            issuance,
-            delivery_id=delivery_id,
-            total="1",
-            currency="EUR",
-            now=now,
-            lease_ends_at=now + timedelta(seconds=lease),
+        claim = attempts.Claim.of(orders.lock(connection, issuance.order_id), issuance)
+        (attempt,) = attempts.start(
+            connection, [claim], now=now, lease_ends_at=now + timedelta(seconds=lease)
         )
-        assert attempt is not None
         return attempt
 
     def store(self) -> Store:

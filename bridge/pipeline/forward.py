@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from urllib.parse import quote
 
 from sqlalchemy import Connection
 
 from bridge.issuance import compose
 from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, issuances, orders, stores
+from bridge.ledger.attempts import Claim
+from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.pause import is_probe_due, probe
-from bridge.pipeline.record import record
-from bridge.pipeline.settle import settle
-from bridge.spaceinvoices import Answer
+from bridge.pipeline.record import Ended, record, stores_of
+from bridge.pipeline.settle import open_dossiers, settle
 
 DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
 LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
 RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An issuance that a thread wants to send, by the account that it has for its store."""
+
+    issuance_id: int
+    account: Account
+    is_probe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +52,28 @@ class _Claim:
     is_too_late: Callable[[], bool]
 
 
-def forward_issuance(context: Context, issuance_id: int) -> bool:
+class _No(Enum):
+    """Why there is no claim."""
+
+    NOT_NOW = "it is due no more, or not yet"
+    PAUSED = "its store is paused"
+
+
+_Errand = _Wanted | Ended
+_Done = _Claim | _No | Exception | None
+
+
+def forward_issuance(context: Context, issuance_id: int, store: Store | None = None) -> bool:
     """Have one document issued, if it is still due. Returns whether the store may go on with its next one.
+
+    `store`, if the caller has it, as it was a moment ago.
 
     A worker that dies before the claim is committed leaves `due`; one that dies after it leaves
     `sending`, which turns into `held` when its lease has ended. Nothing in between can be told apart
     from a request that was sent, so the claim is the last thing before it.
     """
     try:
-        store = _store_of_due(context, issuance_id)
+        store = store or _store_of_due(context, issuance_id)
         if store is None:
             return True
         if store.paused_at is not None and not is_probe_due(store, context.now()):
@@ -58,7 +82,8 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
         if not context.pace.wait(account.name, within=LONGEST_TURN):
             return False
         is_ready = _is_ready(context, store)
-        claim = _claim_or_leave(context, issuance_id, store, account) if is_ready else None
+        wanted = _Wanted(issuance_id, account, is_probe=store.paused_at is not None)
+        claim = _claim_or_leave(context, store, wanted) if is_ready else _No.NOT_NOW
     except LedgerUnavailableError:
         raise
     except Exception as error:
@@ -67,9 +92,9 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
         with context.ledger.write() as connection:
             issuances.defer(connection, issuance_id, error=f"{type(error).__name__}: {error}", until=at)
         raise
-    if claim is None:
+    if isinstance(claim, _No):
         context.pace.give_back(account.name)
-        return is_ready
+        return is_ready and claim is not _No.PAUSED
     answer = account.api.send_order(
         claim.store.woocommerce_id,
         claim.body,
@@ -78,7 +103,9 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
     )
     if answer.outcome.status == 429:
         context.pace.slow_down(account.name, retry_after=answer.outcome.retry_after)
-    _record_even_after_an_outage(context, claim, answer)
+    _record_even_after_an_outage(
+        context, Ended(claim.attempt, answer.outcome, answer.duration, claim.is_probe)
+    )
     return True
 
 
@@ -93,14 +120,15 @@ def _is_ready(context: Context, store: Store) -> bool:
     return not is_to_be_awaited(context, store)
 
 
-def _claim_or_leave(context: Context, issuance_id: int, store: Store, account: Account) -> _Claim | None:
+def _claim_or_leave(context: Context, store: Store, wanted: _Wanted) -> _Claim | _No:
     """Claim the issuance; if that is not possible and it was to be a probe, another may probe at once."""
-    is_probe = store.paused_at is not None
-    with context.ledger.write() as connection:
-        claim = _claim(context, connection, issuance_id, account, is_probe=is_probe)
-        if claim is None and is_probe:
+    claim = _write(context, wanted)
+    if isinstance(claim, _Claim):
+        return claim
+    if wanted.is_probe:
+        with context.ledger.write() as connection:
             stores.leave_probe(connection, store.id, context.now())
-    return claim
+    return claim or _No.NOT_NOW
 
 
 def _store_of_due(context: Context, issuance_id: int) -> Store | None:
@@ -112,41 +140,120 @@ def _store_of_due(context: Context, issuance_id: int) -> Store | None:
         return stores.get(connection, issuance.store_id)
 
 
+def _record_even_after_an_outage(context: Context, ended: Ended) -> None:
+    """Record the outcome, and wait for the ledger to come back if it is away.
+
+    If it does not, or this worker dies here, the issuance ends as `held`. If the lease ends before the ledger
+    is back, it is `held` only until the outcome is recorded.
+    """
+    give_up_at = time.monotonic() + RECORD_WITHIN
+    while not _is_recorded(context, ended, may_fail=time.monotonic() < give_up_at):
+        time.sleep(0.5)  # a database cannot tell us that it is back
+
+
+def _is_recorded(context: Context, ended: Ended, *, may_fail: bool) -> bool:
+    try:
+        _write(context, ended)
+    except LedgerUnavailableError:
+        if not may_fail:
+            raise
+        return False
+    return True
+
+
+def _write(context: Context, errand: _Errand) -> _Claim | _No | None:
+    """Have an errand written, in one transaction with those of other threads that wait at the same time."""
+    done = context.group(_write_each).write(errand)
+    if isinstance(done, Exception):
+        raise done
+    return done
+
+
+def _write_each(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]:
+    """Carry out errands in one transaction; each by itself if one of them fails."""
+    try:
+        with context.ledger.write() as connection:
+            return _carry_out(context, connection, errands)
+    except LedgerUnavailableError as error:
+        return [LedgerUnavailableError(str(error)) for _ in errands]
+    except Exception as error:
+        if len(errands) == 1:
+            return [error]
+    return [done for errand in errands for done in _write_each(context, [errand])]
+
+
+def _carry_out(context: Context, connection: Connection, errands: Sequence[_Errand]) -> Sequence[_Done]:
+    wanted = {one.issuance_id: one for one in errands if isinstance(one, _Wanted)}
+    ended = [one for one in errands if isinstance(one, Ended)]
+    order_of = issuances.orders_of(connection, wanted) if wanted else {}
+    locked = orders.lock_each(connection, {*order_of.values(), *(one.attempt.order_id for one in ended)})
+    if ended:
+        record(context, connection, ended, locked)
+    claims: Mapping[int, _Claim | _No] = {}
+    if wanted:
+        of_wanted = [locked[order_id] for order_id in sorted(set(order_of.values()))]
+        claims = _claim(context, connection, wanted, of_wanted)
+    # Of two who want the same, the last has it.
+    return [
+        claims.get(one.issuance_id, _No.NOT_NOW)
+        if isinstance(one, _Wanted) and wanted[one.issuance_id] is one
+        else None
+        for one in errands
+    ]
+
+
 def _claim(
-    context: Context, connection: Connection, issuance_id: int, account: Account, *, is_probe: bool
-) -> _Claim | None:
-    found = issuances.get(connection, issuance_id)
-    if found is None or found.state != issuances.DUE:
-        return None
-    order = orders.lock(connection, found.order_id)
-    now = context.now()  # and no sooner: the lock may have been waited for
-    store = stores.get(connection, found.store_id)
-    if order.decided_version != store.decision_version:
-        settle(connection, store, order, now)
-    if is_to_be_awaited(context, store):
-        return None  # by rules that are just being asked for; the sweep comes back to it
-    siblings = issuances.of_order(connection, order.id)
-    issuance = next(one for one in siblings if one.id == issuance_id)
-    if not _may_be_sent(store, issuance, siblings, now, is_probe=is_probe):
-        return None
-    if order.snapshot is None or order.delivery_id is None:
-        return None
-    # All that can go wrong on this side goes wrong here, before the claim makes it an unknown outcome.
-    body = _compose(connection, store, order)
-    attempt = attempts.start(
+    context: Context, connection: Connection, wanted: Mapping[int, _Wanted], locked: Sequence[KnownOrder]
+) -> Mapping[int, _Claim | _No]:
+    """Claim what may be sent of what is wanted; the answers by the issuances' ids."""
+    now = context.now()  # and no sooner: the locks may have been waited for
+    by_store = stores_of(connection, locked)
+    for order in locked:
+        if order.decided_version != by_store[order.store_id].decision_version:
+            settle(connection, by_store[order.store_id], order, now)
+    answers: dict[int, _Claim | _No] = {}
+    chosen: list[tuple[KnownOrder, Issuance]] = []
+    for dossier in open_dossiers(connection, locked).values():
+        siblings = list(dossier.issuances.values())
+        for issuance in siblings:
+            if (one := wanted.get(issuance.id)) is None:
+                continue
+            no = _why_not(context, by_store[issuance.store_id], issuance, siblings, one, now)
+            if no is not None:
+                answers[issuance.id] = no
+            elif dossier.order.snapshot is not None:
+                chosen.append((dossier.order, issuance))
+                break  # the other one, if it is wanted, too, has to wait
+    return {**answers, **_start(context, connection, wanted, by_store, chosen, now)}
+
+
+def _start(
+    context: Context,
+    connection: Connection,
+    wanted: Mapping[int, _Wanted],
+    by_store: Mapping[int, Store],
+    chosen: Sequence[tuple[KnownOrder, Issuance]],
+    now: datetime,
+) -> Mapping[int, _Claim]:
+    """Begin an attempt for each of these. All that can go wrong on this side goes wrong before that."""
+    sent = deliveries.get_each(connection, {order.delivery_id or 0 for order, _ in chosen})
+    bodies = [_compose(by_store[order.store_id], sent[order.delivery_id or 0]) for order, _ in chosen]
+    started = attempts.start(
         connection,
-        issuance,
-        delivery_id=order.delivery_id,
-        total=order.snapshot.total,
-        currency=order.snapshot.currency,
+        [Claim.of(order, issuance) for order, issuance in chosen],
         now=now,
         lease_ends_at=now + timedelta(seconds=2 * context.api_timeout + LEASE_MARGIN),
     )
-    if attempt is None:
-        return None
-    key = f"{store.woocommerce_id}-{order.resource_id}-{order.snapshot.order_key}-{issuance.kind}"
-    # A plugin may have made the order's key of letters that no header can carry.
-    return _Claim(attempt, store, account, body, quote(key), is_probe, _half_of_the_lease(context))
+    claims = {}
+    for (order, issuance), body, attempt in zip(chosen, bodies, started, strict=True):
+        store = by_store[order.store_id]
+        key = f"{store.woocommerce_id}-{order.resource_id}-{order.order_key}-{issuance.kind}"
+        one = wanted[issuance.id]
+        # A plugin may have made the order's key of letters that no header can carry.
+        claims[issuance.id] = _Claim(
+            attempt, store, one.account, body, quote(key), one.is_probe, _half_of_the_lease(context)
+        )
+    return claims
 
 
 def _half_of_the_lease(context: Context) -> Callable[[], bool]:
@@ -159,52 +266,32 @@ def _half_of_the_lease(context: Context) -> Callable[[], bool]:
     return lambda: time.monotonic() > ends_after or context.now() > ends_at
 
 
-def _may_be_sent(
-    store: Store, issuance: Issuance, siblings: Sequence[Issuance], now: datetime, *, is_probe: bool
-) -> bool:
-    if issuance.state != issuances.DUE or not due.has_fallen_due(issuance, now):
-        return False
+def _why_not(
+    context: Context,
+    store: Store,
+    issuance: Issuance,
+    siblings: Sequence[Issuance],
+    wanted: _Wanted,
+    now: datetime,
+) -> _No | None:
+    """Why an issuance may not be sent now; None if it may."""
     # A store that was paused since is not probed by what was on its way; by an operator, it is at a stop.
-    if store.paused_at is not None and (not is_probe or store.next_probe_at is None):
-        return False
+    if store.paused_at is not None and (not wanted.is_probe or store.next_probe_at is None):
+        return _No.PAUSED
+    if store.encrypted_api_token != wanted.account.encrypted_token:
+        return _No.NOT_NOW  # it was given another just now
+    if issuance.state != issuances.DUE or not due.has_fallen_due(issuance, now):
+        return _No.NOT_NOW
+    if is_to_be_awaited(context, store):
+        return _No.NOT_NOW  # by rules that are just being asked for; the sweep comes back to it
     # One request for an order at a time: two could overtake each other on their way, and the
     # estimate come after the invoice.
-    return all(one.state != issuances.SENDING for one in siblings)
+    if any(one.state == issuances.SENDING for one in siblings):
+        return _No.NOT_NOW
+    return None
 
 
-def _compose(connection: Connection, store: Store, order: KnownOrder) -> bytes:
-    delivery = deliveries.get(connection, order.delivery_id or 0)
-    if delivery is None:
-        raise LookupError(f"delivery {order.delivery_id} is not in the ledger")  # a foreign key forbids it
+def _compose(store: Store, delivery: Delivery) -> bytes:
     if store.order_body == "bare":
         return delivery.body
     return compose(delivery.body, store.config or {})
-
-
-def _record_even_after_an_outage(context: Context, claim: _Claim, answer: Answer) -> None:
-    """Record the outcome, and wait for the ledger to come back if it is away.
-
-    If it does not, or this worker dies here, the issuance ends as `held`. If the lease ends before the ledger
-    is back, it is `held` only until the outcome is recorded.
-    """
-    give_up_at = time.monotonic() + RECORD_WITHIN
-    while not _is_recorded(context, claim, answer, may_fail=time.monotonic() < give_up_at):
-        time.sleep(0.5)  # a database cannot tell us that it is back
-
-
-def _is_recorded(context: Context, claim: _Claim, answer: Answer, *, may_fail: bool) -> bool:
-    try:
-        with context.ledger.write() as connection:
-            record(
-                context,
-                connection,
-                claim.attempt,
-                answer.outcome,
-                duration=answer.duration,
-                of_probe=claim.is_probe,
-            )
-    except LedgerUnavailableError:
-        if not may_fail:
-            raise
-        return False
-    return True

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bridge.ledger import Ledger, deliveries, issuances, orders, stores
-from bridge.pipeline import forward_issuance, process_delivery, sweep
+from bridge.pipeline import forward_issuance, process_deliveries, sweep
 from tests.integration.ledger.crowds import Other
 from tests.shop import WOOCOMMERCE, Shop, at
 
@@ -77,7 +77,7 @@ def test_an_issuance_that_eight_workers_forward_at_once_is_sent_once(shop: Shop)
 def test_a_delivery_that_eight_workers_process_at_once_makes_one_issuance(shop: Shop) -> None:
     received = [shop.receive(at(second, status="processing")) for second in range(1, 9)]
     with ThreadPoolExecutor(8) as workers:
-        list(workers.map(lambda one: process_delivery(shop.context, one), received * 3))
+        list(workers.map(lambda one: process_deliveries(shop.context, [one]), received * 3))
     assert shop.states() == {"invoice": "due"}
     with shop.context.ledger.read() as connection:
         assert {one.state for one in deliveries.listed(connection)} == {"processed"}
@@ -132,7 +132,7 @@ def test_an_order_that_is_trashed_again_while_its_restoring_is_processed_is_tras
     restored = shop.receive(at(9, status="processing"))
     with ledger.write() as connection:
         orders.lock(connection, shop.order().id)
-        processing = Other(lambda: process_delivery(shop.context, restored))
+        processing = Other(lambda: process_deliveries(shop.context, [restored]))
         processing.wait_until_it_waits(ledger)
         again = Other(lambda: shop.receive({"id": 1}, "order.deleted"))
         again.wait_until_it_waits(ledger)

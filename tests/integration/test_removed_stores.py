@@ -11,7 +11,7 @@ import pytest
 
 from bridge.issuance import Decision, Verdict
 from bridge.ledger import Ledger, LedgerUnavailableError, backlog, deliveries, issuances, orders, stores
-from bridge.pipeline import forward_issuance, process_delivery, refresh_config, storekeeping, sweep
+from bridge.pipeline import forward_issuance, process_deliveries, refresh_config, storekeeping, sweep
 from bridge.pipeline.storekeeping import NewStore
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
@@ -71,7 +71,7 @@ def test_a_store_that_was_paused_is_no_longer_counted_as_such(shop: Shop) -> Non
 def test_a_delivery_that_was_on_its_way_is_kept_and_has_nothing_issued(shop: Shop) -> None:
     received = shop.receive(at(1, status="processing"))
     remove(shop)
-    process_delivery(shop.context, received)
+    process_deliveries(shop.context, [received])
     with shop.context.ledger.read() as connection:
         delivery = deliveries.get(connection, received)
     assert delivery is not None
@@ -161,7 +161,7 @@ def test_a_store_is_removed_while_workers_are_at_it(shop: Shop) -> None:
         for one in due[step::8]:
             forward_issuance(shop.context, one)
         for one in received[step::8]:
-            process_delivery(shop.context, one)
+            process_deliveries(shop.context, [one])
         shop.context.close()
 
     def take_away() -> None:
