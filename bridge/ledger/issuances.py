@@ -267,10 +267,9 @@ def _with_names() -> Any:
 
 def _each(leaving: Sequence[str], **values: Any) -> Any:
     """An update of many rows, each with its own parameters and each in one of these states."""
-    moved = update(issuances).where(
-        issuances.c.id == bindparam("issuance_id"), issuances.c.state.in_(leaving)
-    )
-    return moved.values(values)
+    # Not `in_`, whose parameters cannot be given for many rows at once.
+    is_leaving = or_(*(issuances.c.state == state for state in leaving))
+    return update(issuances).where(issuances.c.id == bindparam("issuance_id"), is_leaving).values(values)
 
 
 def _make_due(insertion: postgresql.Insert | sqlite.Insert) -> Any:
