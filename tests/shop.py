@@ -51,21 +51,13 @@ class Shop:
 
     def receive(self, body: Mapping[str, Any], topic: str = "order.updated") -> int:
         """Record a delivery, as the receiver does, a second after the last one; return its id."""
-        self.clock.advance(seconds=1)
-        raw = json.dumps(body).encode()
-        about = read_delivery(topic, raw)
         with self.context.ledger.write() as connection:
-            return deliveries.record(
-                connection,
-                store_id=self.store_id,
-                topic=topic,
-                digest=content_digest(topic, raw),
-                body=raw,
-                resource_id=about.resource_id,
-                is_deletion=isinstance(about, Deletion),
-                ignored_because=None,
-                now=self.clock.now(),
-            ).delivery_id
+            return self.record(connection, body, topic)
+
+    def record(self, connection: Connection, body: Mapping[str, Any], topic: str = "order.updated") -> int:
+        """The same, in the caller's transaction."""
+        self.clock.advance(seconds=1)
+        return record(connection, self.store_id, body, topic, now=self.clock.now())
 
     def process(self, *delivery_ids: int) -> list[int]:
         """Process deliveries in this order; the issuances of the last one's order that are due then."""
@@ -135,6 +127,25 @@ class Shop:
     def requests(self) -> int:
         counts: dict[str, int] = self.sandbox.test_client().get("/sandbox/documents").json["counts"]
         return counts["requests"]
+
+
+def record(
+    connection: Connection, store_id: int, body: Mapping[str, Any], topic: str, *, now: datetime
+) -> int:
+    """Record a delivery for a store, as the receiver does; return its id."""
+    raw = json.dumps(body).encode()
+    about = read_delivery(topic, raw)
+    return deliveries.record(
+        connection,
+        store_id=store_id,
+        topic=topic,
+        digest=content_digest(topic, raw),
+        body=raw,
+        resource_id=about.resource_id,
+        is_deletion=isinstance(about, Deletion),
+        ignored_because=None,
+        now=now,
+    ).delivery_id
 
 
 def at(second: int, **fields: Any) -> dict[str, Any]:

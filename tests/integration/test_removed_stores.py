@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge.issuance import Decision, Verdict
 from bridge.ledger import Ledger, LedgerUnavailableError, backlog, deliveries, issuances, orders, stores
 from bridge.pipeline import forward_issuance, process_deliveries, refresh_config, storekeeping, sweep
 from bridge.pipeline.storekeeping import NewStore
@@ -84,7 +84,7 @@ def test_a_request_that_was_under_way_comes_to_its_end(shop: Shop) -> None:
     attempt = shop.claim(invoice, lease=40)
     remove(shop)
     with shop.context.ledger.write() as connection:
-        assert issuances.mark_issued(connection, attempt.issuance_id, shop.clock.now())
+        issuances.mark_issued(connection, [attempt.issuance_id], shop.clock.now())
     assert shop.issuance(invoice).state == "issued"
 
 
@@ -94,8 +94,9 @@ def test_what_a_worker_makes_due_by_what_the_store_was_is_withdrawn_by_the_sweep
     with shop.context.ledger.write() as connection:
         order = orders.lock(connection, shop.order().id)
         assert issuances.send_again(connection, invoice, shop.clock.now())
-        verdict = Verdict(Decision.INVOICE, "as it was")
-        orders.save_verdict(connection, order.id, verdict, shop.store().decision_version - 1)
+        older = shop.store().decision_version - 1
+        as_it_was = replace(order, decision="invoice", reason="as it was", decided_version=older)
+        orders.save(connection, [as_it_was])
     sweep(shop.context)
     assert shop.issuance(invoice).state == "withdrawn"
     for _ in range(2):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from bridge.ledger import attempts, issuances, tables
-from bridge.ledger.attempts import LONGEST_LEASE, Attempt
+from bridge.ledger.attempts import LONGEST_LEASE, Attempt, End
 from tests.integration.ledger.books import LEASE, NOW, Books
 
 TICK = timedelta(microseconds=1)
@@ -24,7 +24,8 @@ def test_an_attempt_is_there_before_it_has_an_outcome(books: Books) -> None:
 def test_an_outcome_is_noted_with_its_attempt(books: Books) -> None:
     attempt = books.sending()
     excerpt = 'line one\nline two: "ü" 🧾'
-    books.write(attempts.finish, attempt, outcome="refused", duration_ms=1234, status=422, excerpt=excerpt)
+    end = End(attempt, outcome="refused", duration_ms=1234, status=422, excerpt=excerpt)
+    books.write(attempts.finish, [end])
     ended = Attempt(NOW, 1234, "refused", 422, excerpt, "invoice")
     assert books.read(attempts.of_order, attempt.order_id) == [ended]
 

@@ -47,7 +47,9 @@ class Filled:
             connection, _, statement, parameters, *_ = executed
             is_planned = statement.split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}
             if is_planned and connection.engine.url == self.url:
-                self.statements.setdefault(statement, parameters)
+                # One that is carried out for many rows has a list of theirs.
+                values = parameters[0] if isinstance(parameters, list) else parameters
+                self.statements.setdefault(statement, values)
 
         event.listen(Engine, "before_cursor_execute", keep)
         yield
