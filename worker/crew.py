@@ -34,8 +34,11 @@ class Crew:
 
         None is empty but the caller's, if there are no items.
         """
-        idle = max(0, self.size - self._at_work)
-        return parts(items, most=1 + idle) or [[]]
+        return parts(items, most=1 + self.idle()) or [[]]
+
+    def idle(self) -> int:
+        """How many threads have nothing to do."""
+        return max(0, self.size - self._at_work)
 
 
 def parts(items: Sequence[_Item], *, most: int) -> Sequence[Sequence[_Item]]:

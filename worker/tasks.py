@@ -85,6 +85,7 @@ def _forward(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]]) ->
                 lanes,
                 store_id,
                 call=partial(_call, store_id),
+                idle=crew.idle,
                 just_due=just_due.get(store_id, ()),
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 from bridge.ledger import due
@@ -17,13 +18,15 @@ def drain_store(
     store_id: int,
     *,
     call: Callable[[int], None],
+    idle: Callable[[], int] = lambda: sys.maxsize,
     just_due: Sequence[int] = (),
 ) -> None:
     """Forward what is due of a store until nothing is, its account needs a rest, or it is another's turn.
 
-    `call` asks for so many lanes more, here or in another process. `just_due`: issuances that the caller has
-    just seen fall due; with them, the lane ends when they are forwarded, and reads no further. All of it
-    rests on hints: what no lane comes upon is found by the sweep.
+    `call` asks for so many lanes more, here or in another process; no more are asked for than threads are
+    `idle`. `just_due`: issuances that the caller has just seen fall due; with them, the lane ends when they
+    are forwarded, and reads no further. All of it rests on hints: what no lane comes upon is found by the
+    sweep.
     """
 
     def fetch(after: Due | None, limit: int) -> Sequence[Due]:
@@ -36,7 +39,7 @@ def drain_store(
         if lane is None:
             return
         while (issuance_id := lane.next(fetch)) is not None:
-            if wanted := lane.call():
+            if wanted := lane.call(idle()):
                 call(wanted)
             if not forward_issuance(context, issuance_id, context.recent_store(store_id)):
                 return

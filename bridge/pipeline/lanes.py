@@ -61,11 +61,14 @@ class Lane:
         """Whether it is another's turn."""
         return self._clock() >= self._ends_at
 
-    def call(self) -> int:
+    def call(self, at_most: int) -> int:
         """How many lanes more the store can use and nobody has asked for; the caller asks for them."""
         store = self._store
+        if not store.waiting or not at_most:
+            return 0
         with store.lock:
             wanted = max(0, min(len(store.waiting), self._most - store.lanes) - store.called)
+            wanted = min(wanted, at_most)
             store.called += wanted
         return wanted
 
