@@ -86,7 +86,9 @@ class Shop:
         now = self.clock.now()
         issuance = issuances.get(connection, issuance_id)
         assert issuance is not None
-        claim = attempts.Claim.of(orders.lock(connection, issuance.order_id), issuance)
+        delivery_id = orders.lock(connection, issuance.order_id).delivery_id
+        assert delivery_id is not None
+        claim = attempts.Claim(issuance, delivery_id, total="1", currency="EUR")
         (attempt,) = attempts.start(
             connection, [claim], now=now, lease_ends_at=now + timedelta(seconds=lease)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Row, Text, bindparam, func, select, tuple_, update
@@ -65,12 +66,16 @@ def lock_each(connection: Connection, order_ids: Collection[int]) -> Mapping[int
     return {row.id: _order(row) for row in found}
 
 
-def add(connection: Connection, identities: Collection[Identity]) -> None:
-    """Add the orders of these identities that are not there yet. Nothing is known of them."""
+def add(connection: Connection, identities: Sequence[Identity]) -> None:
+    """Add the orders of these identities that are not there yet. Nothing is known of them.
+
+    Of several with the same WooCommerce id, the last one here is the youngest.
+    """
     names = "store_id", "resource_id", "order_key"
     if identities:
         connection.execute(
-            _ADD[connection.dialect.name], [dict(zip(names, one, strict=True)) for one in sorted(identities)]
+            _ADD[connection.dialect.name],
+            [dict(zip(names, one, strict=True)) for one in sorted(identities, key=itemgetter(0, 1))],
         )
 
 
