@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,29 +13,15 @@ from typing import Any
 from zlib import error as ZlibError  # noqa: N812
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 
 from bridge.ledger import issuances, orders, tables
 from bridge.pipeline import Context, forward_issuance
 from bridge.pipeline.forward import DEFER_BY
 from tests.api import Api, failing_api
-from tests.integration.ledger.crowds import Other, in_line
+from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import wait_until
 from tests.shop import Shop, at
-
-
-@contextmanager
-def held_up(shop: Shop, *issuance_ids: int) -> Iterator[Connection]:
-    """Nothing can be written for these issuances until the block ends."""
-    with shop.context.ledger.write() as connection:
-        of = issuances.orders_of(connection, issuance_ids)
-        orders.lock_each(connection, set(of.values()))
-        yield connection
-
-
-def wait_until_in_line(threads: int) -> None:
-    """One of them writes what it has brought, as soon as it can; the others wait, and are next together."""
-    wait_until(lambda: in_line() == threads, f"{threads} threads that have something to write")
 
 
 def forwarding(context: Context, *issuance_ids: int) -> list[Other[bool]]:
@@ -95,13 +80,13 @@ def test_what_eight_threads_claim_and_record_together_is_sent_once_each(
     def forward_three(first: int) -> list[bool]:
         return [_forward(context, one) for one in due[first::8]]
 
-    with held_up(shop, *due):
+    with held_up(shop.context.ledger, *due):
         threads = [Other(partial(forward_three, first)) for first in range(8)]
         wait_until_in_line(8)
     wait_until(lambda: len(api.orders) == 8, "eight requests")
     # One was claimed by whoever came first, and those that waited meanwhile in one transaction.
     assert sorted(Counter(column(shop, "attempts", "started_at")).values()) == [1, 7]
-    with held_up(shop, *due):
+    with held_up(shop.context.ledger, *due):
         may_answer.set()
         wait_until_in_line(8)
     assert [one.result() for one in threads] == [[True] * 3] * 8
@@ -117,7 +102,7 @@ def test_one_that_cannot_be_composed_defers_only_itself(shop: Shop, answering: t
     api, context = answering
     due = [shop.paid(number) for number in range(1, 9)]
     broken = due[3]
-    with held_up(shop, *due) as connection:
+    with held_up(shop.context.ledger, *due) as connection:
         threads = forwarding(context, *due)
         order = orders.lock(connection, shop.issuance(broken).order_id)
         row = update(tables.deliveries).where(tables.deliveries.c.id == order.delivery_id)
@@ -139,7 +124,7 @@ def test_two_threads_that_want_the_same_issuance_at_the_same_time_send_it_once(
 ) -> None:
     api, context = answering
     first, wanted = shop.paid(1), shop.paid(2)
-    with held_up(shop, first, wanted):
+    with held_up(shop.context.ledger, first, wanted):
         threads = forwarding(context, first, wanted, wanted)
     assert [one.result() for one in threads] == [True] * 3
     assert sorted(api.orders) == [1, 2]
@@ -156,7 +141,7 @@ def test_of_two_documents_of_an_order_that_are_wanted_together_one_goes_and_the_
     states: list[set[str]] = []
     api.before_answer = lambda: states.append({shop.issuance(one).state for one in (estimate, invoice)})
     wanted = [estimate, invoice] if comes_first == "the estimate" else [invoice, estimate]
-    with held_up(shop, first, *wanted):
+    with held_up(shop.context.ledger, first, *wanted):
         threads = forwarding(context, first, *wanted)
     assert [one.result() for one in threads] == [True] * 3
     assert sorted(api.orders) == [1, 2]
@@ -174,7 +159,7 @@ def test_a_token_that_is_changed_meanwhile_is_not_used_any_more_by_what_was_on_i
 ) -> None:
     api, context = answering
     due = [shop.paid(number) for number in (1, 2, 3)]
-    with held_up(shop, *due) as connection:
+    with held_up(shop.context.ledger, *due) as connection:
         threads = forwarding(context, *due)
         shop.change_token(connection, "another-token")
     assert [one.result() for one in threads] == [True] * 3
@@ -196,7 +181,7 @@ def test_outcomes_that_are_recorded_together_are_each_of_their_own_order(
     api.status_of = by_order.get
     threads = [Other(partial(_forward, context, one)) for one in due]
     wait_until(lambda: len(api.orders) == 5, "five requests")
-    with held_up(shop, *due):
+    with held_up(shop.context.ledger, *due):
         may_answer.set()
         wait_until_in_line(5)
     assert [one.result() for one in threads] == [True] * 5

@@ -5,16 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from types import FrameType
 from typing import Generic, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from bridge.ledger import Ledger, group_commit, turns
+from bridge.ledger import Ledger, group_commit, issuances, orders, turns
 from tests.servers import wait_until
 
 START_WITHIN = 60.0  # seconds
@@ -23,8 +24,24 @@ _Result = TypeVar("_Result")
 _barriers: list[Barrier] = []  # of a process of a crew: the one where it meets the other
 
 
-def in_line() -> int:
-    """How many threads of this process are having something committed, each by itself or with others."""
+@contextmanager
+def held_up(ledger: Ledger, *issuance_ids: int) -> Iterator[Connection]:
+    """Nothing can be written for these issuances until the block ends, but by who is in it."""
+    with ledger.write() as connection:
+        of = issuances.orders_of(connection, issuance_ids)
+        orders.lock_each(connection, set(of.values()))
+        yield connection
+
+
+def wait_until_in_line(threads: int) -> None:
+    """Return when so many threads of this process have something to commit for an issuance.
+
+    While they are held up, the first has begun to commit what it brought; the others are next, and together.
+    """
+    wait_until(lambda: _in_line() == threads, f"{threads} threads that have something to commit")
+
+
+def _in_line() -> int:
     return sum(_is_in(frame, group_commit.__file__) for frame in sys._current_frames().values())
 
 
