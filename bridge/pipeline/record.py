@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
-from bridge.ledger import attempts, issuances, orders, stores
+from bridge.ledger import attempts, issuances, orders
 from bridge.ledger.attempts import End
 from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.orders import KnownOrder
@@ -17,7 +17,7 @@ from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_attempt
 from bridge.pipeline.context import Context
 from bridge.pipeline.pause import note_outcome
-from bridge.pipeline.settle import decide_on, open_dossiers, save
+from bridge.pipeline.settle import decide_on, open_dossiers, save, stores_of
 from bridge.spaceinvoices import Effect, Outcome
 
 log = structlog.get_logger(__name__)
@@ -62,12 +62,6 @@ def record(
     for dossier in dossiers.values():
         decide_on(dossier, by_store[dossier.order.store_id])
     save(connection, dossiers.values(), now)
-
-
-def stores_of(connection: Connection, of_orders: Iterable[KnownOrder]) -> Mapping[int, Store]:
-    """The stores of orders, by their ids."""
-    found = stores.get_each(connection, sorted({order.store_id for order in of_orders}))
-    return {store.id: store for store in found}
 
 
 def release_expired(context: Context, issuance_id: int) -> None:

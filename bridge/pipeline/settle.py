@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bridge.issuance import Decision, Document, Documents, Verdict, decide
-from bridge.ledger import issuances, orders
+from bridge.ledger import issuances, orders, stores
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
@@ -50,6 +50,12 @@ def open_dossiers(connection: Connection, locked: Collection[KnownOrder]) -> Map
         by_kind = {one.kind: one for one in found[order.id]}
         dossiers[order.id] = Dossier(order, dict(by_kind), order, by_kind)
     return dossiers
+
+
+def stores_of(connection: Connection, of_orders: Iterable[KnownOrder]) -> Mapping[int, Store]:
+    """The stores of orders, by their ids."""
+    found = stores.get_each(connection, sorted({order.store_id for order in of_orders}))
+    return {store.id: store for store in found}
 
 
 def decide_on(dossier: Dossier, store: Store) -> Verdict:
