@@ -192,7 +192,14 @@ def deletions(
 ) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
     """Every deletion of these WooCommerce ids, each of a store."""
     found: dict[tuple[int, int], list[KnownDeletion]] = {one: [] for one in resources}
-    for row in connection.execute(_DELETIONS, {"resources": list(resources)}):
+    for row in connection.execute(
+        _DELETIONS,
+        {
+            "resources": list(resources),
+            "store_ids": sorted({one[0] for one in resources}),
+            "resource_ids": sorted({one[1] for one in resources}),
+        },
+    ):
         known = KnownDeletion(row.id, row.last_received_at, row.state == RECEIVED)
         found[row.store_id, row.resource_id].append(known)
     return found
@@ -264,6 +271,8 @@ _DELETIONS = select(
     deliveries.c.last_received_at,
 ).where(
     tuple_(deliveries.c.store_id, deliveries.c.resource_id).in_(bindparam("resources", expanding=True)),
+    deliveries.c.store_id.in_(bindparam("store_ids", expanding=True)),
+    deliveries.c.resource_id.in_(bindparam("resource_ids", expanding=True)),
     deliveries.c.is_deletion,
 )
 _FINISH = (

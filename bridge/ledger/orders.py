@@ -81,7 +81,14 @@ def add(connection: Connection, identities: Sequence[Identity]) -> None:
 
 def lock_of_resources(connection: Connection, resources: Collection[Resource]) -> Sequence[KnownOrder]:
     """All orders of these WooCommerce ids, locked: several of one if the shop was installed anew."""
-    found = connection.execute(_LOCK_OF_RESOURCES, {"resources": list(resources)})
+    found = connection.execute(
+        _LOCK_OF_RESOURCES,
+        {
+            "resources": list(resources),
+            "store_ids": sorted({one[0] for one in resources}),
+            "resource_ids": sorted({one[1] for one in resources}),
+        },
+    )
     return [_order(row) for row in found]
 
 
@@ -150,7 +157,11 @@ _LOCK_EACH = (
 )
 _LOCK_OF_RESOURCES = (
     _with_store()
-    .where(tuple_(orders.c.store_id, orders.c.resource_id).in_(bindparam("resources", expanding=True)))
+    .where(
+        tuple_(orders.c.store_id, orders.c.resource_id).in_(bindparam("resources", expanding=True)),
+        orders.c.store_id.in_(bindparam("store_ids", expanding=True)),
+        orders.c.resource_id.in_(bindparam("resource_ids", expanding=True)),
+    )
     .order_by(orders.c.id)
     .with_for_update(of=orders)
 )
