@@ -67,6 +67,10 @@ class Announcer:
         """The configs of these stores are to be fetched."""
         return self._send(REFRESH_CONFIGS, ids)
 
+    def sweep(self) -> bool:
+        """A sweep is to be made when all that was announced before has been taken."""
+        return self._send_task(SWEEP, [])
+
     def backlog(self) -> int:
         """How many messages wait in the queue; 0 if the broker cannot be asked."""
         try:
@@ -76,10 +80,11 @@ class Announcer:
             return 0
 
     def _send(self, task: str, ids: Sequence[int]) -> bool:
-        if not ids:
-            return True
+        return self._send_task(task, [list(ids)]) if ids else True
+
+    def _send_task(self, task: str, arguments: Sequence[object]) -> bool:
         try:
-            self._app.send_task(task, args=[list(ids)], retry=False)
+            self._app.send_task(task, args=arguments, retry=False)
         except (OperationalError, OSError) as error:
             if self.is_reachable is not False:
                 log.warning("broker unreachable; the sweep takes over", error=type(error).__name__)

@@ -19,7 +19,7 @@ from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.ledger.vault import make_key
-from bridge.pipeline import Context, process_delivery, refresh_config
+from bridge.pipeline import Context, process_deliveries, refresh_config
 from bridge.sandbox import create_sandbox
 from tests.recorded import load
 
@@ -51,26 +51,18 @@ class Shop:
 
     def receive(self, body: Mapping[str, Any], topic: str = "order.updated") -> int:
         """Record a delivery, as the receiver does, a second after the last one; return its id."""
-        self.clock.advance(seconds=1)
-        raw = json.dumps(body).encode()
-        about = read_delivery(topic, raw)
         with self.context.ledger.write() as connection:
-            return deliveries.record(
-                connection,
-                store_id=self.store_id,
-                topic=topic,
-                digest=content_digest(topic, raw),
-                body=raw,
-                resource_id=about.resource_id,
-                is_deletion=isinstance(about, Deletion),
-                ignored_because=None,
-                now=self.clock.now(),
-            ).delivery_id
+            return self.record(connection, body, topic)
+
+    def record(self, connection: Connection, body: Mapping[str, Any], topic: str = "order.updated") -> int:
+        """The same, in the caller's transaction."""
+        self.clock.advance(seconds=1)
+        return record(connection, self.store_id, body, topic, now=self.clock.now())
 
     def process(self, *delivery_ids: int) -> list[int]:
         """Process deliveries in this order; the issuances of the last one's order that are due then."""
         for delivery_id in delivery_ids:
-            process_delivery(self.context, delivery_id)
+            process_deliveries(self.context, [delivery_id])
         with self.context.ledger.read() as connection:
             delivery = deliveries.get(connection, delivery_ids[-1])
             assert delivery is not None
@@ -96,16 +88,10 @@ class Shop:
         assert issuance is not None
         delivery_id = orders.lock(connection, issuance.order_id).delivery_id
         assert delivery_id is not None
-        attempt = attempts.start(
-            connection,
-            issuance,
-            delivery_id=delivery_id,
-            total="1",
-            currency="EUR",
-            now=now,
-            lease_ends_at=now + timedelta(seconds=lease),
+        claim = attempts.Claim(issuance, delivery_id, total="1", currency="EUR")
+        (attempt,) = attempts.start(
+            connection, [claim], now=now, lease_ends_at=now + timedelta(seconds=lease)
         )
-        assert attempt is not None
         return attempt
 
     def store(self) -> Store:
@@ -121,11 +107,15 @@ class Shop:
     def set_token(self, token: str) -> None:
         """Give the store another token, as an operator would."""
         with self.context.ledger.write() as connection:
-            connection.execute(
-                tables.stores.update()
-                .where(tables.stores.c.id == self.store_id)
-                .values(api_token=self.context.vault.encrypt(token))
-            )
+            self.change_token(connection, token)
+
+    def change_token(self, connection: Connection, token: str) -> None:
+        """The same, in the caller's transaction."""
+        connection.execute(
+            tables.stores.update()
+            .where(tables.stores.c.id == self.store_id)
+            .values(api_token=self.context.vault.encrypt(token))
+        )
 
     def order(self) -> orders.KnownOrder:
         with self.context.ledger.read() as connection:
@@ -143,6 +133,25 @@ class Shop:
     def requests(self) -> int:
         counts: dict[str, int] = self.sandbox.test_client().get("/sandbox/documents").json["counts"]
         return counts["requests"]
+
+
+def record(
+    connection: Connection, store_id: int, body: Mapping[str, Any], topic: str, *, now: datetime
+) -> int:
+    """Record a delivery for a store, as the receiver does; return its id."""
+    raw = json.dumps(body).encode()
+    about = read_delivery(topic, raw)
+    return deliveries.record(
+        connection,
+        store_id=store_id,
+        topic=topic,
+        digest=content_digest(topic, raw),
+        body=raw,
+        resource_id=about.resource_id,
+        is_deletion=isinstance(about, Deletion),
+        ignored_because=None,
+        now=now,
+    ).delivery_id
 
 
 def at(second: int, **fields: Any) -> dict[str, Any]:

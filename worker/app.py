@@ -13,6 +13,9 @@ SWEEP_INTERVAL = 3.0  # seconds
 settings = load_settings_or_exit()
 app = make_celery(settings.broker_url.get_secret_value())
 app.conf.update(
+    # Threads, since a worker waits for Space Invoices most of the time.
+    worker_pool="threads",
+    worker_concurrency=32,
     include=["worker.tasks"],
     beat_schedule={
         # While no worker runs, sweeps must not pile up without end. Their age is told by two machines'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from typing import Any, TypeVar
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
 
 import structlog
 from celery.signals import worker_ready
@@ -12,12 +14,12 @@ from celery.signals import worker_ready
 from bridge import broker, pipeline
 from bridge.broker import Announcer
 from bridge.ledger import Ledger, LedgerUnavailableError
-from bridge.pipeline import Context, Lanes, Pace, Work
+from bridge.pipeline import BATCH, TURN, Context, Lanes, Pace, Work
 from worker.app import app, settings
-
-_Result = TypeVar("_Result")
+from worker.crew import Crew, parts
 
 DELIVERIES_A_MESSAGE = 25
+STORES_MESSAGES = 100  # at most, of one sweep; so that idle threads share them
 LONG_BACKLOG = 100  # messages; while so many wait, the sweep's would only be doubles
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,7 @@ def context() -> Context:
 
 announcer = Announcer(app)
 lanes = Lanes(1)
+crew = Crew()
 
 
 @worker_ready.connect(weak=False)
@@ -46,53 +49,65 @@ def _open_lanes(sender: Any, **_: object) -> None:
 
     Not called in the children of a pool of processes, of which each has one task at a time.
     """
-    lanes.per_store = max(1, sender.controller.concurrency * 3 // 4)
+    crew.size = sender.controller.concurrency
+    lanes.per_store = max(1, crew.size * 3 // 4)
 
 
 @app.task(name=broker.PROCESS_DELIVERIES)
 def process_deliveries(ids: Sequence[int]) -> None:
-    """Process deliveries; have forwarded what is due for them."""
-    announced: set[int] = set()
-    due_since: set[int] = set()
-    for work in _each(ids, "delivery", lambda one: pipeline.process_delivery(context(), one)):
+    """Process deliveries, and have forwarded what is due for them."""
+    with _logged(deliveries=len(ids)):
+        work = pipeline.process_deliveries(context(), ids)
         announcer.configs(work.configs)
-        for store_id in work.due_stores:
-            if store_id in announced:
-                due_since.add(store_id)
-            else:  # so that the first order of many does not wait for the others
-                announced.add(store_id)
-                _announce_due([store_id])
-    _announce_due(due_since)
+        _forward(work.due_stores, work.due_issuances)
 
 
 @app.task(name=broker.FORWARD_STORES)
 def forward_stores(ids: Sequence[int]) -> None:
     """Have the documents issued that are due of these stores."""
+    _forward(ids, {})
 
-    def drain(store_id: int) -> None:
-        pipeline.drain_store(
-            context(), lanes, store_id, call=lambda wanted: _announce_due([store_id] * wanted)
-        )
 
-    for _ in _each(ids, "store", drain):
-        pass
+def _forward(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]]) -> None:
+    """Forward what is due of these stores: a part here, and a part for each thread that has nothing to do."""
+    mine, *others = crew.share(store_ids)
+    for part in others:
+        announcer.due_stores(part)
+    until = time.monotonic() + TURN
+    for number, store_id in enumerate(mine):
+        if time.monotonic() >= until:
+            announcer.due_stores(mine[number:])
+            return
+        with _logged(store=store_id):
+            pipeline.drain_store(
+                context(),
+                lanes,
+                store_id,
+                call=partial(_call, store_id),
+                idle=crew.idle,
+                just_due=just_due.get(store_id, ()),
+            )
+
+
+def _call(store_id: int, lanes_wanted: int) -> None:
+    for _ in range(lanes_wanted):  # one a message, so that idle threads share them
+        announcer.due_stores([store_id])
 
 
 @app.task(name=broker.REFRESH_CONFIGS)
 def refresh_configs(ids: Sequence[int]) -> None:
     """Fetch the configs of stores, and decide anew where one has changed."""
-    for _ in _each(ids, "store", lambda one: pipeline.refresh_config(context(), one)):
-        pass
+    for one in ids:
+        with _logged(store=one):
+            pipeline.refresh_config(context(), one)
     sweep()
 
 
 @app.task(name=broker.SWEEP)
 def sweep() -> None:
     """Find what no message is under way for."""
-    try:
+    with _logged():
         _announce(pipeline.sweep(context()))
-    except LedgerUnavailableError as error:
-        log.warning("ledger unavailable; the next sweep tries again", error=str(error))
 
 
 def _announce(found: Work) -> None:
@@ -102,20 +117,18 @@ def _announce(found: Work) -> None:
         announcer.configs([store_id])
     for start in range(0, len(found.deliveries), DELIVERIES_A_MESSAGE):
         announcer.deliveries(found.deliveries[start : start + DELIVERIES_A_MESSAGE])
-    _announce_due(found.due_stores)
+    for part in parts(found.due_stores, most=STORES_MESSAGES):
+        announcer.due_stores(part)
+    if len(found.deliveries) >= BATCH:
+        announcer.sweep()  # for the rest, when these have been taken
 
 
-def _announce_due(store_ids: Iterable[int]) -> None:
-    for store_id in store_ids:  # one a message, so that idle threads share them
-        announcer.due_stores([store_id])
-
-
-def _each(ids: Sequence[int], what: str, handle: Callable[[int], _Result]) -> Iterable[_Result]:
-    """Handle each id. One that fails is logged, left for the sweep, and keeps none of the others from it."""
-    for one in ids:
-        try:
-            yield handle(one)
-        except LedgerUnavailableError as error:
-            log.warning("ledger unavailable; the sweep tries again", **{what: one}, error=str(error))
-        except Exception:
-            log.exception("failed; the sweep tries again", **{what: one})
+@contextmanager
+def _logged(**about: int) -> Iterator[None]:
+    """What fails is logged and left for the sweep, and keeps nothing else from being done."""
+    try:
+        yield
+    except LedgerUnavailableError as error:
+        log.warning("ledger unavailable; the sweep tries again", **about, error=str(error))
+    except Exception:
+        log.exception("failed; the sweep tries again", **about)

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, or_, select, update
 
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger.issuances import SENDING, Issuance, StartedAttempt
+from bridge.ledger.orders import KnownOrder
 from bridge.ledger.tables import attempts, issuances
 
 # No lease is as long. One that ends later was given by a clock that has been set back since.
 LONGEST_LEASE = timedelta(hours=1)
+
+
+class NotDueError(Exception):
+    """Somebody else has claimed an issuance, or it is due no more: the transaction has to be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,52 +33,89 @@ class Attempt:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is to be sent for a due issuance: which delivery, and the total and currency it names."""
+
+    issuance: Issuance
+    delivery_id: int
+    total: str
+    currency: str
+
+    @classmethod
+    def of(cls, order: KnownOrder, issuance: Issuance) -> Claim:
+        """For the newest snapshot of an order; raises ValueError if there is none."""
+        if order.snapshot is None or order.delivery_id is None:
+            raise ValueError(f"nothing is known of order {order.id} to send")
+        return cls(issuance, order.delivery_id, order.snapshot.total, order.snapshot.currency)
+
+
 def start(
-    connection: Connection,
-    issuance: Issuance,
-    *,
-    delivery_id: int,
-    total: str,
-    currency: str,
-    now: datetime,
-    lease_ends_at: datetime,
-) -> StartedAttempt | None:
-    """Claim a due issuance for one request; None if it is due no more.
+    connection: Connection, claims: Sequence[Claim], *, now: datetime, lease_ends_at: datetime
+) -> Sequence[StartedAttempt]:
+    """Claim due issuances, whose orders the caller has locked, for one request each.
 
-    Once this is committed, the request counts as sent: a worker that dies later leaves an issuance
-    of unknown outcome, for the sweep to find when the lease has ended.
+    Once this is committed, the requests count as sent: a worker that dies later leaves issuances of unknown
+    outcome, for the sweep to find when the lease has ended. Raises NotDueError if one of them is due no more.
     """
-    attempt_id: int = connection.execute(
-        insert(attempts)
-        .values(issuance_id=issuance.id, delivery_id=delivery_id, started_at=now)
-        .returning(attempts.c.id)
-    ).scalar_one()
-    attempt = StartedAttempt(
-        attempt_id, issuance.id, issuance.order_id, issuance.attempts + 1, issuance.first_attempt_at or now
-    )
-    if not ledger_issuances.start_sending(
-        connection, attempt, total=total, currency=currency, lease_ends_at=lease_ends_at
-    ):
-        connection.execute(delete(attempts).where(attempts.c.id == attempt_id))
-        return None
-    return attempt
+    if not claims:
+        return []
+    rows = [
+        {"issuance_id": one.issuance.id, "delivery_id": one.delivery_id, "started_at": now} for one in claims
+    ]
+    ids = connection.execute(_START, rows).scalars()
+    started = [
+        StartedAttempt(
+            attempt_id,
+            one.issuance.id,
+            one.issuance.order_id,
+            one.issuance.attempts + 1,
+            one.issuance.first_attempt_at or now,
+        )
+        for attempt_id, one in zip(ids, claims, strict=True)
+    ]
+    moves = [
+        {
+            "issuance_id": attempt.issuance_id,
+            "attempt_id": attempt.id,
+            "attempts": attempt.number,
+            "first_attempt_at": attempt.first_attempt_at,
+            "lease_ends_at": lease_ends_at,
+            "total": one.total,
+            "currency": one.currency,
+        }
+        for attempt, one in zip(started, claims, strict=True)
+    ]
+    if not ledger_issuances.start_sending(connection, moves):
+        raise NotDueError
+    return started
 
 
-def finish(
-    connection: Connection,
-    attempt: StartedAttempt,
-    *,
-    outcome: str,
-    duration_ms: int | None,
-    status: int | None,
-    excerpt: str | None,
-) -> None:
-    """Note how an attempt ended."""
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt.id)
-        .values(outcome=outcome, duration_ms=duration_ms, status=status, excerpt=excerpt)
-    )
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended."""
+
+    attempt: StartedAttempt
+    outcome: str
+    duration_ms: int | None
+    status: int | None
+    excerpt: str | None
+
+
+def finish(connection: Connection, ends: Sequence[End]) -> None:
+    """Note how attempts ended."""
+    if ends:
+        rows = [
+            {
+                "ended_id": one.attempt.id,
+                "outcome": one.outcome,
+                "duration_ms": one.duration_ms,
+                "status": one.status,
+                "excerpt": one.excerpt,
+            }
+            for one in ends
+        ]
+        connection.execute(_FINISH, rows)
 
 
 def expired(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:
@@ -113,6 +155,14 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
         Attempt(row.started_at, row.duration_ms, row.outcome, row.status, row.excerpt, row.kind)
         for row in connection.execute(query)
     ]
+
+
+_START = insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True)
+_FINISH = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("ended_id"))
+    .values({attempts.c[name]: bindparam(name) for name in ("outcome", "duration_ms", "status", "excerpt")})
+)
 
 
 def _has_ended(now: datetime) -> ColumnElement[bool]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, literal, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.ledger.tables import deliveries, stores
@@ -114,6 +114,28 @@ def lock(connection: Connection, delivery_id: int) -> Delivery | None:
     return _delivery(row) if row else None
 
 
+def get_each(connection: Connection, delivery_ids: Collection[int]) -> Mapping[int, Delivery]:
+    """The deliveries of these ids."""
+    found = connection.execute(_EACH, {"ids": list(delivery_ids)})
+    return {row.id: _delivery(row) for row in found}
+
+
+def resources_of(connection: Connection, delivery_ids: Collection[int]) -> Collection[tuple[int, int]]:
+    """What these deliveries are about, of those that wait to be processed: stores and WooCommerce ids."""
+    found = connection.execute(_RESOURCES_OF, {"ids": list(delivery_ids)})
+    return {(row.store_id, row.resource_id) for row in found}
+
+
+def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> Sequence[Delivery]:
+    """Those of these deliveries that wait to be processed, as they came, locked.
+
+    Left out is what somebody else has locked: it is being repeated or processed just now, and whoever
+    processes it afterwards knows more.
+    """
+    found = connection.execute(_LOCK_UNPROCESSED, {"ids": list(delivery_ids)})
+    return [_delivery(row) for row in found]
+
+
 def listed(
     connection: Connection, *, store: str | None = None, state: str | None = None, limit: int = 50
 ) -> Sequence[Delivery]:
@@ -156,41 +178,49 @@ def unprocessed(connection: Connection, *, received_before: datetime, limit: int
     )
 
 
-def unprocessed_deletions(
-    connection: Connection, store_id: int, resource_id: int, *, received_before: datetime
-) -> Sequence[Delivery]:
-    """Deletions of this WooCommerce id that arrived before that time and still wait, locked.
+@dataclass(frozen=True, slots=True)
+class KnownDeletion:
+    """When the shop last said that it had trashed an order, and whether that is processed."""
 
-    The shop may trash the order once more just now: the repeat is another state of the same row.
-    """
-    query = _with_store().where(
-        deliveries.c.store_id == store_id,
-        deliveries.c.resource_id == resource_id,
-        deliveries.c.is_deletion,
-        deliveries.c.state == RECEIVED,
-        deliveries.c.last_received_at <= received_before,
-    )
-    query = query.with_for_update(of=deliveries, key_share=True)
-    return [_delivery(row) for row in connection.execute(query)]
+    delivery_id: int
+    arrived_at: datetime
+    is_unprocessed: bool
 
 
-def last_deletion(connection: Connection, store_id: int, resource_id: int) -> datetime | None:
-    """When the shop last said that it had trashed the order of this id."""
-    moment: datetime | None = connection.execute(
-        select(func.max(deliveries.c.last_received_at, type_=deliveries.c.last_received_at.type)).where(
-            deliveries.c.store_id == store_id,
-            deliveries.c.resource_id == resource_id,
-            deliveries.c.is_deletion,
-        )
-    ).scalar_one()
-    return moment
+def deletions(
+    connection: Connection, resources: Collection[tuple[int, int]]
+) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
+    """Every deletion of these WooCommerce ids, each of a store."""
+    found: dict[tuple[int, int], list[KnownDeletion]] = {one: [] for one in resources}
+    for row in connection.execute(
+        _DELETIONS,
+        {
+            "resources": list(resources),
+            "store_ids": sorted({one[0] for one in resources}),
+            "resource_ids": sorted({one[1] for one in resources}),
+        },
+    ):
+        known = KnownDeletion(row.id, row.last_received_at, row.state == RECEIVED)
+        found[row.store_id, row.resource_id].append(known)
+    return found
 
 
-def finish(connection: Connection, delivery_id: int, *, state: str, reason: str | None) -> None:
-    """Note what became of a delivery."""
-    connection.execute(
-        update(deliveries).where(deliveries.c.id == delivery_id).values(state=state, reason=reason)
-    )
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a delivery, in a state and a phrase."""
+
+    delivery_id: int
+    state: str
+    reason: str | None
+
+
+def finish(connection: Connection, finished: Sequence[Finished]) -> None:
+    """Note what became of deliveries."""
+    if finished:
+        rows = [
+            {"delivery_id": one.delivery_id, "state": one.state, "reason": one.reason} for one in finished
+        ]
+        connection.execute(_FINISH, rows)
 
 
 def replay(connection: Connection, delivery_id: int) -> bool:
@@ -219,6 +249,37 @@ def note_failure(connection: Connection, delivery_id: int, reason: str) -> None:
 
 def _with_store() -> Any:
     return select(deliveries, stores.c.name.label("store")).join(stores)
+
+
+# Made once: to put a statement together takes longer than the database has to do with it.
+_IDS: Any = bindparam("ids", expanding=True)
+_EACH = _with_store().where(deliveries.c.id.in_(_IDS))
+_RESOURCES_OF = select(deliveries.c.store_id, deliveries.c.resource_id).where(
+    deliveries.c.id.in_(_IDS), deliveries.c.state == RECEIVED, deliveries.c.resource_id.is_not(None)
+)
+_LOCK_UNPROCESSED = (
+    _EACH.where(deliveries.c.state == RECEIVED)
+    .order_by(deliveries.c.id)
+    # It stays what attempts refer to: who only adds one need not wait.
+    .with_for_update(of=deliveries, key_share=True, skip_locked=True)
+)
+_DELETIONS = select(
+    deliveries.c.id,
+    deliveries.c.store_id,
+    deliveries.c.resource_id,
+    deliveries.c.state,
+    deliveries.c.last_received_at,
+).where(
+    tuple_(deliveries.c.store_id, deliveries.c.resource_id).in_(bindparam("resources", expanding=True)),
+    deliveries.c.store_id.in_(bindparam("store_ids", expanding=True)),
+    deliveries.c.resource_id.in_(bindparam("resource_ids", expanding=True)),
+    deliveries.c.is_deletion,
+)
+_FINISH = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("delivery_id"))
+    .values(state=bindparam("state"), reason=bindparam("reason"))
+)
 
 
 def _delivery(row: Row[Any]) -> Delivery:

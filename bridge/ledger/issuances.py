@@ -6,17 +6,19 @@ comes second, or with the outcome of an attempt that is not the last, changes no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bridge.ledger.orders import KnownOrder
 from bridge.ledger.tables import issuances, orders, stores
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
+NOT_ADDED_YET = 0  # in place of an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,27 @@ class Issuance:
     currency: str | None
     last_error: str | None
     withdrawn_by: str | None
+
+    @classmethod
+    def new(cls, order: KnownOrder, kind: str) -> Issuance:
+        """One that is due and not in the ledger yet, so without an id."""
+        return cls(
+            id=NOT_ADDED_YET,
+            store_id=order.store_id,
+            store=order.store,
+            order_id=order.id,
+            order=order.resource_id,
+            kind=kind,
+            state=DUE,
+            attempts=0,
+            attempt_id=None,
+            first_attempt_at=None,
+            next_attempt_at=None,
+            total=None,
+            currency=None,
+            last_error=None,
+            withdrawn_by=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,20 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Issuance]:
     return [_issuance(row) for row in connection.execute(query)]
 
 
+def of_orders(connection: Connection, order_ids: Collection[int]) -> Mapping[int, Sequence[Issuance]]:
+    """The same of each of these orders."""
+    found: dict[int, list[Issuance]] = {order_id: [] for order_id in order_ids}
+    for row in connection.execute(_OF_ORDERS, {"order_ids": sorted(order_ids)}):
+        found[row.order_id].append(_issuance(row))
+    return found
+
+
+def orders_of(connection: Connection, issuance_ids: Collection[int]) -> Mapping[int, int]:
+    """The order of each of these issuances, by their ids."""
+    rows = connection.execute(_ORDERS_OF, {"ids": sorted(issuance_ids)})
+    return {row.id: row.order_id for row in rows}
+
+
 def listed(
     connection: Connection, *, store: str | None = None, state: str | None = None, limit: int = 50
 ) -> Sequence[Issuance]:
@@ -75,62 +112,40 @@ def listed(
     return [_issuance(row) for row in connection.execute(query)]
 
 
-def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str, now: datetime) -> bool:
-    """Have a document issued, unless it is already due, under way or settled otherwise.
+def make_due(connection: Connection, documents: Sequence[tuple[int, int, str]], now: datetime) -> None:
+    """Have documents issued, each of a store and an order (by their ids) and of a kind.
 
-    A withdrawn one comes back to life, unless an operator withdrew it. Returns whether anything changed.
+    Nothing changes for one that is due, under way or settled otherwise. A withdrawn one comes back to life,
+    unless an operator withdrew it.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(issuances).values(
-        store_id=store_id, order_id=order_id, kind=kind, state=DUE, next_attempt_at=now, created_at=now
-    )
-    changed = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["order_id", "kind"],
-            set_={"state": DUE, "next_attempt_at": now, "first_attempt_at": None, "settled_at": None},
-            where=and_(issuances.c.state == WITHDRAWN, issuances.c.withdrawn_by.is_(None)),
-        ).returning(issuances.c.id)
-    ).one_or_none()
-    return changed is not None
+    if documents:
+        rows = [
+            {"store_id": store_id, "order_id": order_id, "kind": kind}
+            | {"state": DUE, "next_attempt_at": now, "created_at": now}
+            for store_id, order_id, kind in documents
+        ]
+        connection.execute(_MAKE_DUE[connection.dialect.name], rows)
 
 
-def withdraw(connection: Connection, issuance_id: int, now: datetime) -> bool:
-    """Take back a document that is due no more; one that is being sent cannot be taken back."""
-    return _move(connection, issuance_id, [DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=now)
+def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
+    """Take back documents that are due no more; one that is being sent cannot be taken back."""
+    if issuance_ids:
+        connection.execute(_WITHDRAW, [{"issuance_id": one, "now": now} for one in issuance_ids])
 
 
-def start_sending(
-    connection: Connection, attempt: StartedAttempt, *, total: str, currency: str, lease_ends_at: datetime
-) -> bool:
-    """Have an attempt send a due issuance, for as long as its lease lasts."""
-    return _move(
-        connection,
-        attempt.issuance_id,
-        [DUE],
-        state=SENDING,
-        attempt_id=attempt.id,
-        attempts=attempt.number,
-        first_attempt_at=attempt.first_attempt_at,
-        next_attempt_at=None,
-        lease_ends_at=lease_ends_at,
-        total=total,
-        currency=currency,
-    )
+def start_sending(connection: Connection, claims: Sequence[Mapping[str, Any]]) -> bool:
+    """Have attempts send due issuances, for as long as their leases last; whether each of them was due.
+
+    A claim has the columns `attempt_id`, `attempts`, `first_attempt_at`, `lease_ends_at`, `total` and
+    `currency`, and `issuance_id`.
+    """
+    return connection.execute(_START_SENDING, claims).rowcount == len(claims)
 
 
-def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool:
-    """The document exists. A late answer may find any state: after its lease, `held`, or due again."""
-    return _move(
-        connection,
-        issuance_id,
-        [SENDING, HELD, DUE, FAILED, WITHDRAWN],
-        state=ISSUED,
-        lease_ends_at=None,
-        next_attempt_at=None,
-        last_error=None,
-        withdrawn_by=None,
-        settled_at=now,
-    )
+def mark_issued(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
+    """The documents exist. A late answer may find any state: after its lease, `held`, or due again."""
+    if issuance_ids:
+        connection.execute(_MARK_ISSUED, [{"issuance_id": one, "now": now} for one in issuance_ids])
 
 
 def mark_held(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
@@ -248,6 +263,65 @@ def _with_names() -> Any:
         .join(stores, issuances.c.store_id == stores.c.id)
         .join(orders, issuances.c.order_id == orders.c.id)
     )
+
+
+def _each(leaving: Sequence[str], **values: Any) -> Any:
+    """An update of many rows, each with its own parameters and each in one of these states."""
+    # Not `in_`, whose parameters cannot be given for many rows at once.
+    is_leaving = or_(*(issuances.c.state == state for state in leaving))
+    return update(issuances).where(issuances.c.id == bindparam("issuance_id"), is_leaving).values(values)
+
+
+def _make_due(insertion: postgresql.Insert | sqlite.Insert) -> Any:
+    return insertion.on_conflict_do_update(
+        index_elements=["order_id", "kind"],
+        set_={
+            "state": DUE,
+            "next_attempt_at": insertion.excluded.next_attempt_at,
+            "first_attempt_at": None,
+            "settled_at": None,
+        },
+        where=and_(issuances.c.state == WITHDRAWN, issuances.c.withdrawn_by.is_(None)),
+    )
+
+
+def _given(name: str) -> Any:
+    return bindparam(name, type_=issuances.c[name].type)
+
+
+# Made once: to put a statement together takes longer than the database has to do with it.
+_OF_ORDERS = (
+    _with_names()
+    .where(issuances.c.order_id.in_(bindparam("order_ids", expanding=True)))
+    .order_by(issuances.c.id)
+)
+_ORDERS_OF = select(issuances.c.id, issuances.c.order_id).where(
+    issuances.c.id.in_(bindparam("ids", expanding=True))
+)
+_MAKE_DUE = {
+    "sqlite": _make_due(sqlite.insert(issuances)),
+    "postgresql": _make_due(postgresql.insert(issuances)),
+}
+_NOW = bindparam("now", type_=issuances.c.settled_at.type)
+_WITHDRAW = _each([DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=_NOW)
+_START_SENDING = _each(
+    [DUE],
+    state=SENDING,
+    next_attempt_at=None,
+    **{
+        name: _given(name)
+        for name in ("attempt_id", "attempts", "first_attempt_at", "lease_ends_at", "total", "currency")
+    },
+)
+_MARK_ISSUED = _each(
+    [SENDING, HELD, DUE, FAILED, WITHDRAWN],
+    state=ISSUED,
+    lease_ends_at=None,
+    next_attempt_at=None,
+    last_error=None,
+    withdrawn_by=None,
+    settled_at=_NOW,
+)
 
 
 def _issuance(row: Row[Any]) -> Issuance:

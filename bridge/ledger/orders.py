@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import ARRAY, Connection, Row, Text, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.issuance import Decision, Order, Verdict
+from bridge.issuance import Decision, Order
 from bridge.ledger.tables import orders, stores
+
+Resource = tuple[int, int]
+"""A store's id and a WooCommerce id there."""
+Identity = tuple[int, int, str]
+"""The same, and the order's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,7 @@ class KnownOrder:
     store_id: int
     store: str
     resource_id: int
+    order_key: str
     snapshot: Order | None
     delivery_id: int | None
     deleted_at: datetime | None
@@ -29,15 +36,20 @@ class KnownOrder:
     reason: str | None
     decided_version: int
 
+    @property
+    def identity(self) -> Identity:
+        """What tells it from all others."""
+        return self.store_id, self.resource_id, self.order_key
 
-def lock_resource(connection: Connection, store_id: int, resource_id: int) -> None:
-    """Let nobody else process a delivery on this WooCommerce id until this transaction ends.
+
+def lock_resources(connection: Connection, resources: Collection[Resource]) -> None:
+    """Let nobody else process a delivery on these WooCommerce ids until this transaction ends.
 
     An order that is not there yet has no row to lock, and its deletion may be processed just then.
     """
-    if connection.dialect.name == "postgresql":
-        key = func.hashtextextended(f"spacebridge {store_id} {resource_id}", 0)
-        connection.execute(select(func.pg_advisory_xact_lock(key)))
+    if connection.dialect.name == "postgresql" and resources:
+        names = [f"spacebridge {store_id} {resource_id}" for store_id, resource_id in resources]
+        connection.execute(_LOCK_RESOURCES, {"names": names})
 
 
 def lock(connection: Connection, order_id: int) -> KnownOrder:
@@ -45,40 +57,39 @@ def lock(connection: Connection, order_id: int) -> KnownOrder:
 
     SQLite has but one writing transaction at a time, so there the transaction is the lock.
     """
-    return _order(
-        connection.execute(_with_store().where(orders.c.id == order_id).with_for_update(of=orders)).one()
-    )
+    return lock_each(connection, [order_id])[order_id]
 
 
-def lock_or_add(connection: Connection, store_id: int, resource_id: int, order_key: str) -> KnownOrder:
-    """The same for the order of this identity, added if it is new."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(
-        dialect.insert(orders)
-        .values(store_id=store_id, resource_id=resource_id, order_key=order_key)
-        .on_conflict_do_nothing(index_elements=["store_id", "resource_id", "order_key"])
-    )
-    return _order(
+def lock_each(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
+    """The orders of these ids, likewise. All who lock several do so by their ids: none waits in a circle."""
+    found = connection.execute(_LOCK_EACH, {"ids": sorted(order_ids)})
+    return {row.id: _order(row) for row in found}
+
+
+def add(connection: Connection, identities: Sequence[Identity]) -> None:
+    """Add the orders of these identities that are not there yet. Nothing is known of them.
+
+    Of several with the same WooCommerce id, the last one here is the youngest.
+    """
+    names = "store_id", "resource_id", "order_key"
+    if identities:
         connection.execute(
-            _with_store()
-            .where(
-                orders.c.store_id == store_id,
-                orders.c.resource_id == resource_id,
-                orders.c.order_key == order_key,
-            )
-            .with_for_update(of=orders)
-        ).one()
+            _ADD[connection.dialect.name],
+            [dict(zip(names, one, strict=True)) for one in sorted(identities, key=itemgetter(0, 1))],
+        )
+
+
+def lock_of_resources(connection: Connection, resources: Collection[Resource]) -> Sequence[KnownOrder]:
+    """All orders of these WooCommerce ids, locked: several of one if the shop was installed anew."""
+    found = connection.execute(
+        _LOCK_OF_RESOURCES,
+        {
+            "resources": list(resources),
+            "store_ids": sorted({one[0] for one in resources}),
+            "resource_ids": sorted({one[1] for one in resources}),
+        },
     )
-
-
-def latest_of(connection: Connection, store_id: int, resource_id: int) -> int | None:
-    """Id of the youngest order with this WooCommerce id: the one a deletion can mean."""
-    return connection.execute(
-        select(orders.c.id)
-        .where(orders.c.store_id == store_id, orders.c.resource_id == resource_id)
-        .order_by(orders.c.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
+    return [_order(row) for row in found]
 
 
 def listed(
@@ -118,41 +129,78 @@ def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit
     )
 
 
-def save_snapshot(connection: Connection, order_id: int, snapshot: Order, delivery_id: int) -> None:
-    """Replace what is known of the order."""
-    connection.execute(
-        update(orders)
-        .where(orders.c.id == order_id)
-        .values(
-            delivery_id=delivery_id,
-            number=snapshot.number,
-            status=snapshot.status,
-            payment_method=snapshot.payment_method,
-            total=snapshot.total,
-            currency=snapshot.currency,
-            modified=snapshot.modified,
-            has_date_paid=snapshot.has_date_paid,
-            has_refunds=snapshot.has_refunds,
-        )
-    )
-
-
-def save_deletion(connection: Connection, order_id: int, deleted_at: datetime | None) -> None:
-    """Mark the order as trashed, or as back from the trash."""
-    connection.execute(update(orders).where(orders.c.id == order_id).values(deleted_at=deleted_at))
-
-
-def save_verdict(connection: Connection, order_id: int, verdict: Verdict, version: int) -> None:
-    """Keep what was decided, for whoever asks why, and by which version of the store's rules."""
-    connection.execute(
-        update(orders)
-        .where(orders.c.id == order_id)
-        .values(decision=verdict.decision.value, reason=verdict.reason, decided_version=version)
-    )
+def save(connection: Connection, changed: Sequence[KnownOrder]) -> None:
+    """Keep what is known of these orders, which the caller has locked, and what was decided on them."""
+    if changed:
+        connection.execute(_SAVE, [_row(order) for order in changed])
 
 
 def _with_store() -> Any:
     return select(orders, stores.c.name.label("store")).join(stores)
+
+
+# Made once: to put a statement together takes longer than the database has to do with it.
+_LOCK_RESOURCES = select(
+    func.pg_advisory_xact_lock(
+        # Sorted, so that of two who lock several, none waits for the other in a circle.
+        select(func.hashtextextended(func.unnest(bindparam("names", type_=ARRAY(Text))), 0).label("key"))
+        .order_by("key")
+        .subquery()
+        .c.key
+    )
+)
+_LOCK_EACH = (
+    _with_store()
+    .where(orders.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(orders.c.id)
+    .with_for_update(of=orders)
+)
+_LOCK_OF_RESOURCES = (
+    _with_store()
+    .where(
+        tuple_(orders.c.store_id, orders.c.resource_id).in_(bindparam("resources", expanding=True)),
+        orders.c.store_id.in_(bindparam("store_ids", expanding=True)),
+        orders.c.resource_id.in_(bindparam("resource_ids", expanding=True)),
+    )
+    .order_by(orders.c.id)
+    .with_for_update(of=orders)
+)
+_ADD = {
+    dialect: insert(orders).on_conflict_do_nothing(index_elements=["store_id", "resource_id", "order_key"])
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_SAVED = [
+    orders.c[name]
+    for name in (
+        *("delivery_id", "number", "status", "payment_method", "total", "currency", "modified"),
+        *("has_date_paid", "has_refunds", "deleted_at", "decision", "reason", "decided_version"),
+    )
+]
+_SAVE = (
+    update(orders)
+    .where(orders.c.id == bindparam("order_id"))
+    .values({column: bindparam(column.name, type_=column.type) for column in _SAVED})
+)
+
+
+def _row(order: KnownOrder) -> Mapping[str, Any]:
+    known = order.snapshot
+    return {
+        "order_id": order.id,
+        "delivery_id": order.delivery_id,
+        "number": known and known.number,
+        "status": known and known.status,
+        "payment_method": known and known.payment_method,
+        "total": known and known.total,
+        "currency": known and known.currency,
+        "modified": known and known.modified,
+        "has_date_paid": known and known.has_date_paid,
+        "has_refunds": known and known.has_refunds,
+        "deleted_at": order.deleted_at,
+        "decision": order.decision,
+        "reason": order.reason,
+        "decided_version": order.decided_version,
+    }
 
 
 def _order(row: Row[Any]) -> KnownOrder:
@@ -175,6 +223,7 @@ def _order(row: Row[Any]) -> KnownOrder:
         store_id=row.store_id,
         store=row.store,
         resource_id=row.resource_id,
+        order_key=row.order_key,
         snapshot=snapshot,
         delivery_id=row.delivery_id,
         deleted_at=row.deleted_at,

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
+from typing import Any, TypeVar
 
-from bridge.ledger import Ledger, Vault
+from bridge.ledger import Ledger, Vault, stores
+from bridge.ledger.group_commit import GroupCommit
 from bridge.ledger.stores import Store
 from bridge.pipeline.pace import Pace
 from bridge.spaceinvoices import SpaceInvoices
+
+RECENT = 1.0  # seconds
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,7 @@ class Account:
 
     api: SpaceInvoices
     name: str
+    encrypted_token: str = field(repr=False)  # as the store had it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,9 @@ class Context:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Random = field(default_factory=Random)
     _of_thread: threading.local = field(default_factory=threading.local)
+    # These are not those of the one that this is made of by `replace`.
+    _groups: dict[Any, GroupCommit[Any, Any]] = field(default_factory=dict, init=False)
+    _recent_stores: dict[int, tuple[Store, float]] = field(default_factory=dict, init=False)
 
     def account(self, store: Store) -> Account:
         """The store's account, with a client of the calling thread's own."""
@@ -51,9 +64,28 @@ class Context:
             account = Account(
                 SpaceInvoices(self.api_url, token, timeout=self.api_timeout),
                 hashlib.sha256(token.encode()).hexdigest()[:32],
+                store.encrypted_api_token,
             )
             accounts[store.encrypted_api_token] = account
         return account
+
+    def recent_store(self, store_id: int) -> Store:
+        """The store as it was a second ago at most. Whoever claims one of its orders reads it anew."""
+        found = self._recent_stores.get(store_id)
+        if found is None or time.monotonic() >= found[1]:
+            with self.ledger.read() as connection:
+                found = stores.get(connection, store_id), time.monotonic() + RECENT
+            self._recent_stores[store_id] = found
+        return found[0]
+
+    def group(
+        self, write: Callable[[Context, Sequence[_Item]], Sequence[_Result]]
+    ) -> GroupCommit[_Item, _Result]:
+        """Where this process' threads have written, in common transactions, what `write` writes."""
+        group = self._groups.get(write)
+        if group is None:
+            group = self._groups.setdefault(write, GroupCommit(partial(write, self)))
+        return group
 
     def close(self) -> None:
         """Close the calling thread's connections to Space Invoices."""

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 from bridge.ledger import due
 from bridge.ledger.due import Due
 from bridge.pipeline.context import Context
-from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.forward import Forwarder
 from bridge.pipeline.lanes import Lanes
 
 
-def drain_store(context: Context, lanes: Lanes, store_id: int, *, call: Callable[[int], None]) -> None:
+def drain_store(
+    context: Context,
+    lanes: Lanes,
+    store_id: int,
+    *,
+    call: Callable[[int], None],
+    idle: Callable[[], int] = lambda: sys.maxsize,
+    just_due: Sequence[int] = (),
+) -> None:
     """Forward what is due of a store until nothing is, its account needs a rest, or it is another's turn.
 
-    `call` asks for so many lanes more, here or in another process. All of it rests on hints: what no lane
-    comes upon is found by the sweep.
+    `call` asks for so many lanes more, here or in another process; no more are asked for than threads are
+    `idle`. `just_due`: issuances that the caller has just seen fall due; with them, the lane ends when they
+    are forwarded, and reads no further. All of it rests on hints: what no lane comes upon is found by the
+    sweep.
     """
 
     def fetch(after: Due | None, limit: int) -> Sequence[Due]:
+        if just_due:
+            return []
         with context.ledger.read() as connection:
             return due.of_store(connection, store_id, now=context.now(), after=after, limit=limit)
 
-    with lanes.enter(store_id) as lane:
+    with lanes.enter(store_id, just_due) as lane, Forwarder(context) as forwarder:
         if lane is None:
             return
         while (issuance_id := lane.next(fetch)) is not None:
-            if wanted := lane.call():
+            if wanted := lane.call(idle()):
                 call(wanted)
-            if not forward_issuance(context, issuance_id):
+            if not forwarder.forward(issuance_id, context.recent_store(store_id)):
                 return
             if lane.is_over:
                 call(1)

@@ -30,7 +30,7 @@ class _Store:
 
     lanes: int = 0
     called: int = 0  # lanes that were asked for and have not come yet
-    waiting: deque[Due] = field(default_factory=deque)
+    waiting: deque[int] = field(default_factory=deque)
     place: Due | None = None
     read_anew_at: float = -inf
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -42,7 +42,7 @@ class _Store:
             self.place, self.read_anew_at = None, now + TURN
         found = fetch(self.place, REFILL)
         self.called = 0  # whoever has not come by now went elsewhere
-        self.waiting.extend(found)
+        self.waiting.extend(one.id for one in found)
         if found:
             self.place = found[-1]
 
@@ -61,11 +61,14 @@ class Lane:
         """Whether it is another's turn."""
         return self._clock() >= self._ends_at
 
-    def call(self) -> int:
+    def call(self, at_most: int) -> int:
         """How many lanes more the store can use and nobody has asked for; the caller asks for them."""
         store = self._store
+        if not store.waiting or not at_most:
+            return 0
         with store.lock:
             wanted = max(0, min(len(store.waiting), self._most - store.lanes) - store.called)
+            wanted = min(wanted, at_most)
             store.called += wanted
         return wanted
 
@@ -74,7 +77,7 @@ class Lane:
         with self._store.lock:
             if not self._store.waiting:
                 self._store.read_on(fetch, self._clock())
-            return self._store.waiting.popleft().id if self._store.waiting else None
+            return self._store.waiting.popleft() if self._store.waiting else None
 
 
 class Lanes:
@@ -88,13 +91,17 @@ class Lanes:
         self._lock = threading.Lock()
 
     @contextmanager
-    def enter(self, store_id: int) -> Iterator[Lane | None]:
-        """A lane of the store, or None if it has as many as it may: they will come upon whatever is due."""
+    def enter(self, store_id: int, due: Sequence[int] = ()) -> Iterator[Lane | None]:
+        """A lane of the store, or None if it has as many as it may: they will come upon whatever is due.
+
+        `due`: ids of issuances that have just fallen due, and need not be read from the queue.
+        """
         with self._lock:
             store = self._stores.setdefault(store_id, _Store())
             store.called = max(0, store.called - 1)
             is_full = store.lanes >= self.per_store
             store.lanes += not is_full
+            store.waiting.extend(due)
         if is_full:
             yield None
             return

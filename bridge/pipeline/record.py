@@ -2,56 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
-from bridge.ledger import attempts, issuances, orders, stores
+from bridge.ledger import attempts, issuances, orders
+from bridge.ledger.attempts import End
 from bridge.ledger.issuances import StartedAttempt
+from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_attempt
 from bridge.pipeline.context import Context
 from bridge.pipeline.pause import note_outcome
-from bridge.pipeline.settle import settle
+from bridge.pipeline.settle import decide_on, open_dossiers, save, stores_of
 from bridge.spaceinvoices import Effect, Outcome
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt with its outcome, and how long it took in seconds."""
+
+    attempt: StartedAttempt
+    outcome: Outcome
+    duration: float | None
+    of_probe: bool = False
+
+
 def record(
-    context: Context,
-    connection: Connection,
-    attempt: StartedAttempt,
-    outcome: Outcome,
-    *,
-    duration: float | None,
-    of_probe: bool = False,
+    context: Context, connection: Connection, ended: Sequence[Ended], locked: Mapping[int, KnownOrder]
 ) -> None:
-    """Bring an attempt to its end (`duration` in seconds), and its order and store with it."""
+    """Bring attempts to their end, and their orders and stores with them. The orders are `locked`, by id."""
     now = context.now()
-    order = orders.lock(connection, attempt.order_id)
-    store = stores.get(connection, order.store_id)
-    attempts.finish(
-        connection,
-        attempt,
-        outcome=outcome.effect.value,
-        duration_ms=None if duration is None else round(duration * 1000),
-        status=outcome.status,
-        excerpt=outcome.excerpt,
-    )
-    _move_issuance(context, connection, store, attempt, outcome, now)
-    note_outcome(context, connection, store, outcome, now, of_probe=of_probe)
-    log.info(
-        "attempt ended",
-        issuance=attempt.issuance_id,
-        attempt=attempt.number,
-        store=store.name,
-        order=order.resource_id,
-        outcome=outcome.effect.value,
-        status=outcome.status,
-    )
-    settle(connection, store, order, now)
+    by_store = stores_of(connection, (locked[one.attempt.order_id] for one in ended))
+    attempts.finish(connection, [_end(one) for one in ended])
+    issued = [one for one in ended if one.outcome.effect is Effect.ISSUED]
+    issuances.mark_issued(connection, [one.attempt.issuance_id for one in issued], now)
+    # By their stores: of two processes that count failures of several, none waits for the other in a circle.
+    for one in sorted(ended, key=lambda one: locked[one.attempt.order_id].store_id):
+        order = locked[one.attempt.order_id]
+        store = by_store[order.store_id]
+        if one.outcome.effect is not Effect.ISSUED:
+            _move_issuance(context, connection, store, one.attempt, one.outcome, now)
+        note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe)
+        log.info(
+            "attempt ended",
+            issuance=one.attempt.issuance_id,
+            attempt=one.attempt.number,
+            store=store.name,
+            order=order.resource_id,
+            outcome=one.outcome.effect.value,
+            status=one.outcome.status,
+        )
+    dossiers = open_dossiers(connection, [locked[id] for id in {one.attempt.order_id for one in ended}])
+    for dossier in dossiers.values():
+        decide_on(dossier, by_store[dossier.order.store_id])
+    save(connection, dossiers.values(), now)
 
 
 def release_expired(context: Context, issuance_id: int) -> None:
@@ -61,10 +71,20 @@ def release_expired(context: Context, issuance_id: int) -> None:
         issuance = issuances.get(connection, issuance_id)
         if issuance is None:
             return
-        orders.lock(connection, issuance.order_id)
+        order = orders.lock(connection, issuance.order_id)
         attempt = attempts.expired(connection, issuance_id, context.now())
         if attempt is not None:
-            record(context, connection, attempt, lost, duration=None)
+            record(context, connection, [Ended(attempt, lost, duration=None)], {order.id: order})
+
+
+def _end(one: Ended) -> End:
+    return End(
+        one.attempt,
+        outcome=one.outcome.effect.value,
+        duration_ms=None if one.duration is None else round(one.duration * 1000),
+        status=one.outcome.status,
+        excerpt=one.outcome.excerpt,
+    )
 
 
 def _move_issuance(
@@ -76,8 +96,6 @@ def _move_issuance(
     now: datetime,
 ) -> None:
     match outcome.effect:
-        case Effect.ISSUED:
-            issuances.mark_issued(connection, attempt.issuance_id, now)
         case Effect.UNKNOWN if store.unknown_outcome == "hold":
             issuances.mark_held(connection, attempt, error=outcome.summary, now=now)
         case Effect.REFUSED:

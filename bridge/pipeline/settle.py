@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from bridge.issuance import Decision, Document, Documents, Verdict, decide
-from bridge.ledger import issuances, orders
-from bridge.ledger.issuances import Issuance
+from bridge.ledger import issuances, orders, stores
+from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 
 _MAY_EXIST = {issuances.SENDING, issuances.ISSUED, issuances.HELD}
+
+
+@dataclass(slots=True)
+class Dossier:
+    """An order that the caller has locked, with its issuances by kind: changed here, then saved.
+
+    `order` and `issuances` are as they will be; the others as the ledger has them.
+    """
+
+    order: KnownOrder
+    issuances: dict[str, Issuance]
+    saved_order: KnownOrder
+    saved_issuances: Mapping[str, Issuance]
+
+    @property
+    def has_something_due(self) -> bool:
+        return any(one.state == DUE for one in self.issuances.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +42,27 @@ class Settlement:
     due: bool
 
 
-def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:
-    """Decide on an order that the caller has locked and that has a snapshot, and carry it out.
+def open_dossiers(connection: Connection, locked: Collection[KnownOrder]) -> Mapping[int, Dossier]:
+    """The dossiers of orders that the caller has locked, by the orders' ids."""
+    found = issuances.of_orders(connection, [order.id for order in locked])
+    dossiers = {}
+    for order in locked:
+        by_kind = {one.kind: one for one in found[order.id]}
+        dossiers[order.id] = Dossier(order, dict(by_kind), order, by_kind)
+    return dossiers
 
-    Decision and issuances change in the caller's one transaction, so nobody sees one without the other.
-    """
+
+def stores_of(connection: Connection, of_orders: Iterable[KnownOrder]) -> Mapping[int, Store]:
+    """The stores of orders, by their ids."""
+    found = stores.get_each(connection, sorted({order.store_id for order in of_orders}))
+    return {store.id: store for store in found}
+
+
+def decide_on(dossier: Dossier, store: Store) -> Verdict:
+    """Decide on an order that has a snapshot, and change its dossier accordingly."""
+    order, known = dossier.order, dossier.issuances
     if order.snapshot is None:
         raise ValueError(f"nothing is known of order {order.id} to decide by")
-    known = {issuance.kind: issuance for issuance in issuances.of_order(connection, order.id)}
     verdict = decide(
         order.snapshot,
         deleted=order.deleted_at is not None,
@@ -41,17 +72,59 @@ def settle(connection: Connection, store: Store, order: KnownOrder, now: datetim
             invoice=_document(known.get("invoice")), estimate=_document(known.get("estimate"))
         ),
     )
-    for issuance in known.values():
-        if issuance.state == issuances.DUE and issuance.kind != verdict.decision:
-            issuances.withdraw(connection, issuance.id, now)
-    if verdict.decision in {Decision.INVOICE, Decision.ESTIMATE}:
-        issuances.make_due(
-            connection, store_id=store.id, order_id=order.id, kind=verdict.decision.value, now=now
-        )
     shown = _for_the_operator(verdict, known)
-    orders.save_verdict(connection, order.id, shown, store.decision_version)
-    due = any(one.state == issuances.DUE for one in issuances.of_order(connection, order.id))
-    return Settlement(shown, due)
+    for kind, issuance in list(known.items()):
+        if issuance.state == DUE and kind != verdict.decision:
+            _withdraw(known, issuance)
+    if verdict.decision in {Decision.INVOICE, Decision.ESTIMATE}:
+        _make_due(known, order, verdict.decision.value)
+    dossier.order = replace(
+        order, decision=shown.decision.value, reason=shown.reason, decided_version=store.decision_version
+    )
+    return shown
+
+
+def save(connection: Connection, dossiers: Iterable[Dossier], now: datetime) -> None:
+    """Write what has changed. Decision and issuances change together: nobody sees one without the other."""
+    changed, withdrawn, due = [], [], []
+    for dossier in dossiers:
+        if dossier.order != dossier.saved_order:
+            changed.append(dossier.order)
+        for kind, issuance in dossier.issuances.items():
+            before = dossier.saved_issuances.get(kind)
+            if before is not None and before.state == issuance.state:
+                continue
+            if issuance.state == DUE:
+                due.append((issuance.store_id, issuance.order_id, kind))
+            elif issuance.state == WITHDRAWN:
+                withdrawn.append(issuance.id)
+    orders.save(connection, changed)
+    issuances.withdraw(connection, withdrawn, now)
+    issuances.make_due(connection, due, now)
+
+
+def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:
+    """Decide on one order that the caller has locked and that has a snapshot, and carry it out."""
+    dossier = open_dossiers(connection, [order])[order.id]
+    verdict = decide_on(dossier, store)
+    save(connection, [dossier], now)
+    return Settlement(verdict, dossier.has_something_due)
+
+
+def _withdraw(known: dict[str, Issuance], issuance: Issuance) -> None:
+    if issuance.id == NOT_ADDED_YET:
+        del known[issuance.kind]
+    else:
+        known[issuance.kind] = replace(issuance, state=WITHDRAWN)
+
+
+def _make_due(known: dict[str, Issuance], order: KnownOrder, kind: str) -> None:
+    """A document that was withdrawn comes back to life, unless an operator withdrew it."""
+    issuance = known.get(kind)
+    if issuance is None:
+        known[kind] = Issuance.new(order, kind)
+    elif issuance.state == WITHDRAWN and issuance.withdrawn_by is None:
+        known[kind] = replace(issuance, state=DUE)
 
 
 def _document(issuance: Issuance | None) -> Document | None:
@@ -60,7 +133,7 @@ def _document(issuance: Issuance | None) -> Document | None:
     return Document(total=issuance.total or "", currency=issuance.currency or "")
 
 
-def _for_the_operator(verdict: Verdict, known: dict[str, Issuance]) -> Verdict:
+def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdict:
     """The verdict as it is to be shown where an issuance is stuck: a decision cannot get it going."""
     for issuance in known.values():
         if issuance.state == issuances.HELD:

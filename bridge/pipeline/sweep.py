@@ -18,7 +18,8 @@ from bridge.pipeline.settle import settle
 from bridge.pipeline.work import Work
 
 GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a worker, generously
-BATCH = 500  # rows of each kind that one sweep takes up
+BATCH = 5000  # deliveries that one sweep lists
+MENDED = 500  # rows of each other kind that it takes up
 DECIDE_ANEW_FOR = timedelta(minutes=1)  # longer than any transaction that read the old rules
 
 _Found = TypeVar("_Found")
@@ -38,14 +39,14 @@ def sweep(context: Context) -> Work:
     with context.ledger.read() as connection:
         return Work(
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
-            due_stores=due.stores_with_some(connection, now=now, limit=BATCH),
+            due_stores=due.stores_with_some(connection, now=now, limit=MENDED),
             configs=to_fetch(context, connection),
         )
 
 
 def _expired(context: Context) -> Sequence[int]:
     with context.ledger.read() as connection:
-        return attempts.expired_ids(connection, now=context.now(), limit=BATCH)
+        return attempts.expired_ids(connection, now=context.now(), limit=MENDED)
 
 
 def _changed(context: Context) -> Sequence[Store]:
@@ -55,7 +56,7 @@ def _changed(context: Context) -> Sequence[Store]:
 
 def _decide_anew(context: Context, store: Store) -> None:
     with context.ledger.read() as connection:
-        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH)
+        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=MENDED)
     _each(ids, partial(_decide_order_anew, context, store.id))
     since = store.deciding_anew_since
     if not ids and since is not None and context.now() - since > DECIDE_ANEW_FOR:

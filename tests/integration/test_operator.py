@@ -11,12 +11,12 @@ from functools import partial
 
 import pytest
 
-from bridge.ledger import actions, deliveries, issuances, stores
+from bridge.ledger import actions, deliveries, issuances, orders, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.pipeline import forward_issuance, sweep
 from bridge.pipeline.operate import Report, doubtful, mark_issued, replay, resend, withdraw
-from bridge.pipeline.record import record
+from bridge.pipeline.record import Ended, record
 from bridge.spaceinvoices import Effect, Outcome
 from tests.shop import WOOCOMMERCE, Shop, at
 
@@ -54,8 +54,9 @@ def due(shop: Shop, **fields: str) -> int:
 
 def end(shop: Shop, attempt: StartedAttempt, effect: Effect) -> None:
     """Record an attempt's outcome."""
+    ended = Ended(attempt, Outcome(effect, "as the test says"), duration=0.1)
     with shop.context.ledger.write() as connection:
-        record(shop.context, connection, attempt, Outcome(effect, "as the test says"), duration=0.1)
+        record(shop.context, connection, [ended], orders.lock_each(connection, [attempt.order_id]))
 
 
 def ended(shop: Shop, issuance_id: int, effect: Effect) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge.issuance import Decision, Verdict
 from bridge.ledger import Ledger, LedgerUnavailableError, backlog, deliveries, issuances, orders, stores
-from bridge.pipeline import forward_issuance, process_delivery, refresh_config, storekeeping, sweep
+from bridge.pipeline import forward_issuance, process_deliveries, refresh_config, storekeeping, sweep
 from bridge.pipeline.storekeeping import NewStore
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
@@ -71,7 +71,7 @@ def test_a_store_that_was_paused_is_no_longer_counted_as_such(shop: Shop) -> Non
 def test_a_delivery_that_was_on_its_way_is_kept_and_has_nothing_issued(shop: Shop) -> None:
     received = shop.receive(at(1, status="processing"))
     remove(shop)
-    process_delivery(shop.context, received)
+    process_deliveries(shop.context, [received])
     with shop.context.ledger.read() as connection:
         delivery = deliveries.get(connection, received)
     assert delivery is not None
@@ -84,7 +84,7 @@ def test_a_request_that_was_under_way_comes_to_its_end(shop: Shop) -> None:
     attempt = shop.claim(invoice, lease=40)
     remove(shop)
     with shop.context.ledger.write() as connection:
-        assert issuances.mark_issued(connection, attempt.issuance_id, shop.clock.now())
+        issuances.mark_issued(connection, [attempt.issuance_id], shop.clock.now())
     assert shop.issuance(invoice).state == "issued"
 
 
@@ -94,8 +94,9 @@ def test_what_a_worker_makes_due_by_what_the_store_was_is_withdrawn_by_the_sweep
     with shop.context.ledger.write() as connection:
         order = orders.lock(connection, shop.order().id)
         assert issuances.send_again(connection, invoice, shop.clock.now())
-        verdict = Verdict(Decision.INVOICE, "as it was")
-        orders.save_verdict(connection, order.id, verdict, shop.store().decision_version - 1)
+        older = shop.store().decision_version - 1
+        as_it_was = replace(order, decision="invoice", reason="as it was", decided_version=older)
+        orders.save(connection, [as_it_was])
     sweep(shop.context)
     assert shop.issuance(invoice).state == "withdrawn"
     for _ in range(2):
@@ -161,7 +162,7 @@ def test_a_store_is_removed_while_workers_are_at_it(shop: Shop) -> None:
         for one in due[step::8]:
             forward_issuance(shop.context, one)
         for one in received[step::8]:
-            process_delivery(shop.context, one)
+            process_deliveries(shop.context, [one])
         shop.context.close()
 
     def take_away() -> None:

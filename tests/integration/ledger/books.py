@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Table, func, select
 
-from bridge.issuance import Order, Policy
+from bridge.issuance import Order, Policy, Verdict
 from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders, stores
-from bridge.ledger.deliveries import Delivery, Recorded
+from bridge.ledger.attempts import Claim, NotDueError
+from bridge.ledger.deliveries import Delivery, Finished, Recorded
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
@@ -76,9 +77,11 @@ class Books:
     def claim(
         self, issuance: Issuance, *, now: datetime = NOW, lease: timedelta = LEASE
     ) -> StartedAttempt | None:
-        """Begin to send an issuance, as it was when it was read."""
-        with self.ledger.write() as connection:
-            return claim(connection, issuance, now=now, lease=lease)
+        """Begin to send an issuance, as it was when it was read; None if it is due no more."""
+        try:
+            return self.write(claim, issuance, now=now, lease=lease)
+        except NotDueError:
+            return None
 
     def sending(self, resource_id: int = 1, *, lease: timedelta = LEASE) -> StartedAttempt:
         """An issuance that is being sent, of an order of its own."""
@@ -90,18 +93,17 @@ class Books:
         """An issuance that has been tried once and is in this state now; returns that attempt."""
         with self.ledger.write() as connection:
             attempt = claim(connection, add_due(connection, self.store_id, resource_id))
-            assert attempt is not None
             if state == "due" or state.startswith("withdrawn"):
                 assert issuances.postpone(connection, attempt, error="busy", next_attempt_at=NOW)
             match state:
                 case "issued":
-                    assert issuances.mark_issued(connection, attempt.issuance_id, NOW)
+                    issuances.mark_issued(connection, [attempt.issuance_id], NOW)
                 case "failed":
                     assert issuances.mark_failed(connection, attempt, error="no", now=NOW)
                 case "held":
                     assert issuances.mark_held(connection, attempt, error="?", now=NOW)
                 case "withdrawn":
-                    assert issuances.withdraw(connection, attempt.issuance_id, NOW)
+                    assert withdraw(connection, attempt.issuance_id, NOW)
                 case "withdrawn by an operator":
                     assert issuances.withdraw_for_good(connection, attempt.issuance_id, NOW, who="maja")
         assert state.startswith(self.issuance(attempt.issuance_id).state)
@@ -177,9 +179,66 @@ def add_order(connection: Connection, store_id: int, resource_id: int = 1, **fie
     snapshot = snapshot_of(resource_id, **fields)
     body = f"{snapshot}".encode()
     recorded = deliveries.record(connection, **delivery_of(store_id, body, resource_id=resource_id))
-    order = orders.lock_or_add(connection, store_id, resource_id, snapshot.order_key)
-    orders.save_snapshot(connection, order.id, snapshot, recorded.delivery_id)
+    order = lock_or_add(connection, store_id, resource_id, snapshot.order_key)
+    orders.save(connection, [replace(order, snapshot=snapshot, delivery_id=recorded.delivery_id)])
     return order.id
+
+
+def lock_or_add(connection: Connection, store_id: int, resource_id: int, order_key: str) -> KnownOrder:
+    """The order of this identity, locked; it is added if it is new."""
+    identity = store_id, resource_id, order_key
+    orders.add(connection, [identity])
+    found = orders.lock_of_resources(connection, [(store_id, resource_id)])
+    (order,) = [one for one in found if one.identity == identity]
+    return order
+
+
+def save_snapshot(connection: Connection, order_id: int, snapshot: Order, delivery_id: int) -> None:
+    """Keep what the shop says of an order, and the delivery in which it did."""
+    order = orders.lock(connection, order_id)
+    orders.save(connection, [replace(order, snapshot=snapshot, delivery_id=delivery_id)])
+
+
+def save_deletion(connection: Connection, order_id: int, deleted_at: datetime | None) -> None:
+    """Keep when the shop trashed an order, or that it has not."""
+    orders.save(connection, [replace(orders.lock(connection, order_id), deleted_at=deleted_at)])
+
+
+def save_verdict(connection: Connection, order_id: int, verdict: Verdict, version: int) -> None:
+    """Keep what was decided on an order, by this version of the rules."""
+    decided = replace(
+        orders.lock(connection, order_id),
+        decision=verdict.decision.value,
+        reason=verdict.reason,
+        decided_version=version,
+    )
+    orders.save(connection, [decided])
+
+
+def finish(connection: Connection, delivery_id: int, *, state: str, reason: str | None) -> None:
+    """Note what became of one delivery."""
+    deliveries.finish(connection, [Finished(delivery_id, state, reason)])
+
+
+def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str, now: datetime) -> bool:
+    """Have one document issued; whether it is this that made it due, at a moment that nobody else gives."""
+    issuances.make_due(connection, [(store_id, order_id, kind)], now)
+    (issuance,) = [one for one in issuances.of_order(connection, order_id) if one.kind == kind]
+    return issuance.next_attempt_at == now
+
+
+def withdraw(connection: Connection, issuance_id: int, now: datetime) -> bool:
+    """Take back one document that is due; whether it is withdrawn now."""
+    issuances.withdraw(connection, [issuance_id], now)
+    issuance = issuances.get(connection, issuance_id)
+    return issuance is not None and issuance.state == issuances.WITHDRAWN
+
+
+def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool:
+    """One document exists; whether it is issued now."""
+    issuances.mark_issued(connection, [issuance_id], now)
+    issuance = issuances.get(connection, issuance_id)
+    return issuance is not None and issuance.state == issuances.ISSUED
 
 
 def add_due(
@@ -187,26 +246,19 @@ def add_due(
 ) -> Issuance:
     """An issuance that is due, of an order of this id."""
     order_id = add_order(connection, store_id, resource_id)
-    assert issuances.make_due(connection, store_id=store_id, order_id=order_id, kind=kind, now=at)
+    issuances.make_due(connection, [(store_id, order_id, kind)], at)
     (issuance,) = [one for one in issuances.of_order(connection, order_id) if one.kind == kind]
     return issuance
 
 
 def claim(
     connection: Connection, issuance: Issuance, *, now: datetime = NOW, lease: timedelta = LEASE
-) -> StartedAttempt | None:
-    """Begin to send an issuance, as a worker does."""
-    delivery_id = orders.lock(connection, issuance.order_id).delivery_id
-    assert delivery_id is not None
-    return attempts.start(
-        connection,
-        issuance,
-        delivery_id=delivery_id,
-        total="12.30",
-        currency="EUR",
-        now=now,
-        lease_ends_at=now + lease,
-    )
+) -> StartedAttempt:
+    """Begin to send an issuance, as a worker does; raises NotDueError if it is due no more."""
+    order = orders.lock(connection, issuance.order_id)
+    claims = [Claim.of(order, issuance)]
+    (attempt,) = attempts.start(connection, claims, now=now, lease_ends_at=now + lease)
+    return attempt
 
 
 def as_logged(error: BaseException) -> str:

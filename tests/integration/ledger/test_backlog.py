@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bridge.ledger import backlog, deliveries, issuances, stores
 from bridge.ledger.backlog import Backlog
-from tests.integration.ledger.books import NOW, Books, add_store
+from tests.integration.ledger.books import NOW, Books, add_store, finish, mark_issued, withdraw
 
 NOTHING = {"due": 0, "sending": 0, "held": 0, "failed": 0}
 
@@ -23,10 +23,10 @@ def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> Non
     assert books.write(issuances.mark_held, books.sending(6), error="?", now=NOW)
     for number in (7, 8):
         assert books.write(issuances.mark_failed, books.sending(number), error="no", now=NOW)
-    assert books.write(issuances.mark_issued, books.sending(9).issuance_id, NOW)
-    assert books.write(issuances.withdraw, books.due(10).id, NOW)
+    assert books.write(mark_issued, books.sending(9).issuance_id, NOW)
+    assert books.write(withdraw, books.due(10).id, NOW)
     for one in books.read(deliveries.listed, limit=99):
-        books.write(deliveries.finish, one.id, state="processed", reason=None)
+        books.write(finish, one.id, state="processed", reason=None)
     books.deliver(b"1", now=NOW - timedelta(seconds=90))
     books.deliver(b"2", now=NOW - timedelta(seconds=7.5))
     books.deliver(b"3", now=NOW - timedelta(days=1), ignored_because="of no use")

@@ -67,7 +67,7 @@ WITHOUT_A_ZONE: dict[str, Callable[[Connection], object]] = {
     "a queue": lambda connection: due.of_store(connection, 1, now=NAIVE, after=None, limit=9),
     "a place": lambda connection: due.of_store(connection, 1, now=NOW, after=Due(NAIVE, 1), limit=9),
     "an update": lambda connection: stores.record_ping(connection, 1, NAIVE),
-    "a withdrawal": lambda connection: issuances.withdraw(connection, 1, NAIVE),
+    "a withdrawal": lambda connection: issuances.withdraw(connection, [1], NAIVE),
     "a pause": lambda connection: stores.pause(connection, 1, reason="", now=NAIVE, next_probe_at=None),
 }
 

@@ -10,8 +10,17 @@ import pytest
 
 from bridge.issuance import printable
 from bridge.ledger import Ledger, deliveries, tables
-from bridge.ledger.deliveries import CLOCK_TOLERANCE, FAILED, GIVE_UP_AFTER, IGNORED, PROCESSED, RECEIVED
-from tests.integration.ledger.books import NOW, Books, add_store, delivery_of
+from bridge.ledger.deliveries import (
+    CLOCK_TOLERANCE,
+    FAILED,
+    GIVE_UP_AFTER,
+    IGNORED,
+    PROCESSED,
+    RECEIVED,
+    Finished,
+    KnownDeletion,
+)
+from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, finish
 from tests.integration.ledger.crowds import Crew, Other, at_once
 
 MEBIBYTE = 2**20
@@ -116,7 +125,7 @@ def test_a_repeat_is_processed_again_if_it_is_a_deletion_or_had_failed(
     books: Books, state: str, is_deletion: bool, then: str
 ) -> None:
     delivery_id = books.deliver(is_deletion=is_deletion).delivery_id
-    books.write(deliveries.finish, delivery_id, state=state, reason=None)
+    books.write(finish, delivery_id, state=state, reason=None)
     again = books.deliver(is_deletion=is_deletion)
     assert (again.is_duplicate, again.is_to_be_processed) == (True, then == RECEIVED)
     assert books.delivery(delivery_id).state == then
@@ -150,7 +159,7 @@ def test_a_repeat_that_comes_while_a_deletion_is_processed_is_processed_after_it
         assert deliveries.lock(connection, delivery_id) is not None
         repeat = Other(lambda: books.deliver(is_deletion=True))
         repeat.wait_until_it_waits(books.ledger)
-        deliveries.finish(connection, delivery_id, state=PROCESSED, reason="deletes the order")
+        finish(connection, delivery_id, state=PROCESSED, reason="deletes the order")
     assert repeat.result().is_to_be_processed
     assert books.delivery(delivery_id).state == RECEIVED
 
@@ -161,7 +170,7 @@ def test_a_second_worker_waits_for_the_first_and_finds_the_delivery_processed(bo
         assert deliveries.lock(connection, delivery_id) is not None
         second = Other(lambda: books.write(deliveries.lock, delivery_id))
         second.wait_until_it_waits(books.ledger)
-        deliveries.finish(connection, delivery_id, state=PROCESSED, reason="done")
+        finish(connection, delivery_id, state=PROCESSED, reason="done")
     found = second.result()
     assert found is not None
     assert (found.state, found.reason) == (PROCESSED, "done")
@@ -178,7 +187,7 @@ def test_what_is_not_there_is_not_found(books: Books) -> None:
 def test_any_printable_text_can_be_a_topic_and_a_reason(books: Books) -> None:
     everything = "".join(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isprintable())
     delivery_id = books.deliver(topic=everything).delivery_id
-    books.write(deliveries.finish, delivery_id, state=PROCESSED, reason=everything)
+    books.write(finish, delivery_id, state=PROCESSED, reason=everything)
     kept = books.delivery(delivery_id)
     assert (kept.topic, kept.reason) == (everything, everything)
 
@@ -212,7 +221,7 @@ def test_failures_noted_by_many_at_once_are_all_counted(books: Books) -> None:
 @pytest.mark.parametrize("state", [PROCESSED, IGNORED, FAILED])
 def test_a_failure_noted_late_does_not_touch_what_has_come_to_its_end(books: Books, state: str) -> None:
     delivery_id = books.deliver().delivery_id
-    books.write(deliveries.finish, delivery_id, state=state, reason="ended")
+    books.write(finish, delivery_id, state=state, reason="ended")
     before = books.row(tables.deliveries, delivery_id)
     books.write(deliveries.note_failure, delivery_id, "failed, late")
     assert books.row(tables.deliveries, delivery_id) == before
@@ -225,7 +234,7 @@ def test_what_has_come_to_its_end_and_is_of_use_can_be_replayed(
     books: Books, state: str, is_replayed: bool
 ) -> None:
     delivery_id = books.deliver().delivery_id
-    books.write(deliveries.finish, delivery_id, state=state, reason=None)
+    books.write(finish, delivery_id, state=state, reason=None)
     assert books.write(deliveries.replay, delivery_id) == is_replayed
     assert books.delivery(delivery_id).state == (RECEIVED if is_replayed else state)
 
@@ -246,7 +255,7 @@ def test_the_sweep_finds_what_waits_for_longer_than_a_message_takes_in_order(boo
         for body, age in zip(CONTENTS, [2, 9, 0, 5, 3, 60, 2, 3], strict=False)
     ]
     for number, state in ((3, PROCESSED), (4, IGNORED), (5, FAILED)):
-        books.write(deliveries.finish, ids[number], state=state, reason=None)
+        books.write(finish, ids[number], state=state, reason=None)
     before = NOW - timedelta(seconds=2)
     found = books.read(deliveries.unprocessed, received_before=before, limit=100)
     assert found == [ids[0], ids[1], ids[6], ids[7]]
@@ -268,34 +277,93 @@ def test_the_sweep_finds_what_a_clock_that_was_set_back_since_dated_in_the_futur
     assert just_now.delivery_id not in found
 
 
-def test_deletions_that_wait_are_found_by_what_they_are_about(books: Books) -> None:
+def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(books: Books) -> None:
     other = books.write(add_store, "other")
     waiting = books.deliver(b"1", is_deletion=True, resource_id=5)
     books.deliver(b"2", is_deletion=True, resource_id=6)
     books.deliver(b"3", is_deletion=False, resource_id=5)
-    books.deliver(b"4", is_deletion=True, resource_id=5, now=NOW + timedelta(microseconds=1))
+    later = books.deliver(b"4", is_deletion=True, resource_id=5, now=NOW + timedelta(microseconds=1))
     done = books.deliver(b"5", is_deletion=True, resource_id=5)
-    books.write(deliveries.finish, done.delivery_id, state=PROCESSED, reason=None)
-    books.write(deliveries.record, **delivery_of(other, b"1", is_deletion=True, resource_id=5))
-    found = books.write(deliveries.unprocessed_deletions, books.store_id, 5, received_before=NOW)
-    assert [one.id for one in found] == [waiting.delivery_id]
+    books.write(finish, done.delivery_id, state=PROCESSED, reason=None)
+    elsewhere = books.write(deliveries.record, **delivery_of(other, b"1", is_deletion=True, resource_id=5))
+    here, there, nowhere = (books.store_id, 5), (other, 5), (books.store_id, 7)
+    found = books.read(deliveries.deletions, [here, there, nowhere])
+    assert set(found) == {here, there, nowhere}
+    assert sorted(found[here], key=lambda one: one.delivery_id) == [
+        KnownDeletion(waiting.delivery_id, NOW, is_unprocessed=True),
+        KnownDeletion(later.delivery_id, NOW + timedelta(microseconds=1), is_unprocessed=True),
+        KnownDeletion(done.delivery_id, NOW, is_unprocessed=False),
+    ]
+    assert found[there] == [KnownDeletion(elsewhere.delivery_id, NOW, is_unprocessed=True)]
+    assert found[nowhere] == []
+    assert books.read(deliveries.deletions, []) == {}
 
 
-def test_the_last_deletion_counts_whenever_it_was_processed(books: Books) -> None:
-    assert books.read(deliveries.last_deletion, books.store_id, 5) is None
+def test_a_deletion_that_is_repeated_has_arrived_when_it_did_last_and_waits_again(books: Books) -> None:
+    about = books.store_id, 5
     books.deliver(b"1", resource_id=5, now=NOW + timedelta(days=1))
-    first = books.deliver(b"2", resource_id=5, is_deletion=True)
-    books.write(deliveries.finish, first.delivery_id, state=PROCESSED, reason=None)
-    assert books.read(deliveries.last_deletion, books.store_id, 5) == NOW
-    books.deliver(b"2", resource_id=5, is_deletion=True, now=NOW + timedelta(hours=1))
-    assert books.read(deliveries.last_deletion, books.store_id, 5) == NOW + timedelta(hours=1)
+    assert books.read(deliveries.deletions, [about]) == {about: []}
+    first = books.deliver(b"2", resource_id=5, is_deletion=True).delivery_id
+    books.write(finish, first, state=PROCESSED, reason=None)
+    assert books.read(deliveries.deletions, [about])[about] == [KnownDeletion(first, NOW, False)]
+    later = NOW + timedelta(hours=1)
+    books.deliver(b"2", resource_id=5, is_deletion=True, now=later)
+    assert books.read(deliveries.deletions, [about])[about] == [KnownDeletion(first, later, True)]
+
+
+def test_what_deliveries_are_about_is_told_of_those_that_wait(books: Books) -> None:
+    other = books.write(add_store, "other")
+    ids = [
+        books.deliver(body, resource_id=about).delivery_id
+        for body, about in zip(CONTENTS, (5, 5, 6, 7, None), strict=False)
+    ]
+    ids.append(books.write(deliveries.record, **delivery_of(other, b"1", resource_id=5)).delivery_id)
+    books.write(finish, ids[3], state=PROCESSED, reason=None)
+    found = books.read(deliveries.resources_of, [*ids, 99])
+    assert sorted(found) == [(books.store_id, 5), (books.store_id, 6), (other, 5)]
+    assert not books.read(deliveries.resources_of, [])
+
+
+def test_those_that_wait_are_locked_as_they_came_and_those_that_somebody_holds_are_left_out(
+    books: Books,
+) -> None:
+    ids = [books.deliver(body).delivery_id for body in CONTENTS[:4]]
+    books.write(finish, ids[1], state=PROCESSED, reason=None)
+    with books.ledger.write() as connection:
+        found = deliveries.lock_unprocessed(connection, [ids[3], ids[0], ids[1], 99])
+        assert [one.id for one in found] == [ids[0], ids[3]]
+        second = Other(lambda: books.write(deliveries.lock_unprocessed, ids))
+        has_one_writer = connection.dialect.name == "sqlite"
+        if has_one_writer:  # who writes has locked all
+            second.wait_until_it_waits(books.ledger)
+        else:
+            second.result()
+    left = [ids[0], ids[2], ids[3]] if has_one_writer else [ids[2]]
+    assert [one.id for one in second.result()] == left
+
+
+def test_deliveries_are_found_by_their_ids(books: Books) -> None:
+    ids = [books.deliver(body).delivery_id for body in CONTENTS[:3]]
+    found = books.read(deliveries.get_each, [ids[2], ids[0], 99])
+    assert found == {one: books.delivery(one) for one in (ids[0], ids[2])}
+    assert books.read(deliveries.get_each, []) == {}
+
+
+def test_each_of_several_that_come_to_their_end_together_has_its_own(books: Books) -> None:
+    ids = [books.deliver(body).delivery_id for body in CONTENTS[:4]]
+    ends = [(PROCESSED, "one"), (IGNORED, None), (FAILED, "three")]
+    finished = [Finished(one, *end) for one, end in zip(ids, ends, strict=False)]
+    books.write(deliveries.finish, finished)
+    books.write(deliveries.finish, [])
+    kept = [books.delivery(one) for one in ids]
+    assert [(one.state, one.reason) for one in kept] == [*ends, (RECEIVED, None)]
 
 
 def test_deliveries_are_listed_from_the_newest_and_told_of_an_order_from_the_oldest(books: Books) -> None:
     other = books.write(add_store, "other")
     ids = [books.deliver(body, resource_id=5).delivery_id for body in CONTENTS[:4]]
     elsewhere = books.write(deliveries.record, **delivery_of(other, b"x", resource_id=5)).delivery_id
-    books.write(deliveries.finish, ids[1], state=PROCESSED, reason=None)
+    books.write(finish, ids[1], state=PROCESSED, reason=None)
     assert [one.id for one in books.read(deliveries.listed)] == [elsewhere, *reversed(ids)]
     assert [one.id for one in books.read(deliveries.listed, store="other")] == [elsewhere]
     assert [one.id for one in books.read(deliveries.listed, state=PROCESSED)] == [ids[1]]

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.ledger import due, issuances, stores
 from bridge.ledger.due import LONGEST_WAIT, Due
-from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store
+from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, mark_issued, withdraw
 
 TICK = timedelta(microseconds=1)
 
@@ -28,8 +28,8 @@ def test_a_queue_holds_nothing_but_what_is_due_of_its_store(books: Books) -> Non
     with books.ledger.write() as connection:
         add_due(connection, other)
     books.sending(1)
-    assert books.write(issuances.withdraw, books.due(2).id, NOW)
-    assert books.write(issuances.mark_issued, books.sending(3).issuance_id, NOW)
+    assert books.write(withdraw, books.due(2).id, NOW)
+    assert books.write(mark_issued, books.sending(3).issuance_id, NOW)
     assert _queue(books) == []
     postponed = books.sending(4)
     assert books.write(issuances.postpone, postponed, error="busy", next_attempt_at=LATER)
@@ -48,13 +48,13 @@ def test_reading_a_queue_page_by_page_visits_each_entry_once(books: Books, page:
     while entries := _queue(books, after=visited[-1] if visited else None, limit=page):
         visited += entries
         books.due(100 + len(visited), at=NOW - timedelta(hours=1))
-        assert books.write(issuances.withdraw, entries[0].id, NOW)
+        assert books.write(withdraw, entries[0].id, NOW)
     assert visited == everything
 
 
 def test_a_place_is_one_in_the_queue_though_its_entry_has_left_it(books: Books) -> None:
     first, second = (books.due(number) for number in (1, 2))
-    assert books.write(issuances.withdraw, first.id, NOW)
+    assert books.write(withdraw, first.id, NOW)
     assert _queue(books, after=Due(NOW, first.id)) == [Due(NOW, second.id)]
     assert _queue(books, after=Due(NOW - TICK, 99)) == [Due(NOW, second.id)]
     assert _queue(books, after=Due(NOW, second.id)) == []

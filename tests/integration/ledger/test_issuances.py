@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import Connection
 
 from bridge.ledger import Ledger, issuances, tables
 from bridge.ledger.issuances import Issuance
-from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, claim
+from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, claim, make_due, withdraw
 from tests.integration.ledger.crowds import Crew, at_once
 
 
@@ -21,20 +22,25 @@ def test_an_order_has_one_issuance_of_each_kind(books: Books) -> None:
         (estimate.id, "estimate"),
     ]
     assert not books.write(
-        issuances.make_due, store_id=books.store_id, order_id=invoice.order_id, kind="invoice", now=LATER
+        make_due, store_id=books.store_id, order_id=invoice.order_id, kind="invoice", now=LATER
     )
+    assert books.count(tables.issuances) == 2
 
 
 def test_eight_threads_that_make_a_document_due_make_one(books: Books) -> None:
     order_id = books.known()
     changed = at_once(
         8,
-        lambda _: books.write(
-            issuances.make_due, store_id=books.store_id, order_id=order_id, kind="invoice", now=NOW
+        lambda number: books.write(
+            make_due, store_id=books.store_id, order_id=order_id, kind="invoice", now=_moment_of(number)
         ),
     )
     assert sorted(changed) == [False] * 7 + [True]
     assert books.count(tables.issuances) == 1
+
+
+def _moment_of(thread: int) -> datetime:
+    return NOW + timedelta(seconds=thread)
 
 
 def test_two_processes_that_make_documents_due_and_claim_them_send_each_once(
@@ -57,14 +63,13 @@ def _make_due_and_claim(ledger: Ledger, number: int) -> tuple[list[bool], list[b
     made, claimed = {}, {}
     for order_id in [1 + (number + step) % 10 for step in range(10)]:
         with ledger.write() as connection:
-            made[order_id] = issuances.make_due(
-                connection, store_id=1, order_id=order_id, kind="estimate", now=NOW
+            made[order_id] = make_due(
+                connection, store_id=1, order_id=order_id, kind="estimate", now=_moment_of(number)
             )
         with ledger.read() as connection:
             found = issuances.of_order(connection, order_id)
         for issuance in found:
-            with ledger.write() as connection:
-                claimed[issuance.id] = claim(connection, issuance) is not None
+            claimed[issuance.id] = Books(ledger, "", 1).claim(issuance) is not None
     return [made[key] for key in sorted(made)], [claimed[key] for key in sorted(claimed)]
 
 
@@ -86,7 +91,7 @@ def test_an_issuance_is_either_claimed_or_withdrawn(books: Books) -> None:
 
 def _withdraw_or_claim(books: Books, issuance: Issuance, worker: int) -> bool:
     if worker == 0:
-        return books.write(issuances.withdraw, issuance.id, NOW)
+        return books.write(withdraw, issuance.id, NOW)
     return books.claim(issuance) is not None
 
 
@@ -102,14 +107,15 @@ def test_what_an_operator_withdrew_no_decision_brings_back(books: Books, crew: C
 
 def test_what_a_decision_withdrew_another_one_brings_back_once(books: Books, crew: Crew) -> None:
     issuance = books.due()
-    assert books.write(issuances.withdraw, issuance.id, NOW)
+    assert books.write(withdraw, issuance.id, NOW)
     assert sorted(crew.at_once(books.url, _make_due)) == [False] * 7 + [True]
-    assert books.issuance(issuance.id).next_attempt_at == LATER
+    assert books.issuance(issuance.id).state == "due"
+    assert books.issuance(issuance.id).next_attempt_at in {_moment_of(thread) for thread in range(8)}
 
 
-def _make_due(ledger: Ledger, _number: int) -> bool:
+def _make_due(ledger: Ledger, number: int) -> bool:
     with ledger.write() as connection:
-        return issuances.make_due(connection, store_id=1, order_id=1, kind="invoice", now=LATER)
+        return make_due(connection, store_id=1, order_id=1, kind="invoice", now=_moment_of(number))
 
 
 def test_a_claim_keeps_what_is_sent_and_counts_the_attempts(books: Books) -> None:
@@ -133,7 +139,7 @@ def test_a_claim_that_is_undone_leaves_the_issuance_due_and_no_attempt(books: Bo
 
 
 def _claim_and_fail(connection: Connection, issuance: Issuance) -> None:
-    assert claim(connection, issuance) is not None
+    assert claim(connection, issuance).issuance_id == issuance.id
     raise ZeroDivisionError
 
 
@@ -169,7 +175,7 @@ def test_issuances_are_listed_from_the_youngest(books: Books) -> None:
     ids = [books.due(number).id for number in (1, 2, 3)]
     with books.ledger.write() as connection:
         elsewhere = add_due(connection, other, 7).id
-    assert books.write(issuances.withdraw, ids[1], NOW)
+    assert books.write(withdraw, ids[1], NOW)
     assert [one.id for one in books.read(issuances.listed)] == [elsewhere, *reversed(ids)]
     assert [one.id for one in books.read(issuances.listed, store="shop", limit=2)] == [ids[2], ids[1]]
     assert [one.id for one in books.read(issuances.listed, state="withdrawn")] == [ids[1]]
@@ -180,4 +186,18 @@ def test_issuances_are_listed_from_the_youngest(books: Books) -> None:
 def test_what_is_not_there_is_not_found(books: Books) -> None:
     assert books.read(issuances.get, 1) is None
     assert books.read(issuances.of_order, 1) == []
-    assert not books.write(issuances.mark_issued, 1, NOW)
+    assert books.read(issuances.of_orders, [1, 2]) == {1: [], 2: []}
+    assert books.read(issuances.orders_of, [1]) == {}
+    books.write(issuances.mark_issued, [1], NOW)
+    books.write(issuances.withdraw, [1], NOW)
+    assert books.count(tables.issuances) == 0
+
+
+def test_the_issuances_of_several_orders_are_told_order_by_order(books: Books) -> None:
+    first = [books.due(1, kind) for kind in ("invoice", "estimate")]
+    second, third = books.due(2), books.due(3)
+    nothing_due = books.known(4)
+    found = books.read(issuances.of_orders, [second.order_id, first[0].order_id, nothing_due])
+    assert found == {first[0].order_id: first, second.order_id: [second], nothing_due: []}
+    asked = {first[1].id: first[1].order_id, third.id: third.order_id}
+    assert books.read(issuances.orders_of, asked.keys()) == asked

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text
 
 from bridge.ledger import Ledger, deliveries, issuances, stores, tables
-from bridge.pipeline import Lanes, drain_store, sweep
+from bridge.pipeline import Lanes, drain_store, forward_issuance, process_deliveries, sweep
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
+from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import PostgresServer
 from tests.shop import Shop, at, open_shop
 
@@ -47,7 +49,9 @@ class Filled:
             connection, _, statement, parameters, *_ = executed
             is_planned = statement.split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}
             if is_planned and connection.engine.url == self.url:
-                self.statements.setdefault(statement, parameters)
+                # One that is carried out for many rows has a list of theirs.
+                values = parameters[0] if isinstance(parameters, list) else parameters
+                self.statements.setdefault(statement, values)
 
         event.listen(Engine, "before_cursor_execute", keep)
         yield
@@ -161,6 +165,34 @@ def _deliver(filled: Filled) -> None:
     assert shop.states() == {"invoice": "due"}
 
 
+def _deliver_together(filled: Filled) -> None:
+    """Several orders that are new, paid, trashed and restored: many deliveries in each transaction."""
+    shop = filled.shop
+    fields = [{"id": number, "order_key": f"wc_order_{number}"} for number in range(11, 16)]
+    created = [shop.receive(at(1, status="pending", **one)) for one in fields]
+    paid = [shop.receive(at(2, status="processing", **one)) for one in fields]
+    trashed = [shop.receive({"id": one["id"]}, "order.deleted") for one in fields]
+    restored = [shop.receive(at(30, status="processing", **one)) for one in fields]
+    with filled.watched():
+        process_deliveries(shop.context, created)
+        process_deliveries(shop.context, trashed[:3])
+        work = process_deliveries(shop.context, [*paid, *restored])
+    assert len(work.due_issuances[shop.store_id]) == len(fields)
+
+
+def _forward_together(filled: Filled) -> None:
+    """Several documents that threads claim together."""
+    shop = filled.shop
+    due = [shop.paid(number) for number in range(21, 25)]
+    with filled.watched():
+        with held_up(shop.context.ledger, *due):
+            threads = [Other(partial(forward_issuance, shop.context, one)) for one in due]
+            wait_until_in_line(len(due))
+        for one in threads:
+            one.result()
+    assert {shop.issuance(one).state for one in due} == {"issued"}
+
+
 def _forward(filled: Filled) -> None:
     """All that is due of a store."""
     shop = filled.shop
@@ -187,7 +219,13 @@ def _sweep(filled: Filled) -> None:
     assert shop.issuance(open_order).state == "withdrawn"
 
 
-WORK = {"a delivery": _deliver, "a request": _forward, "a sweep": _sweep}
+WORK = {
+    "a delivery": _deliver,
+    "deliveries together": _deliver_together,
+    "a request": _forward,
+    "requests together": _forward_together,
+    "a sweep": _sweep,
+}
 
 
 @pytest.mark.parametrize("work", WORK)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from bridge.ledger import attempts, issuances, tables
 from bridge.ledger.issuances import StartedAttempt
@@ -13,7 +14,7 @@ from tests.integration.ledger.books import LATER, LEASE, NOW, Books
 
 STATES = ["due", "sending", "issued", "failed", "held", "withdrawn", "withdrawn by an operator"]
 
-# What each function makes of an issuance in each state; a dot: it says that it did nothing, and did nothing.
+# What each function makes of an issuance in each state; a dot: it did nothing, nor says that it did.
 TABLE = """
                     due        sending  issued  failed     held       withdrawn  withdrawn by an operator
 make_due            .          .        .       .          .          due        .
@@ -31,13 +32,14 @@ withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  withdrawn 
 """
 
 # Each is given the issuance's last attempt, as the worker has it that began it.
-FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool]] = {
+# It returns whether it has moved it, or None if it takes many at once and does not say.
+FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool | None]] = {
     "make_due": lambda books, attempt: books.write(
-        issuances.make_due, store_id=books.store_id, order_id=attempt.order_id, kind="invoice", now=LATER
+        issuances.make_due, [(books.store_id, attempt.order_id, "invoice")], LATER
     ),
-    "withdraw": lambda books, attempt: books.write(issuances.withdraw, attempt.issuance_id, LATER),
+    "withdraw": lambda books, attempt: books.write(issuances.withdraw, [attempt.issuance_id], LATER),
     "start": lambda books, attempt: books.claim(books.issuance(attempt.issuance_id), now=LATER) is not None,
-    "mark_issued": lambda books, attempt: books.write(issuances.mark_issued, attempt.issuance_id, LATER),
+    "mark_issued": lambda books, attempt: books.write(issuances.mark_issued, [attempt.issuance_id], LATER),
     "mark_held": lambda books, attempt: books.write(issuances.mark_held, attempt, error="?", now=LATER),
     "mark_failed": lambda books, attempt: books.write(issuances.mark_failed, attempt, error="no", now=LATER),
     "postpone": lambda books, attempt: books.write(
@@ -56,6 +58,18 @@ FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool]] = {
     ),
 }
 OF_AN_ATTEMPT = ["mark_held", "mark_failed", "postpone", "give_back"]
+# The same of those that take many at once.
+OF_MANY: dict[str, Callable[[Connection, int, Sequence[StartedAttempt]], None]] = {
+    "make_due": lambda connection, store_id, of: issuances.make_due(
+        connection, [(store_id, one.order_id, "invoice") for one in of], LATER
+    ),
+    "withdraw": lambda connection, _, of: issuances.withdraw(
+        connection, [one.issuance_id for one in of], LATER
+    ),
+    "mark_issued": lambda connection, _, of: issuances.mark_issued(
+        connection, [one.issuance_id for one in of], LATER
+    ),
+}
 
 
 def _rows_of_the_table() -> list[tuple[str, dict[str, str]]]:
@@ -67,7 +81,7 @@ def _rows_of_the_table() -> list[tuple[str, dict[str, str]]]:
 def test_the_table_names_every_function_that_changes_an_issuance() -> None:
     named = [name for name, _ in _rows_of_the_table()]
     assert named == list(FUNCTIONS)
-    others = {"get", "of_order", "listed", "start_sending"}
+    others = {"get", "of_order", "of_orders", "orders_of", "listed", "start_sending"}
     public = {
         name
         for name, value in vars(issuances).items()
@@ -84,11 +98,29 @@ def test_a_function_leaves_only_the_states_it_may_leave(
     for number, state in enumerate(STATES, start=1):
         attempt = books.brought_to(state, number)
         before = books.row(tables.issuances, attempt.issuance_id)
-        has_moved = FUNCTIONS[name](books, attempt)
+        says_it_moved = FUNCTIONS[name](books, attempt)
         after = books.row(tables.issuances, attempt.issuance_id)
-        found[state] = after["state"] if has_moved else "." if after == before else "changed in silence"
+        found[state] = after["state"] if after != before else "."
+        assert says_it_moved in {after != before, None}, state
         _check_what_always_holds(after)
     assert found == expected
+
+
+@pytest.mark.parametrize("name", OF_MANY)
+def test_a_function_of_many_does_to_each_what_it_does_to_one(books: Books, name: str) -> None:
+    attempts_of = {state: books.brought_to(state, number) for number, state in enumerate(STATES, start=1)}
+    untouched = books.brought_to("due", 99)
+    before = {state: books.row(tables.issuances, one.issuance_id) for state, one in attempts_of.items()}
+    books.write(OF_MANY[name], books.store_id, list(attempts_of.values()))
+    found = {}
+    for state, attempt in attempts_of.items():
+        after = books.row(tables.issuances, attempt.issuance_id)
+        found[state] = after["state"] if after != before[state] else "."
+        _check_what_always_holds(after)
+    assert found == dict(_rows_of_the_table())[name]
+    assert books.issuance(untouched.issuance_id).state == "due"
+    assert books.issuance(untouched.issuance_id).next_attempt_at == NOW
+    books.write(OF_MANY[name], books.store_id, [])
 
 
 def _check_what_always_holds(row: Mapping[str, Any]) -> None:
@@ -131,7 +163,8 @@ def test_a_document_that_is_known_to_exist_is_issued_though_a_second_request_is_
     assert books.write(issuances.send_again, first.issuance_id, NOW)
     second = books.claim(books.issuance(first.issuance_id))
     assert second is not None
-    assert books.write(issuances.mark_issued, first.issuance_id, NOW)
+    books.write(issuances.mark_issued, [first.issuance_id], NOW)
+    assert books.issuance(first.issuance_id).state == "issued"
     for name in OF_AN_ATTEMPT:
         assert not FUNCTIONS[name](books, second)
     assert books.issuance(first.issuance_id).state == "issued"
@@ -143,5 +176,5 @@ def test_an_outcome_that_comes_after_its_lease_still_counts_for_what_is_held_sin
         expired = books.write(attempts.expired, attempt.issuance_id, NOW + LEASE)
         assert expired is not None
         assert books.write(issuances.mark_held, expired, error="the worker died", now=NOW + LEASE)
-        assert FUNCTIONS[name](books, attempt)
+        assert FUNCTIONS[name](books, attempt) in {True, None}
         assert books.issuance(attempt.issuance_id).state == then

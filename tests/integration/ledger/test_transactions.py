@@ -13,7 +13,15 @@ from sqlalchemy import Connection, delete, text, update
 from sqlalchemy.exc import IntegrityError
 
 from bridge.ledger import Ledger, LedgerFaultError, LedgerUnavailableError, deliveries, orders, stores, tables
-from tests.integration.ledger.books import LATER, NOW, Books, add_store, delivery_of
+from tests.integration.ledger.books import (
+    LATER,
+    NOW,
+    Books,
+    add_store,
+    delivery_of,
+    lock_or_add,
+    save_deletion,
+)
 from tests.integration.ledger.crowds import START_WITHIN, Crew, Other
 
 CHANGES: dict[str, Callable[[Connection], object]] = {
@@ -135,7 +143,7 @@ def test_who_reads_does_not_wait_for_who_writes(books: Books) -> None:
     order_id = books.known()
     with books.ledger.write() as connection:
         orders.lock(connection, order_id)
-        orders.save_deletion(connection, order_id, NOW)
+        save_deletion(connection, order_id, NOW)
         deliveries.record(connection, **delivery_of(books.store_id, b"new"))
         (seen,) = books.read(orders.of_resource, books.store_id, 1)
         assert (seen.deleted_at, books.count(tables.deliveries)) == (None, 1)
@@ -147,7 +155,7 @@ def test_who_writes_does_not_wait_for_who_reads(books: Books) -> None:
     order_id = books.known()
     with books.ledger.read() as connection:
         (before,) = orders.of_resource(connection, books.store_id, 1)
-        books.write(orders.save_deletion, order_id, NOW)
+        books.write(save_deletion, order_id, NOW)
         assert orders.of_resource(connection, books.store_id, 1) == [before]
 
 
@@ -171,7 +179,7 @@ def test_a_writer_that_is_killed_half_way_leaves_nothing_and_holds_up_nobody(boo
 def _stay_half_way(url: str, order_id: int, is_half_way: Event) -> None:
     with Ledger(url).write() as connection:
         orders.lock(connection, order_id)
-        orders.save_deletion(connection, order_id, NOW)
+        save_deletion(connection, order_id, NOW)
         deliveries.record(connection, **delivery_of(1, b"new"))
         is_half_way.set()
         signal.pause()
@@ -189,7 +197,7 @@ def test_who_waits_for_too_long_gives_up_and_is_in_nobodys_way(books: Books, sha
         with pytest.raises(LedgerUnavailableError):
             hasty.result()
         patient.wait_until_it_waits(books.ledger)
-        orders.save_deletion(connection, order_id, NOW)
+        save_deletion(connection, order_id, NOW)
     assert patient.result().deleted_at == NOW
     assert _lock(impatient, order_id).deleted_at == NOW
     impatient.close()
@@ -212,9 +220,9 @@ def test_a_ledger_on_a_server_with_stricter_defaults_works_as_on_any_other(datab
     with strict.write() as connection:
         add_store(connection)
     with strict.write() as connection:
-        added = orders.lock_or_add(connection, 1, 1, "wc_order_1")
-        other = Other(lambda: Books(strict, database_url, 1).write(orders.lock_or_add, 1, 1, "wc_order_1"))
+        added = lock_or_add(connection, 1, 1, "wc_order_1")
+        other = Other(lambda: Books(strict, database_url, 1).write(lock_or_add, 1, 1, "wc_order_1"))
         other.wait_until_it_waits(strict)
-        orders.save_deletion(connection, added.id, NOW)
+        save_deletion(connection, added.id, NOW)
     assert other.result().deleted_at == NOW
     strict.close()
