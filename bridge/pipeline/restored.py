@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from bridge.ledger import Ledger, actions, attempts, issuances, orders, stores
 from bridge.ledger.actions import Action
+from bridge.ledger.attempts import Claim, End
 from bridge.ledger.issuances import DUE, SENDING, Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.tables import issuances as table
@@ -90,9 +91,8 @@ def _hold(connection: Connection, issuance_id: int, *, who: str, now: datetime) 
     attempt = _attempt(connection, found, order, now)
     if attempt is None:
         return False
-    attempts.finish(
-        connection, attempt, outcome=Effect.UNKNOWN.value, duration_ms=None, status=None, excerpt=WHY
-    )
+    end = End(attempt, Effect.UNKNOWN.value, duration_ms=None, status=None, excerpt=WHY)
+    attempts.finish(connection, [end])
     issuances.mark_held(connection, attempt, error=WHY, now=now)
     verdict = settle(connection, stores.get(connection, order.store_id), order, now).verdict
     result = f"was {found.state}, is held -> {verdict.decision}: {verdict.reason}"
@@ -109,14 +109,5 @@ def _attempt(
         return StartedAttempt(issuance.attempt_id, issuance.id, order.id, issuance.attempts, first)
     if issuance.state != DUE:
         return None  # it was moved until its order was locked
-    if order.snapshot is None or order.delivery_id is None:
-        raise ValueError(f"nothing is known of order {order.id}")
-    return attempts.start(
-        connection,
-        issuance,
-        delivery_id=order.delivery_id,
-        total=order.snapshot.total,
-        currency=order.snapshot.currency,
-        now=now,
-        lease_ends_at=now,
-    )
+    (attempt,) = attempts.start(connection, [Claim.of(order, issuance)], now=now, lease_ends_at=now)
+    return attempt

@@ -176,7 +176,8 @@ def test_an_answer_that_comes_after_all_to_what_was_held_is_recorded(shop: Shop)
     assert restored.hold_all(shop.context.ledger, who="maja", now=shop.clock.now()) == 1
     assert shop.issuance(invoice).attempt_id == attempt.id
     with shop.context.ledger.write() as connection:
-        assert issuances.mark_issued(connection, invoice, shop.clock.now())
+        issuances.mark_issued(connection, [invoice], shop.clock.now())
+    assert shop.issuance(invoice).state == "issued"
 
 
 def test_a_store_that_an_operator_had_paused_keeps_the_reason(shop: Shop) -> None:

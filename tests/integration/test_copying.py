@@ -26,7 +26,7 @@ from bridge.ledger.tables import deliveries as delivery_table
 from bridge.ledger.tables import metadata
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
-from bridge.pipeline import forward_issuance, operate, process_delivery
+from bridge.pipeline import forward_issuance, operate, process_deliveries
 from bridge.settings import KEY_FILE, UP_LOCK
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store, as_logged, delivery_of
@@ -106,7 +106,7 @@ def has_a_past(shop: Shop) -> None:
     """Real deliveries, of which came documents in every state, attempts, and things that operators did."""
     life = signed("life-of-a-store")
     for delivery in life[: len(life) // 2]:
-        process_delivery(shop.context, received(shop, delivery))
+        process_deliveries(shop.context, [received(shop, delivery)])
     ledger = shop.context.ledger
     with ledger.read() as connection:
         due = [one.id for one in issuances.listed(connection, state="due")]
