@@ -6,7 +6,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -14,12 +16,14 @@ import psycopg
 from rich.console import Console
 
 from bench import cases, machine
-from bench.cases import Case
+from bench.cases import Group
 from bench.report import Ran, document_of, table_of
 from bench.results import Result
 from bench.servers import ROOT, Plan, Site
 
 DISK = Path("/var/tmp")  # noqa: S108 - where /tmp may be in memory, this one is not
+
+SMOKE_AT_ONCE = 4  # groups of cases
 
 
 @click.command()
@@ -61,21 +65,17 @@ def main(
         raise click.BadParameter(f"there is no case {unknown}: --list names them") from None
     console = Console()
     if only_list:
-        for case in chosen:
-            console.print(f"[bold]{case.name:32}[/bold] {case.about}", highlight=False, soft_wrap=True)
+        for case in (case for group in chosen for case in group.cases):
+            console.print(f"[bold]{case.name:28}[/bold] {case.about}", highlight=False, soft_wrap=True)
         return
     plan = Plan(1 if smoke else rounds, smoke, checkout)
-    rans = []
     with tempfile.TemporaryDirectory(prefix="spacebridge-bench-", dir=folder) as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as another user where root runs this
         with Site(Path(name), plan) as site:
             described = machine.describe(Path(name), *_versions(site))
             for what, value in described.items():
                 console.print(f"{what:12} {value}", highlight=False, soft_wrap=True)
-            for case in chosen:
-                rans.append(_run(case, site))
-                console.print()
-                console.print(table_of(rans[-1]))
+            rans = _run_all(chosen, site, tell=lambda ran: console.print(table_of(ran)))
     if json_file is not None:
         document = document_of(described, rans, rounds=plan.rounds, smoke=smoke)
         json_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -83,15 +83,29 @@ def main(
         sys.exit(1)
 
 
-def _run(case: Case, site: Site) -> Ran:
-    began = time.monotonic()
-    results: list[Result] = []
-    error = None
-    try:
-        results.extend(case.run(site))
-    except Exception as failed:
-        error = f"{type(failed).__name__}: {failed}"
-    return Ran(case, results, time.monotonic() - began, error)
+def _run_all(groups: Sequence[Group], site: Site, *, tell: Callable[[Ran], object]) -> Sequence[Ran]:
+    """Run the groups, one after the other; several at once where figures do not count."""
+    with ThreadPoolExecutor(SMOKE_AT_ONCE if site.plan.smoke else 1) as threads:
+        found = threads.map(lambda group: _run_group(group, site, tell), groups)
+        return [ran for of_group in found for ran in of_group]
+
+
+def _run_group(group: Group, site: Site, tell: Callable[[Ran], object]) -> Sequence[Ran]:
+    rans = []
+    with ExitStack() as stack:
+        ground = None
+        for case in group.cases:
+            began = time.monotonic()
+            results: list[Result] = []
+            error = None
+            try:
+                ground = ground or stack.enter_context(group.open(site))
+                results.extend(case.run(ground))
+            except Exception as failed:
+                error = f"{type(failed).__name__}: {failed}"
+            rans.append(Ran(case.name, case.about, results, time.monotonic() - began, error))
+            tell(rans[-1])
+    return rans
 
 
 def _versions(site: Site) -> tuple[str, str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.cases import Case
 from bench.results import Result
 
 
@@ -17,7 +16,8 @@ from bench.results import Result
 class Ran:
     """A case that was run: its lines and, if it could not be carried out to its end, why."""
 
-    case: Case
+    name: str
+    about: str
     results: Sequence[Result]
     seconds: float
     error: str | None = None
@@ -30,7 +30,7 @@ class Ran:
 
 def table_of(ran: Ran) -> Table:
     """The lines of one case."""
-    title = f"{ran.case.name}: {ran.case.about} ({ran.seconds:.0f} s)"
+    title = f"{ran.name}: {ran.about} ({ran.seconds:.0f} s)"
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("median of", "bridge", "baseline", "ratio", "wanted", ""):
         table.add_column(name, justify="left" if name in {"median of", ""} else "right")
@@ -58,8 +58,8 @@ def document_of(machine: Mapping[str, str], rans: Sequence[Ran], **plan: object)
         "plan": plan,
         "cases": [
             {
-                "name": ran.case.name,
-                "about": ran.case.about,
+                "name": ran.name,
+                "about": ran.about,
                 "seconds": round(ran.seconds, 1),
                 "error": ran.error,
                 "results": [_document(result) for result in ran.results],

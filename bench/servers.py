@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -9,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +20,14 @@ import redis
 import requests
 
 from bench.processes import Process
+from bench.waiting import wait_for
 from tests.servers import PostgresServer, RedisServer, free_port, wait_until
 
 ROOT = Path(__file__).parents[1]
 ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
 SECRET = "a-webhook-secret-of-the-benchmark"  # noqa: S105 - it protects nothing
+POLL_INTERVAL = 0.2  # seconds between looks at the sandbox
+ISSUED_WITHIN = 1800.0  # seconds
 
 Database = Literal["embedded", "postgresql"]
 DATABASES: Sequence[Database] = ("embedded", "postgresql")
@@ -48,7 +53,7 @@ class Site:
         self.folder = folder
         self.plan = plan
         self._stack = ExitStack()
-        self._folders = 0
+        self._folders = itertools.count(1)
 
     def __enter__(self) -> Site:
         return self
@@ -69,8 +74,7 @@ class Site:
 
     def new_folder(self, name: str) -> Path:
         """An empty folder."""
-        self._folders += 1
-        folder = self.folder / f"{self._folders}-{name}"
+        folder = self.folder / f"{next(self._folders)}-{name}"
         folder.mkdir()
         return folder
 
@@ -154,6 +158,16 @@ class Sandbox:
         counts = self.counts()
         return counts["invoices"] + counts["estimates"]
 
+    def wait_for_issued(self, count: int) -> float:
+        """Wait until it has issued so many in all; when the last of them was, in seconds since 1970."""
+        wait_for(
+            lambda: self.issued() >= count,
+            every=POLL_INTERVAL,
+            within=ISSUED_WITHIN,
+            what=f"document {count}",
+        )
+        return issued_at(self.documents(count - 1)[0])
+
     def documents(self, since: int) -> Sequence[Mapping[str, Any]]:
         """The documents after the first `since`."""
         return self._look(since=since)[0]
@@ -164,24 +178,46 @@ class Sandbox:
         return found["documents"], found["counts"]
 
 
+def issued_at(document: Mapping[str, Any]) -> float:
+    """When a document was issued, in seconds since 1970."""
+    return datetime.fromisoformat(document["issuedAt"]).timestamp()
+
+
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """How a worker is run: the options to start the bridge's with, and those for a bare one of its shape."""
+class Shape:
+    """How the checkout runs its processes, for the baseline to be run the same way."""
 
-    of_bridge: Sequence[str] = field(default_factory=list)
-    of_baseline: Sequence[str] = field(default_factory=list)
+    gunicorn: Mapping[str, object]  # its settings
+    bridge_pool: Sequence[str]  # the options to start the bridge's worker with
+    bare_pool: Sequence[str]  # those that give a bare worker the same pool
 
 
-def pool_of(checkout: Path) -> Pool:
-    """The worker's pool and concurrency: what its app says or, where it says nothing, what `up` gives it."""
-    ask = "import json, worker.app; c = worker.app.app.conf; "
-    ask += "print(json.dumps([c.worker_pool, c.worker_concurrency]))"
+# Asked in a process of its own: the checkout may be another than the one that this code is of.
+_ASK = """
+import json, bridge.gunicorn_config, worker.app
+plain = {name: value for name, value in vars(bridge.gunicorn_config).items()
+         if not name.startswith("_") and isinstance(value, (str, int, float))}
+conf = worker.app.app.conf
+print(json.dumps([plain, conf.worker_pool, conf.worker_concurrency]))
+"""
+
+
+@cache
+def shape_of(checkout: Path) -> Shape:
+    """The checkout's shape. Where its Celery app says nothing of the pool, `up` and the README give one."""
     environment = {**os.environ, "SPACEBRIDGE_SECRET_KEY": "A" * 43 + "=", "SPACEBRIDGE_DATABASE_URL": ""}
     answer = subprocess.run(
-        [sys.executable, "-c", ask], cwd=checkout, env=environment, check=True, capture_output=True, text=True
+        [sys.executable, "-c", _ASK],
+        cwd=checkout,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    pool, concurrency = json.loads(answer.stdout.strip().rpartition("\n")[2])
+    gunicorn, pool, concurrency = json.loads(answer.stdout.strip().rpartition("\n")[2])
+    for name in ("wsgi_app", "bind", "annotations"):
+        gunicorn.pop(name, None)
     if concurrency:
-        return Pool(of_baseline=["--pool", pool, "--concurrency", str(concurrency)])
+        return Shape(gunicorn, [], ["--pool", pool, "--concurrency", str(concurrency)])
     by_hand = ["--pool", "threads", "--concurrency", "16"]
-    return Pool(of_bridge=by_hand, of_baseline=by_hand)
+    return Shape(gunicorn, by_hand, by_hand)
