@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -68,6 +69,7 @@ def main(
         for case in (case for group in chosen for case in group.cases):
             console.print(f"[bold]{case.name:28}[/bold] {case.about}", highlight=False, soft_wrap=True)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and with that, all that was started is stopped
     plan = Plan(1 if smoke else rounds, smoke, checkout)
     with tempfile.TemporaryDirectory(prefix="spacebridge-bench-", dir=folder) as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as another user where root runs this
@@ -85,9 +87,15 @@ def main(
 
 def _run_all(groups: Sequence[Group], site: Site, *, tell: Callable[[Ran], object]) -> Sequence[Ran]:
     """Run the groups, one after the other; several at once where figures do not count."""
-    with ThreadPoolExecutor(SMOKE_AT_ONCE if site.plan.smoke else 1) as threads:
-        found = threads.map(lambda group: _run_group(group, site, tell), groups)
-        return [ran for of_group in found for ran in of_group]
+    if not site.plan.smoke:
+        return [ran for group in groups for ran in _run_group(group, site, tell)]
+    with ThreadPoolExecutor(SMOKE_AT_ONCE) as threads:
+        try:
+            found = threads.map(lambda group: _run_group(group, site, tell), groups)
+            return [ran for of_group in found for ran in of_group]
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _run_group(group: Group, site: Site, tell: Callable[[Ran], object]) -> Sequence[Ran]:

@@ -60,6 +60,7 @@ def fill(bridge: Bridge, orders: int) -> None:
             file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return
     with psycopg.connect(bridge.database_url, autocommit=True) as server:
+        server.execute("SET session_replication_role = replica")  # foreign keys are not looked up row by row
         for statement in statements:
             server.execute(statement.encode())
         for table in _TABLES:  # the ids of what comes next, which an inserted id does not count up
@@ -67,3 +68,4 @@ def fill(bridge: Bridge, orders: int) -> None:
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}".encode()
             )
             server.execute(f"VACUUM ANALYZE {table}".encode())
+        server.execute("CHECKPOINT")

@@ -40,8 +40,8 @@ def start_of_up(site: Site) -> Iterator[Result]:
             of_up,
             lambda: seconds_until_ready(bare.port, bare.worker, bare.schedule, bare.receiver),
         )
-    for what, measured in zip(("for the first time", "again"), zip(*ours, strict=True), strict=True):
-        yield Result(f"`up` {what}", "s", measured, theirs, AT_MOST)
+    for position, what in enumerate(("for the first time", "again")):
+        yield Result(f"`up` {what}", "s", [each[position] for each in ours], theirs, AT_MOST)
 
 
 def start_of_worker(ground: Ground) -> Iterator[Result]:
