@@ -17,7 +17,7 @@ test: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-# The bridge beside bare baselines: about 40 minutes on two cores. `make bench ARGS="--case ack"`; --help shows the rest.
+# The bridge beside bare baselines: about 40 minutes on two cores; bench/README.md says what is compared.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench $(ARGS)
 
