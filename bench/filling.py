@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import zlib
+from collections.abc import Sequence
 
 import psycopg
 
@@ -40,7 +41,7 @@ def fill(bridge: Bridge, orders: int) -> None:
     ((first_store,),) = bridge.query("SELECT min(id) FROM stores")
     body = zlib.compress(body_of(order_template(), FIRST).encode())
     values = {"first_store": str(first_store), "stores": str(len(bridge.stores))}
-    if bridge.database_url.startswith("sqlite"):
+    if bridge.is_embedded:
         numbers = (
             "(WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {}) SELECT k FROM n)"
         )
@@ -51,21 +52,34 @@ def fill(bridge: Bridge, orders: int) -> None:
         moment = "now() - (10 + k % 80) * interval '1 day'"
         values |= {"body": f"'\\x{body.hex()}'::bytea", "digest": "sha256(k::text::bytea)", "moment": moment}
     values |= {"orders": numbers.format(orders), "deliveries": numbers.format(orders * 10 // 3)}
-    statements = [statement.format(**values) for statement in _STATEMENTS]
-    if bridge.database_url.startswith("sqlite"):
+    _execute(bridge, [statement.format(**values) for statement in _STATEMENTS])
+    if bridge.is_embedded:
+        _execute(bridge, ["PRAGMA wal_checkpoint(TRUNCATE)"])
+        return
+    _execute(
+        bridge,
+        [
+            # The ids of what comes next, which an inserted id does not count up.
+            *(f"SELECT setval(pg_get_serial_sequence('{one}', 'id'), max(id)) FROM {one}" for one in _TABLES),
+            *(f"VACUUM ANALYZE {table}" for table in _TABLES),
+            "CHECKPOINT",
+        ],
+    )
+
+
+def forget_that_stores_are_new(bridge: Bridge) -> None:
+    """Have no order decided anew: for a minute after a store was added, each sweep looks for such orders."""
+    _execute(bridge, ["UPDATE stores SET deciding_anew_since = NULL"])
+
+
+def _execute(bridge: Bridge, statements: Sequence[str]) -> None:
+    if bridge.is_embedded:
         with contextlib.closing(sqlite3.connect(bridge.database_url.removeprefix("sqlite:///"))) as file:
             for statement in statements:
                 with file:
                     file.execute(statement)
-            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return
     with psycopg.connect(bridge.database_url, autocommit=True) as server:
         server.execute("SET session_replication_role = replica")  # foreign keys are not looked up row by row
         for statement in statements:
             server.execute(statement.encode())
-        for table in _TABLES:  # the ids of what comes next, which an inserted id does not count up
-            server.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}".encode()
-            )
-            server.execute(f"VACUUM ANALYZE {table}".encode())
-        server.execute("CHECKPOINT")

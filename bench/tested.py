@@ -35,7 +35,7 @@ class Bridge(Side):
         self, site: Site, sandbox: Sandbox, database: Database, *, stores: int = 1, **settings: str
     ) -> None:
         self._checkout = site.plan.checkout
-        self._is_embedded = database == "embedded"
+        self.is_embedded = database == "embedded"
         self._settings = settings
         self._key = make_key()
         super().__init__(site, sandbox, database, "bridge")
@@ -50,7 +50,7 @@ class Bridge(Side):
         """The settings that each of its processes gets."""
         return {
             "SPACEBRIDGE_DATA_DIR": str(self.folder),
-            "SPACEBRIDGE_DATABASE_URL": "" if self._is_embedded else self.database_url,
+            "SPACEBRIDGE_DATABASE_URL": "" if self.is_embedded else self.database_url,
             "SPACEBRIDGE_BROKER_URL": self.queue.url,
             "SPACEBRIDGE_SECRET_KEY": self._key,
             "SPACEBRIDGE_API_URL": f"{self.sandbox.url}/v1",

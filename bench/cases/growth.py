@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from statistics import median
 
-from bench.filling import fill
+from bench.filling import fill, forget_that_stores_are_new
 from bench.results import Bound, Result, alternate
 from bench.servers import Database, Site
 from bench.tested import Bridge
@@ -18,6 +18,8 @@ def growth(site: Site, database: Database) -> Iterator[Result]:
     with site.sandbox() as sandbox:
         empty, full = (Bridge(site, sandbox, database, stores=stores) for _ in range(2))
         fill(full, site.plan.size(300_000, smoke=600))
+        for bridge in (empty, full):
+            forget_that_stores_are_new(bridge)
         sweeps = site.plan.size(50, smoke=3)
         ours, theirs = alternate(
             site.plan.rounds, lambda: median(full.sweep(sweeps)), lambda: median(empty.sweep(sweeps))
