@@ -24,7 +24,7 @@ from bench.servers import ROOT, Plan, Site
 
 DISK = Path("/var/tmp")  # noqa: S108 - where /tmp may be in memory, this one is not
 
-SMOKE_AT_ONCE = 4  # groups of cases
+SMOKE_AT_ONCE = 5  # groups of cases
 
 
 @click.command()
@@ -91,7 +91,8 @@ def _run_all(groups: Sequence[Group], site: Site, *, tell: Callable[[Ran], objec
         return [ran for group in groups for ran in _run_group(group, site, tell)]
     with ThreadPoolExecutor(SMOKE_AT_ONCE) as threads:
         try:
-            found = threads.map(lambda group: _run_group(group, site, tell), groups)
+            longest_first = sorted(groups, key=lambda group: -len(group.cases))
+            found = threads.map(lambda group: _run_group(group, site, tell), longest_first)
             return [ran for of_group in found for ran in of_group]
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)

@@ -39,6 +39,7 @@ class Side:
     gunicorn_config = ""
     wsgi_app: Sequence[str] = ()
     celery_app = ""
+    needs_schedule = False
 
     def __init__(self, site: Site, sandbox: Sandbox, database: Database, name: str) -> None:
         self.site = site
@@ -81,8 +82,9 @@ class Side:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """With the worker, from the moment it takes a message of those that wait; then the schedule, too."""
-        with self.worker.running():
+        """With the worker, from the moment it takes a message that waits; and the schedule, if it has one."""
+        with ExitStack() as stack:
+            stack.enter_context(self.worker.running())
             longest = 0
 
             def has_begun() -> bool:
@@ -93,8 +95,9 @@ class Side:
                 return length < longest
 
             wait_for(has_begun, every=0.002, within=60, what="a worker at work")
-            with self.schedule.running():
-                yield
+            if self.needs_schedule:
+                stack.enter_context(self.schedule.running())
+            yield
 
     def is_ready(self) -> bool:
         """Whether the receiver answers."""

@@ -30,6 +30,7 @@ class Bridge(Side):
     queue_name = "spacebridge"
     gunicorn_config = "python:bridge.gunicorn_config"
     celery_app = "worker.app"
+    needs_schedule = True
 
     def __init__(
         self, site: Site, sandbox: Sandbox, database: Database, *, stores: int = 1, **settings: str

@@ -23,7 +23,9 @@ def memory(ground: Ground) -> Iterator[Result]:
         for side in sides:
             side.send(FEW)
             stack.enter_context(side.working())
+        stack.enter_context(ground.bare.schedule.running())
         ground.sandbox.wait_for_issued(2 * FEW)
+        wait_until_at_rest(sides)
         yield from beside("idle", taken(ground.bridge), taken(ground.bare), AT_MOST)
         for side in sides:
             pass_through(side, little)
@@ -40,6 +42,19 @@ def taken(side: Side) -> Mapping[str, float]:
     """MiB of each part."""
     parts = {"receiver": side.receiver, "worker": side.worker, "schedule": side.schedule}
     return {name: process.memory() for name, process in parts.items()}
+
+
+def wait_until_at_rest(sides: Sequence[Side]) -> None:
+    """Wait until no part of them takes more than a second before: whatever starts has started then."""
+    before: Sequence[float] = []
+
+    def is_at_rest() -> bool:
+        nonlocal before
+        now = [size for side in sides for size in taken(side).values()]
+        last, before = before, now
+        return bool(last) and all(new < 1.01 * old for new, old in zip(now, last, strict=True))
+
+    wait_for(is_at_rest, every=1.0, within=60, what="memory at rest")
 
 
 def beside(
