@@ -23,6 +23,7 @@ from bridge.pipeline.context import Account, Context
 from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import Ended, record, stores_of
 from bridge.pipeline.settle import open_dossiers, settle
+from bridge.telemetry import counts
 
 DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
@@ -106,6 +107,7 @@ def forward_issuance(context: Context, issuance_id: int, store: Store | None = N
     _record_even_after_an_outage(
         context, Ended(claim.attempt, answer.outcome, answer.duration, claim.is_probe)
     )
+    counts.attempt_ended(claim.store.name, answer.outcome.effect, claim.attempt.number)
     return True
 
 

@@ -21,7 +21,7 @@ def upgrade() -> None:
             op.create_index(name, table, ["id"], sqlite_where=sa.text(condition))
         return
     with op.get_context().autocommit_block():
-        # They wait for every transaction that is open, such as a back-up's, and keep nobody waiting meanwhile.
+        # They wait for every transaction that is open, such as a back-up's, and nobody waits for them.
         op.execute("SET lock_timeout = 0")
         try:
             for name, (table, condition) in INDEXES.items():
