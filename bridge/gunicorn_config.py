@@ -3,6 +3,7 @@
 from typing import Any
 
 from bridge.settings import load_settings_or_exit
+from bridge.telemetry import shared
 
 wsgi_app = "bridge.app:create_app()"
 bind = "0.0.0.0:8080"
@@ -19,3 +20,4 @@ control_socket_disable = True
 def on_starting(_server: Any) -> None:
     """Stop on a wrong setting here, once and in a sentence, and not in each worker with a traceback."""
     load_settings_or_exit()
+    shared.share()

@@ -6,17 +6,18 @@ from celery.signals import setup_logging, worker_ready
 
 from bridge.broker import SWEEP, make_celery
 from bridge.settings import load_settings_or_exit
-from bridge.telemetry import configure_logging
+from bridge.telemetry import configure_logging, shared
 
 SWEEP_INTERVAL = 3.0  # seconds
 
 settings = load_settings_or_exit()
+shared.share()
 app = make_celery(settings.broker_url.get_secret_value())
 app.conf.update(
     # Threads, since a worker waits for Space Invoices most of the time.
     worker_pool="threads",
     worker_concurrency=32,
-    include=["worker.tasks"],
+    include=["worker.tasks", "worker.metrics"],
     beat_schedule={
         # While no worker runs, sweeps must not pile up without end. Their age is told by two machines'
         # clocks, so it is a generous one.

@@ -15,6 +15,7 @@ from bridge import broker, pipeline
 from bridge.broker import Announcer
 from bridge.ledger import Ledger, LedgerUnavailableError
 from bridge.pipeline import BATCH, TURN, Context, Lanes, Pace, Work
+from bridge.telemetry import counts
 from worker.app import app, settings
 from worker.crew import Crew, parts
 
@@ -108,6 +109,7 @@ def sweep() -> None:
     """Find what no message is under way for."""
     with _logged():
         _announce(pipeline.sweep(context()))
+        counts.sweep_ended()
 
 
 def _announce(found: Work) -> None:

@@ -25,7 +25,7 @@ from bridge.ledger import Ledger
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import PREFIX, UP_LOCK, Settings, load_settings
 from bridge.supervisor import Part, StartError, Supervisor
-from bridge.telemetry import configure_logging
+from bridge.telemetry import configure_logging, shared
 
 WORKER_THREADS = 16
 
@@ -50,12 +50,14 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
         settings.make_key_file()
         ledger = Ledger(settings.ledger_url)
         ledger.upgrade()
+        # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
+        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
         environment = {f"{PREFIX}DATA_DIR": str(folder), f"{PREFIX}LOG_FORMAT": settings.log_format}
+        # One for all parts, so that the receiver's /metrics tells of the worker, too.
+        environment[shared.FOLDER] = str(run_dir / "metrics")
         parts: list[Part] = []
         broker_url = settings.broker_url.get_secret_value()
         if not broker_url:
-            # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
-            run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
             parts.append(_broker(run_dir / "broker.sock"))
             broker_url = f"redis+socket://{run_dir / 'broker.sock'}"
         environment[f"{PREFIX}BROKER_URL"] = broker_url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -101,10 +102,17 @@ class Ledger:
                     connection.rollback()
                     self._run_migrations(connection)
                 return
-            with self._writer.connect() as lock, self._writer.connect() as connection:
-                lock.execute(text("SET LOCAL lock_timeout = 0"))  # others may take their time
-                lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-                self._run_migrations(connection)
+            lock_engine = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            with lock_engine.connect() as lock, self._writer.connect() as connection:
+                # Neither a transaction nor a statement that waits: CREATE INDEX CONCURRENTLY waits for every
+                # snapshot, and would wait for whoever waits here for it.
+                key = {"key": _UPGRADE_LOCK}
+                while not lock.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one():
+                    time.sleep(0.2)
+                try:
+                    self._run_migrations(connection)
+                finally:
+                    lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def check(self) -> None:
         """Raise LedgerUnavailableError or LedgerNotMigratedError unless the ledger is fit for use."""

@@ -17,6 +17,7 @@ from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import Ended, record
+from bridge.telemetry import counts
 
 DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
@@ -88,6 +89,7 @@ class Forwarder:
         self._ended = Ended(claimed.attempt, answer.outcome, answer.duration, claimed.is_probe)
         if answer.outcome.status == 429:
             context.pace.slow_down(account.name, retry_after=answer.outcome.retry_after)
+        counts.attempt_ended(claimed.store.name, answer.outcome.effect, claimed.attempt.number)
         return True
 
     def _waits_for_its_turn(self, account: Account) -> bool:

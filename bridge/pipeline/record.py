@@ -19,6 +19,7 @@ from bridge.pipeline.context import Context
 from bridge.pipeline.pause import note_outcome
 from bridge.pipeline.settle import decide_on, open_dossiers, save, stores_of
 from bridge.spaceinvoices import Effect, Outcome
+from bridge.telemetry import counts
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,8 @@ def release_expired(context: Context, issuance_id: int) -> None:
         attempt = attempts.expired(connection, issuance_id, context.now())
         if attempt is not None:
             record(context, connection, [Ended(attempt, lost, duration=None)], {order.id: order})
+    if attempt is not None:
+        counts.attempt_ended(issuance.store, lost.effect, attempt.number)
 
 
 def _end(one: Ended) -> End:

@@ -13,6 +13,7 @@ from bridge.ledger import issuances, orders, stores
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
+from bridge.telemetry import counts
 
 _MAY_EXIST = {issuances.SENDING, issuances.ISSUED, issuances.HELD}
 
@@ -73,6 +74,7 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
         ),
     )
     shown = _for_the_operator(verdict, known)
+    counts.decided(shown.decision.value, shown.rule)
     for kind, issuance in list(known.items()):
         if issuance.state == DUE and kind != verdict.decision:
             _withdraw(known, issuance)
@@ -141,18 +143,21 @@ def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdic
                 Decision.ATTENTION,
                 f"Whether the {issuance.kind} was issued is not known: look in Space Invoices, then mark "
                 f"issuance {issuance.id} as issued or have it sent again.",
+                "held",
             )
         if issuance.state == issuances.FAILED and issuance.kind == verdict.decision:
             return Verdict(
                 Decision.ATTENTION,
                 f"The {issuance.kind} could not be issued: see the last error of issuance {issuance.id}.",
+                "failed",
             )
         if issuance.withdrawn_by is not None and issuance.kind == verdict.decision:
             return Verdict(
                 Decision.SKIP,
                 f"The {issuance.kind} was withdrawn by {issuance.withdrawn_by}: have issuance {issuance.id} "
                 "sent again if it is wanted after all.",
+                "withdrawn",
             )
         if issuance.state == issuances.SENDING and verdict.decision is Decision.DONE:
-            return Verdict(Decision.INVOICE, "The invoice is being sent.")
+            return Verdict(Decision.INVOICE, "The invoice is being sent.", "sending")
     return verdict

@@ -16,6 +16,7 @@ from bridge.ledger.deliveries import Recorded
 from bridge.ledger.stores import Store
 from bridge.receiver.errors import error
 from bridge.receiver.signature import is_signed
+from bridge.telemetry import answers
 
 _PING = re.compile(rb"webhook_id=[0-9]+")
 
@@ -32,6 +33,7 @@ def make_blueprint(
 ) -> Blueprint:
     """The receiver. `notify` is given the id of each delivery that is to be processed."""
     blueprint = Blueprint("receiver", __name__)
+    answers.count_answers(blueprint)
 
     @blueprint.post("/webhooks/<name>", provide_automatic_options=False)
     def receive(name: str) -> Response | tuple[Response, int]:
@@ -41,6 +43,7 @@ def make_blueprint(
                 store = stores.find(connection, name)
         if store is None:
             return error(404, "unknown_store", "No store has this delivery URL: compare it with the store's.")
+        answers.of_store(store.name)
         body = _read_body(max_body_bytes)
         signature = request.headers.get("X-WC-Webhook-Signature", "")
         if not signature and _PING.fullmatch(body):
@@ -117,4 +120,5 @@ def _answer(recorded: Recorded, ignored_because: str | None) -> dict[str, str]:
     elif ignored_because is not None:
         answer["status"] = "ignored"
         answer["reason"] = ignored_because
+    answers.acknowledged_as(answer["status"])
     return answer

@@ -69,6 +69,7 @@ def test_without_any_variable_everything_has_its_default() -> None:
     assert settings.request_rate == 50
     assert settings.config_ttl == 300
     assert settings.max_body_bytes == 8 * 1024 * 1024
+    assert settings.metrics_port is None
     assert settings.log_format in {"text", "json"}
 
 
@@ -84,6 +85,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
         REQUEST_RATE="0.5",
         CONFIG_TTL="1",
         MAX_BODY_BYTES="1024",
+        METRICS_PORT="9540",
         LOG_FORMAT="text",
     )
 
@@ -95,6 +97,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
     assert settings.api_token.get_secret_value() == "t0ken"
     assert (settings.api_timeout, settings.request_rate) == (1.5, 0.5)
     assert (settings.config_ttl, settings.max_body_bytes) == (1, 1024)
+    assert settings.metrics_port == 9540
     assert settings.log_format == "text"
 
 
