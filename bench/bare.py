@@ -27,8 +27,11 @@ class Bare(Side):
         config = sandbox.add_config("bare")
         self._orders_url = f"{sandbox.url}/v1/Woocommerce/{config['id']}/order"
         super().__init__(site, sandbox, database, "bare")
-        # The bridge's own, byte for byte: the order, with the store's config over it.
-        self.template = compose(self.template.encode(), config).decode()
+        # What the bridge posts, byte for byte: the order, with the store's config over it. The chain posts
+        # what it is sent, so it is sent that.
+        self._posted = compose(self.template.encode(), config).decode()
+        if app == "bare_chain":
+            self.template = self._posted
         # The bridge's settings without the bridge: its own file would load what a bare app has no need of.
         settings = "".join(f"{name} = {value!r}\n" for name, value in self._shape.gunicorn.items())
         (self.folder / self.gunicorn_config).write_text(settings)
@@ -57,4 +60,4 @@ class Bare(Side):
         with Celery(broker=self.queue.url) as app:
             app.conf.task_default_queue = self.queue_name
             for number in range(first, first + count):
-                app.send_task("bare.forward", args=[body_of(self.template, number)])
+                app.send_task("bare.forward", args=[body_of(self._posted, number)])

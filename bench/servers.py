@@ -215,8 +215,8 @@ def shape_of(checkout: Path) -> Shape:
         text=True,
     )
     gunicorn, pool, concurrency = json.loads(answer.stdout.strip().rpartition("\n")[2])
-    for name in ("wsgi_app", "bind", "annotations"):
-        gunicorn.pop(name, None)
+    for name in ("wsgi_app", "bind"):
+        gunicorn.pop(name)
     if concurrency:
         return Shape(gunicorn, [], ["--pool", pool, "--concurrency", str(concurrency)])
     by_hand = ["--pool", "threads", "--concurrency", "16"]
