@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import select as polling
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +17,46 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, select, text
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     PendingRollbackError,
     SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger.errors import (
+    LedgerBusyError,
+    LedgerFaultError,
+    LedgerNotMigratedError,
+    LedgerUnavailableError,
+)
 from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
+BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
+IDLE_FOR = 5.0  # seconds after which a connection to a server is tried before it is used
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # hide_parameters: the text of a database error would otherwise quote orders and secrets.
 _OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20}
+# Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
+_IN_THE_WAY = {"40001", "40P01", "55P03"}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
 
 
@@ -63,10 +88,13 @@ class Ledger:
             # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
             self._writer = self._sqlite_engine("BEGIN IMMEDIATE", pragmas, pool_size)
             self._reader = self._sqlite_engine("BEGIN", [*pragmas, "query_only=ON"], pool_size)
+            self._direct = self._writer
         else:
             # Whatever the server's defaults: who has waited for a row sees what the one before has written,
             # and all that a reader sees is of one moment.
-            self._writer = self._postgresql_engine(pool_size)
+            self._writer = self._postgresql_engine("READ COMMITTED", pool_size, lock_timeout)
+            # Many requests share a transaction there: none may have the others wait for long.
+            self._direct = self._postgresql_engine("AUTOCOMMIT", 1, min(lock_timeout, BUSY_AFTER))
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -86,8 +114,42 @@ class Ledger:
                     yield connection
                     _require_a_commit(connection)
                 return
-            with self._turns.next(within=self._lock_timeout), self._writer.begin() as connection:
+            with self._turn(), self._writer.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def write_by_driver(self) -> Iterator[Any]:
+        """A cursor of the driver's own, for what has to be fast: SQLAlchemy costs more than many a commit.
+
+        In SQLite, the block is a transaction like that of `write()`. In PostgreSQL, each statement is one, so
+        that it takes one exchange with the server. Raises LedgerBusyError where that has to wait for another,
+        and otherwise what `write()` does.
+        """
+        driver = self._direct.dialect.loaded_dbapi
+        with _translated(), self._turn():
+            try:
+                with self._cursor() as cursor:
+                    if self._is_sqlite:
+                        cursor.execute("BEGIN IMMEDIATE")
+                    yield cursor
+                    if self._is_sqlite:
+                        cursor.execute("COMMIT")
+            except driver.Error as error:
+                raise _wrapped(error, driver.Error) from None
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        connection = self._direct.raw_connection()
+        try:
+            yield connection.cursor()
+        except BaseException:
+            connection.invalidate()  # which undoes what is not committed
+            raise
+        finally:
+            connection.close()
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._turns.next(within=self._lock_timeout) if self._is_sqlite else nullcontext()
 
     def upgrade(self) -> None:
         """Create or migrate the schema. Of several processes at once, one does it and the others wait."""
@@ -134,6 +196,11 @@ class Ledger:
         return found
 
     @property
+    def dialect(self) -> Dialect:
+        """What of SQL and of its values is the database's own."""
+        return self._direct.dialect
+
+    @property
     def place(self) -> str:
         """Where the database is, for people: without the user and the password."""
         if self._is_sqlite:
@@ -144,7 +211,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
-        for engine in (self._reader, self._writer):
+        for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
 
     def _sqlite_engine(self, begin: str, pragmas: Sequence[str], pool_size: int) -> Engine:
@@ -165,22 +232,27 @@ class Ledger:
         event.listen(engine, "handle_error", _name_faults)
         return engine
 
-    def _postgresql_engine(self, pool_size: int) -> Engine:
-        milliseconds = round(self._lock_timeout * 1000)
+    def _postgresql_engine(self, isolation_level: str, pool_size: int, lock_timeout: float) -> Engine:
+        options = (
+            f"-c lock_timeout={lock_timeout * 1000:.0f} -c default_transaction_isolation=read\\ committed"
+        )
         engine = create_engine(
             self._url,
             pool_size=pool_size,
-            pool_pre_ping=True,
-            isolation_level="READ COMMITTED",
+            isolation_level=isolation_level,
             connect_args={
                 "connect_timeout": 5,
-                "tcp_user_timeout": milliseconds,  # a server that does not answer any more is given up
+                "tcp_user_timeout": round(
+                    self._lock_timeout * 1000
+                ),  # a server that does not answer any more is given up
                 # A moment of the year 1 or 9999 that the server's zone moves out of it is none to the driver.
-                "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
+                "options": f"{options} -c timezone=UTC",
             },
             **_OPTIONS,
         )
         event.listen(engine, "handle_error", _name_faults)
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", partial(_refuse_if_lost, engine.dialect))
         return engine
 
     def _run_migrations(self, connection: Connection) -> None:
@@ -204,6 +276,38 @@ def _translated() -> Iterator[None]:
         raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
     except StatementError as error:  # a value that could not be made into one of the database's
         raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
+
+
+def _wrapped(error: Exception, base: type[Exception]) -> BaseException:
+    """A driver's error as SQLAlchemy raises it, which quotes no values."""
+    if getattr(error, "sqlstate", None) in _IN_THE_WAY:
+        return LedgerBusyError(f"another transaction was in the way: {type(error).__name__}")
+    return DBAPIError.instance(None, None, error, base, hide_parameters=True)
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _refuse_if_lost(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have the pool connect anew where the server has gone, or was another since.
+
+    A server that closes a connection says so, which is seen without asking it. A connection that was idle
+    for longer may be lost without a word, in whatever lies between. Nothing was sent yet, so nothing is done
+    twice.
+    """
+    used_at = record.info.get("used_at", inf)  # a new one was not used yet
+    if connection.closed or time.monotonic() - used_at > IDLE_FOR or _has_something_to_say(connection):
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
+
+
+def _has_something_to_say(connection: Any) -> bool:
+    waiting = polling.poll()
+    waiting.register(connection.fileno(), polling.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _require_a_commit(connection: Connection) -> None:

@@ -1,0 +1,116 @@
+"""Group commit: what waits to be written at the same time is written together, by one of those who wait."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from bridge.ledger.errors import LedgerUnavailableError
+
+MOST_AT_ONCE = 64
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class GroupCommit(Generic[_Item, _Result]):
+    """Commits what the threads of a process bring, in as few transactions as it can.
+
+    Who comes when nobody commits does so at once. Those who come meanwhile wait, and the first of them then
+    commits for all: the longer a commit takes, the more share the next. There is no thread but theirs, so who
+    comes alone waits for nobody.
+    """
+
+    def __init__(
+        self, commit: Callable[[Sequence[_Item]], Sequence[_Result]], *, most: int = MOST_AT_ONCE
+    ) -> None:
+        """`commit` writes up to `most` items in one transaction, and returns the result of each in order."""
+        self._commit = commit
+        self._most = most
+        self._lines: dict[int, _Line[_Item, _Result]] = {}
+
+    def write(self, item: _Item) -> _Result:
+        """The item's result, when it is committed.
+
+        What `commit` raises is raised by whoever called it. The others, whose items failed with that one's,
+        raise LedgerUnavailableError: theirs may be good, and trying again makes sense.
+        """
+        # A line for each process: the threads that stand in the one before a fork are not there after it.
+        line = self._lines.setdefault(os.getpid(), _Line())
+        mine = _Place[_Item, _Result](item)
+        if line.is_head(mine):
+            self._write_for_all(line)
+        if mine.result is None:
+            raise LedgerUnavailableError("what was written together with others was not committed")
+        return mine.result[0]
+
+    def _write_for_all(self, line: _Line[_Item, _Result]) -> None:
+        batch = line.first(self._most)
+        try:
+            results = self._commit([place.item for place in batch])
+            for place, result in zip(batch, results, strict=True):
+                place.result = (result,)
+        finally:
+            # Whatever was raised: nobody may be left waiting. The next ones first, since the disk is idle.
+            line.call_next()
+            for place in batch:
+                place.call()
+
+
+class _Place(Generic[_Item, _Result]):
+    """A thread's place in the line: what it brings, and what becomes of that."""
+
+    __slots__ = ("_called", "is_head", "item", "result")
+
+    def __init__(self, item: _Item) -> None:
+        self.item = item
+        self.result: tuple[_Result] | None = None
+        self.is_head = False
+        # A bare lock, since an Event takes many times as long. It is free once the thread has been called.
+        self._called = threading.Lock()
+        self._called.acquire()
+
+    def call(self) -> None:
+        if self._called.locked():
+            self._called.release()
+
+    def wait(self) -> None:
+        with self._called:
+            pass
+
+
+class _Line(Generic[_Item, _Result]):
+    """The threads of one process that bring something, in the order they came."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[_Place[_Item, _Result]] = deque()
+        self._is_led = False
+
+    def is_head(self, place: _Place[_Item, _Result]) -> bool:
+        """Stand in line. True as soon as it is its turn to commit for all; False when others have for it."""
+        with self._lock:
+            self._waiting.append(place)
+            if not self._is_led:
+                self._is_led = True
+                return True
+        place.wait()
+        return place.is_head
+
+    def first(self, most: int) -> Sequence[_Place[_Item, _Result]]:
+        """Take the first ones out of the line."""
+        with self._lock:
+            return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+
+    def call_next(self) -> None:
+        """Have the first of those who wait commit for all that do then."""
+        with self._lock:
+            if not self._waiting:
+                self._is_led = False
+                return
+            head = self._waiting[0]
+            head.is_head = True
+            head.call()
