@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import select as polling
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +14,17 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    Connection,
-    Dialect,
-    Engine,
-    ExceptionContext,
-    create_engine,
-    event,
-    func,
-    select,
-    text,
-)
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Dialect, Engine, func, select, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
-    DisconnectionError,
     IntegrityError,
     PendingRollbackError,
-    SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import ConnectionPoolEntry
 
+from bridge.ledger.connections import postgresql_engine, sqlite_engine, with_driver
 from bridge.ledger.errors import (
     LedgerBusyError,
     LedgerFaultError,
@@ -51,10 +35,7 @@ from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
 BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
-IDLE_FOR = 5.0  # seconds after which a connection to a server is tried before it is used
 _MIGRATIONS = Path(__file__).parent / "migrations"
-# hide_parameters: the text of a database error would otherwise quote orders and secrets.
-_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20}
 # Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
 _IN_THE_WAY = {"40001", "40P01", "55P03"}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
@@ -78,23 +59,30 @@ class Ledger:
         `lock_timeout`: seconds that a transaction waits at most for another's.
         Raises ValueError, without the URL in its text (it may hold a password), for another kind.
         """
-        self._url = _with_driver(url)
+        self._url = with_driver(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._lock_timeout = lock_timeout
+        self._writer: Engine
+        self._reader: Engine
+        self._direct: Engine  # for `write_by_driver`
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
             self._turns = Turns(self._path.with_name(self._path.name + ".lock"))
-            pragmas = [f"busy_timeout={lock_timeout * 1000:.0f}", "synchronous=FULL", "foreign_keys=ON"]
+            connect = partial(sqlite_engine, self._url, pool_size=pool_size, lock_timeout=lock_timeout)
             # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
-            self._writer = self._sqlite_engine("BEGIN IMMEDIATE", pragmas, pool_size)
-            self._reader = self._sqlite_engine("BEGIN", [*pragmas, "query_only=ON"], pool_size)
-            self._direct = self._writer
+            self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")
+            self._reader = connect(begin="BEGIN", query_only="ON")
         else:
-            # Whatever the server's defaults: who has waited for a row sees what the one before has written,
-            # and all that a reader sees is of one moment.
-            self._writer = self._postgresql_engine("READ COMMITTED", pool_size, lock_timeout)
-            # Many requests share a transaction there: none may have the others wait for long.
-            self._direct = self._postgresql_engine("AUTOCOMMIT", 1, min(lock_timeout, BUSY_AFTER))
+            connect = partial(postgresql_engine, self._url, patience=lock_timeout)
+            self._writer = connect(pool_size=pool_size, lock_timeout=lock_timeout)
+            # Many requests share a transaction there: none may have the others wait for long. What it carries
+            # out is always the same, so its plan is, too.
+            self._direct = connect(
+                pool_size=1,
+                lock_timeout=min(lock_timeout, BUSY_AFTER),
+                isolation_level="AUTOCOMMIT",
+                plan_cache_mode="force_generic_plan",
+            )
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -214,47 +202,6 @@ class Ledger:
         for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
 
-    def _sqlite_engine(self, begin: str, pragmas: Sequence[str], pool_size: int) -> Engine:
-        engine = create_engine(self._url, pool_size=pool_size, **_OPTIONS)
-
-        def configure(connection: Any, _record: object) -> None:
-            connection.isolation_level = None  # the driver opens no transactions; `begin_transaction` does
-            cursor = connection.cursor()
-            for pragma in pragmas:
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        def begin_transaction(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        event.listen(engine, "connect", configure)
-        event.listen(engine, "begin", begin_transaction)
-        event.listen(engine, "handle_error", _name_faults)
-        return engine
-
-    def _postgresql_engine(self, isolation_level: str, pool_size: int, lock_timeout: float) -> Engine:
-        options = (
-            f"-c lock_timeout={lock_timeout * 1000:.0f} -c default_transaction_isolation=read\\ committed"
-        )
-        engine = create_engine(
-            self._url,
-            pool_size=pool_size,
-            isolation_level=isolation_level,
-            connect_args={
-                "connect_timeout": 5,
-                "tcp_user_timeout": round(
-                    self._lock_timeout * 1000
-                ),  # a server that does not answer any more is given up
-                # A moment of the year 1 or 9999 that the server's zone moves out of it is none to the driver.
-                "options": f"{options} -c timezone=UTC",
-            },
-            **_OPTIONS,
-        )
-        event.listen(engine, "handle_error", _name_faults)
-        event.listen(engine, "checkin", _note_use)
-        event.listen(engine, "checkout", partial(_refuse_if_lost, engine.dialect))
-        return engine
-
     def _run_migrations(self, connection: Connection) -> None:
         config = AlembicConfig()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
@@ -285,31 +232,6 @@ def _wrapped(error: Exception, base: type[Exception]) -> BaseException:
     return DBAPIError.instance(None, None, error, base, hide_parameters=True)
 
 
-def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _refuse_if_lost(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Have the pool connect anew where the server has gone, or was another since.
-
-    A server that closes a connection says so, which is seen without asking it. A connection that was idle
-    for longer may be lost without a word, in whatever lies between. Nothing was sent yet, so nothing is done
-    twice.
-    """
-    used_at = record.info.get("used_at", inf)  # a new one was not used yet
-    if connection.closed or time.monotonic() - used_at > IDLE_FOR or _has_something_to_say(connection):
-        try:
-            dialect.do_ping(connection)
-        except dialect.loaded_dbapi.Error as error:
-            raise DisconnectionError from error
-
-
-def _has_something_to_say(connection: Any) -> bool:
-    waiting = polling.poll()
-    waiting.register(connection.fileno(), polling.POLLIN)
-    return bool(waiting.poll(0))
-
-
 def _require_a_commit(connection: Connection) -> None:
     """Raise LedgerFaultError if a statement has failed and nobody minded.
 
@@ -318,30 +240,3 @@ def _require_a_commit(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     if driver.info.transaction_status.name == "INERROR":
         raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
-
-
-def _name_faults(context: ExceptionContext) -> Exception | None:
-    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
-    error = context.original_exception
-    if context.sqlalchemy_exception is not None or not isinstance(error, Exception):
-        return None
-    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
-
-
-def _with_driver(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        if parsed.drivername in {"postgres", "postgresql"}:
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        backend = parsed.get_backend_name()
-        parsed.get_dialect()
-    except (SQLAlchemyError, ValueError):
-        backend = ""
-    if backend == "" or parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
-        raise ValueError("it is neither postgresql://... nor sqlite:///...")
-    if "@" in (parsed.host or ""):
-        # Half of the password would be taken for the host, whose name is told.
-        raise ValueError("an @ in its password has to be written as %40")
-    if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise ValueError("an SQLite ledger needs a file: sqlite:///<file>")
-    return parsed

@@ -52,7 +52,7 @@ class Notifier:
                 log.exception("announcing failed; the sweep takes over")
                 announced = False
             if announced:
-                # Asleep, not waiting for the next one: to be woken by each takes the processor from the requests.
+                # Asleep, not waiting for the next id: to be woken by each takes the processor from requests.
                 time.sleep(PAUSE)
             else:
                 time.sleep(PAUSE_AFTER_FAILURE)
