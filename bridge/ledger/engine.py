@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
@@ -39,6 +39,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 # Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
 _IN_THE_WAY = {"40001", "40P01", "55P03"}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
+
+_Result = TypeVar("_Result")
 
 
 class Schema(StrEnum):
@@ -105,34 +107,36 @@ class Ledger:
             with self._turn(), self._writer.begin() as connection:
                 yield connection
 
-    @contextmanager
-    def write_by_driver(self) -> Iterator[Any]:
-        """A cursor of the driver's own, for what has to be fast: SQLAlchemy costs more than many a commit.
+    def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
+        """What `work` returns, when what it does is committed. It is given a cursor of the driver's own.
 
-        In SQLite, the block is a transaction like that of `write()`. In PostgreSQL, each statement is one, so
-        that it takes one exchange with the server. Raises LedgerBusyError where that has to wait for another,
-        and otherwise what `write()` does.
+        That is for what has to be fast: SQLAlchemy costs more than many a commit. In SQLite, it is a
+        transaction like that of `write()`. In PostgreSQL, each statement is one, so that it takes a single
+        exchange with the server. Raises LedgerBusyError where that has to wait for another transaction, and
+        otherwise what `write()` does.
         """
         driver = self._direct.dialect.loaded_dbapi
-        with _translated(), self._turn():
+        with self._turn():
             try:
-                with self._cursor() as cursor:
-                    if self._is_sqlite:
-                        cursor.execute("BEGIN IMMEDIATE")
-                    yield cursor
-                    if self._is_sqlite:
-                        cursor.execute("COMMIT")
+                return self._work_by_driver(work)
             except driver.Error as error:
-                raise _wrapped(error, driver.Error) from None
+                with _translated():
+                    raise _wrapped(error, driver.Error) from None
 
-    @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def _work_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
         connection = self._direct.raw_connection()
         try:
-            yield connection.cursor()
+            cursor = connection.cursor()
+            if not self._is_sqlite:
+                return work(cursor)
+            cursor.execute("BEGIN IMMEDIATE")
+            result = work(cursor)
+            cursor.execute("COMMIT")
         except BaseException:
             connection.invalidate()  # which undoes what is not committed
             raise
+        else:
+            return result
         finally:
             connection.close()
 

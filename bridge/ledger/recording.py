@@ -71,8 +71,7 @@ class Recorder:
 
     def _commit(self, rows: Sequence[Row]) -> Sequence[Recorded | None]:
         try:
-            with self._ledger.write_by_driver() as cursor:
-                return self._insert(cursor, rows)
+            return self._ledger.write_by_driver(lambda cursor: self._insert(cursor, rows))
         except LedgerBusyError:
             return [None] * len(rows)
         except LedgerUnavailableError:

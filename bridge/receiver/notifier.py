@@ -12,7 +12,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-PAUSE = 0.02  # seconds after an announcement in which ids are gathered for the next one
+PAUSE = 0.05  # seconds after an announcement in which ids are gathered for the next one
 MOST_AT_ONCE = 50  # ids a message
 PAUSE_AFTER_FAILURE = 1.0  # seconds before a broker that was down is tried again
 
@@ -51,12 +51,12 @@ class Notifier:
             except Exception:  # of whatever kind: this thread must outlive it
                 log.exception("announcing failed; the sweep takes over")
                 announced = False
-            if announced:
-                # Asleep, not waiting for the next id: to be woken by each takes the processor from requests.
-                time.sleep(PAUSE)
-            else:
+            if not announced:
                 time.sleep(PAUSE_AFTER_FAILURE)
                 self._forget_what_waits()
+            elif len(batch) < MOST_AT_ONCE:
+                # Asleep, not waiting for the next id: to be woken by each takes the processor from requests.
+                time.sleep(PAUSE)
 
     def _wait_for_some(self) -> Sequence[int]:
         batch = [self._ids.get()]

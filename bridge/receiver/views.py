@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypedDict
 
 import structlog
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
 from bridge.ledger import Ledger, Vault, deliveries, store_secrets, stores
-from bridge.ledger.deliveries import Recorded
-from bridge.ledger.recording import KnownStore, Recorder
+from bridge.ledger.recording import KnownStore
 from bridge.ledger.stores import Store
+from bridge.receiver import delivery
 from bridge.receiver.errors import error
 from bridge.receiver.known_stores import KnownStores
+from bridge.receiver.shortcut import FAILURE
 from bridge.receiver.signature import is_signed
 
 _PING = re.compile(rb"webhook_id=[0-9]+")
@@ -29,36 +27,22 @@ log = structlog.get_logger(__name__)
 def make_blueprint(
     ledger: Ledger,
     vault: Vault,
+    known_stores: KnownStores,
     *,
     max_body_bytes: int,
     notify: Callable[[int], None],
     now: Callable[[], datetime],
 ) -> Blueprint:
-    """The receiver. `notify` is given the id of each delivery that is to be processed."""
+    """The receiver. `notify` is given the id of each delivery that is to be processed.
+
+    Stores whose deliveries are good are known from then on, so that the next ones may take the short way.
+    """
     blueprint = Blueprint("receiver", __name__)
-    known_stores, recorder = KnownStores(), Recorder(ledger)
 
     @blueprint.post("/webhooks/<name>", provide_automatic_options=False)
     def receive(name: str) -> Response | tuple[Response, int]:
-        known = known_stores.get(name)
-        # Only that a delivery is good can be told from what is known: all else takes another look.
-        if known is not None and (answer := _record_if_good(known)) is not None:
-            return answer
-        return _look_up_and_receive(name)
-
-    def _record_if_good(known: KnownStore) -> Response | None:
-        """The answer to a delivery under the secret that a store is known to have; None if it is none."""
-        body = _read_body(max_body_bytes)
-        if body is None or not is_signed(body, _signature(), known.secret):
-            return None
-        delivery = _read(body)
-        recorded = recorder.record(known, **delivery, now=now())
-        if recorded is None:
-            known_stores.forget(known.name)
-            return None
-        return _answer(recorded, delivery["ignored_because"])
-
-    def _look_up_and_receive(name: str) -> Response | tuple[Response, int]:
+        if (failure := request.environ.get(FAILURE)) is not None:
+            raise failure
         store = None
         if stores.NAME.fullmatch(name):
             with ledger.read() as connection:
@@ -66,9 +50,7 @@ def make_blueprint(
         if store is None:
             return error(404, "unknown_store", "No store has this delivery URL: compare it with the store's.")
         body = _read_body(max_body_bytes)
-        if body is None:
-            raise RequestEntityTooLarge
-        signature = _signature()
+        signature = request.headers.get("X-WC-Webhook-Signature", "")
         if not signature and _PING.fullmatch(body):
             with ledger.write() as connection:
                 stores.record_ping(connection, store.id, now())
@@ -83,9 +65,10 @@ def make_blueprint(
                 "The signature is missing or does not fit: "
                 "enter the store's webhook secret in the webhook's settings in WooCommerce.",
             )
-        if has_current_secret and not store.awaits_new_secret:
+        shows_new_secret = has_current_secret and store.awaits_new_secret
+        if has_current_secret and not shows_new_secret:
             known_stores.keep(KnownStore(store.id, store.name, store.encrypted_webhook_secret, secret))
-        return _record(store, body, shows_new_secret=has_current_secret and store.awaits_new_secret)
+        return jsonify(_record(store, body, shows_new_secret=shows_new_secret))
 
     @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
     def explain(name: str) -> tuple[Response, int]:
@@ -95,26 +78,17 @@ def make_blueprint(
             "This is a delivery URL for WooCommerce's order webhooks: it takes their POST requests only.",
         )
 
-    def _record(store: Store, body: bytes, *, shows_new_secret: bool) -> Response:
-        delivery = _read(body)
+    def _record(store: Store, body: bytes, *, shows_new_secret: bool) -> dict[str, str]:
+        found = delivery.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
         with ledger.write() as connection:
-            recorded = deliveries.record(connection, store_id=store.id, **delivery, now=now())
+            recorded = deliveries.record(connection, store_id=store.id, **found, now=now())
             if shows_new_secret:
                 store_secrets.note_seen(connection, store, now())
-        return _answer(recorded, delivery["ignored_because"])
-
-    def _answer(recorded: Recorded, ignored_because: str | None) -> Response:
         # A crash here, between commit and answer, leaves a delivery that WooCommerce counts as failed; the
         # sweep processes it all the same.
         if recorded.is_to_be_processed:
             notify(recorded.delivery_id)
-        answer = {"status": "accepted", "delivery": str(recorded.delivery_id)}
-        if recorded.is_duplicate:
-            answer["status"] = "duplicate"
-        elif ignored_because is not None:
-            answer["status"] = "ignored"
-            answer["reason"] = ignored_because
-        return Response(json.dumps(answer), mimetype="application/json")
+        return delivery.answer(found, recorded)
 
     return blueprint
 
@@ -124,42 +98,13 @@ def _has_previous_secret(store: Store, vault: Vault, body: bytes, signature: str
     return any(is_signed(body, signature, secret) for secret in store.previous_secrets(vault, now))
 
 
-def _signature() -> str:
-    return request.headers.get("X-WC-Webhook-Signature", "")
-
-
-def _read_body(limit: int) -> bytes | None:
-    """The raw body, up to `limit` bytes; None for a larger one, before more of it is in memory.
-
-    It may be asked for again.
-    """
+def _read_body(limit: int) -> bytes:
+    """The raw body, up to `limit` bytes; a larger one ends in 413 before more of it is in memory."""
     if (request.content_length or 0) > limit:
-        return None
+        raise RequestEntityTooLarge
     # A chunked body tells no length. Werkzeug cuts it off at its limit, as if it ended there.
     request.max_content_length = limit + 1
-    body = request.get_data()
-    return body if len(body) <= limit else None
-
-
-class _Delivery(TypedDict):
-    """What the ledger is to record of a request."""
-
-    topic: str
-    digest: bytes
-    body: bytes
-    resource_id: int | None
-    is_deletion: bool
-    ignored_because: str | None
-
-
-def _read(body: bytes) -> _Delivery:
-    topic = request.headers.get("X-WC-Webhook-Topic", "")
-    about = read_delivery(topic, body)
-    return {
-        "topic": printable(topic),
-        "digest": content_digest(topic, body),
-        "body": body,
-        "resource_id": about.resource_id,
-        "is_deletion": isinstance(about, Deletion),
-        "ignored_because": about.reason if isinstance(about, NotAnOrder) else None,
-    }
+    body = request.get_data(cache=False)
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    return body
