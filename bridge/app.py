@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify
 from bridge.broker import Announcer, make_celery, messages_waiting
 from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger.backlog import Backlog, measure
-from bridge.receiver import Notifier, make_blueprint
+from bridge.receiver import Notifier, add_receiver
 from bridge.receiver.errors import register_error_handlers
 from bridge.settings import Settings, load_settings
 from bridge.telemetry import configure_logging, metrics
@@ -30,14 +30,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     announcer = Announcer(celery)
     app = Flask("spacebridge", static_folder=None)
     register_error_handlers(app)
-    app.register_blueprint(
-        make_blueprint(
-            ledger,
-            settings.vault(),
-            max_body_bytes=settings.max_body_bytes,
-            notify=Notifier(announcer.deliveries).notify,
-            now=lambda: datetime.now(UTC),
-        )
+    add_receiver(
+        app,
+        ledger,
+        settings.vault(),
+        max_body_bytes=settings.max_body_bytes,
+        notify=Notifier(announcer.deliveries).notify,
+        now=lambda: datetime.now(UTC),
     )
     _add_status_pages(app, ledger, announcer)
     _add_metrics(app, ledger, celery)

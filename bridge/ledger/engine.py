@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, select, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Dialect, Engine, func, select, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
     PendingRollbackError,
-    SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger.connections import postgresql_engine, sqlite_engine, with_driver
+from bridge.ledger.errors import (
+    LedgerBusyError,
+    LedgerFaultError,
+    LedgerNotMigratedError,
+    LedgerUnavailableError,
+)
 from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
+BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
 _MIGRATIONS = Path(__file__).parent / "migrations"
-# hide_parameters: the text of a database error would otherwise quote orders and secrets.
-_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20}
+# Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
+_IN_THE_WAY = {"40001", "40P01", "55P03"}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
+
+_Result = TypeVar("_Result")
 
 
 class Schema(StrEnum):
@@ -54,20 +62,30 @@ class Ledger:
         `lock_timeout`: seconds that a transaction waits at most for another's.
         Raises ValueError, without the URL in its text (it may hold a password), for another kind.
         """
-        self._url = _with_driver(url)
+        self._url = with_driver(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._lock_timeout = lock_timeout
+        self._writer: Engine
+        self._reader: Engine
+        self._direct: Engine  # for `write_by_driver`
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
             self._turns = Turns(self._path.with_name(self._path.name + ".lock"))
-            pragmas = [f"busy_timeout={lock_timeout * 1000:.0f}", "synchronous=FULL", "foreign_keys=ON"]
+            connect = partial(sqlite_engine, self._url, pool_size=pool_size, lock_timeout=lock_timeout)
             # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
-            self._writer = self._sqlite_engine("BEGIN IMMEDIATE", pragmas, pool_size)
-            self._reader = self._sqlite_engine("BEGIN", [*pragmas, "query_only=ON"], pool_size)
+            self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")
+            self._reader = connect(begin="BEGIN", query_only="ON")
         else:
-            # Whatever the server's defaults: who has waited for a row sees what the one before has written,
-            # and all that a reader sees is of one moment.
-            self._writer = self._postgresql_engine(pool_size)
+            connect = partial(postgresql_engine, self._url, patience=lock_timeout)
+            self._writer = connect(pool_size=pool_size, lock_timeout=lock_timeout)
+            # Many requests share a transaction there: none may have the others wait for long. What it carries
+            # out is always the same, so its plan is, too.
+            self._direct = connect(
+                pool_size=1,
+                lock_timeout=min(lock_timeout, BUSY_AFTER),
+                isolation_level="AUTOCOMMIT",
+                plan_cache_mode="force_generic_plan",
+            )
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -87,8 +105,44 @@ class Ledger:
                     yield connection
                     _require_a_commit(connection)
                 return
-            with self._turns.next(within=self._lock_timeout), self._writer.begin() as connection:
+            with self._turn(), self._writer.begin() as connection:
                 yield connection
+
+    def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
+        """What `work` returns, when what it does is committed. It is given a cursor of the driver's own.
+
+        That is for what has to be fast: SQLAlchemy costs more than many a commit. In SQLite, it is a
+        transaction like that of `write()`. In PostgreSQL, each statement is one, so that it takes a single
+        exchange with the server. Raises LedgerBusyError where that has to wait for another transaction, and
+        otherwise what `write()` does.
+        """
+        driver = self._direct.dialect.loaded_dbapi
+        with self._turn():
+            try:
+                return self._work_by_driver(work)
+            except driver.Error as error:
+                with _translated():
+                    raise _wrapped(error, driver.Error) from None
+
+    def _work_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
+        connection = self._direct.raw_connection()
+        try:
+            cursor = connection.cursor()
+            if not self._is_sqlite:
+                return work(cursor)
+            cursor.execute("BEGIN IMMEDIATE")
+            result = work(cursor)
+            cursor.execute("COMMIT")
+        except BaseException:
+            connection.invalidate()  # which undoes what is not committed
+            raise
+        else:
+            return result
+        finally:
+            connection.close()
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._turns.next(within=self._lock_timeout) if self._is_sqlite else nullcontext()
 
     def upgrade(self) -> None:
         """Create or migrate the schema. Of several processes at once, one does it and the others wait."""
@@ -142,6 +196,11 @@ class Ledger:
         return found
 
     @property
+    def dialect(self) -> Dialect:
+        """What of SQL and of its values is the database's own."""
+        return self._direct.dialect
+
+    @property
     def place(self) -> str:
         """Where the database is, for people: without the user and the password."""
         if self._is_sqlite:
@@ -152,44 +211,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
-        for engine in (self._reader, self._writer):
+        for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
-
-    def _sqlite_engine(self, begin: str, pragmas: Sequence[str], pool_size: int) -> Engine:
-        engine = create_engine(self._url, pool_size=pool_size, **_OPTIONS)
-
-        def configure(connection: Any, _record: object) -> None:
-            connection.isolation_level = None  # the driver opens no transactions; `begin_transaction` does
-            cursor = connection.cursor()
-            for pragma in pragmas:
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        def begin_transaction(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        event.listen(engine, "connect", configure)
-        event.listen(engine, "begin", begin_transaction)
-        event.listen(engine, "handle_error", _name_faults)
-        return engine
-
-    def _postgresql_engine(self, pool_size: int) -> Engine:
-        milliseconds = round(self._lock_timeout * 1000)
-        engine = create_engine(
-            self._url,
-            pool_size=pool_size,
-            pool_pre_ping=True,
-            isolation_level="READ COMMITTED",
-            connect_args={
-                "connect_timeout": 5,
-                "tcp_user_timeout": milliseconds,  # a server that does not answer any more is given up
-                # A moment of the year 1 or 9999 that the server's zone moves out of it is none to the driver.
-                "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
-            },
-            **_OPTIONS,
-        )
-        event.listen(engine, "handle_error", _name_faults)
-        return engine
 
     def _run_migrations(self, connection: Connection) -> None:
         config = AlembicConfig()
@@ -214,6 +237,13 @@ def _translated() -> Iterator[None]:
         raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
 
 
+def _wrapped(error: Exception, base: type[Exception]) -> BaseException:
+    """A driver's error as SQLAlchemy raises it, which quotes no values."""
+    if getattr(error, "sqlstate", None) in _IN_THE_WAY:
+        return LedgerBusyError(f"another transaction was in the way: {type(error).__name__}")
+    return DBAPIError.instance(None, None, error, base, hide_parameters=True)
+
+
 def _require_a_commit(connection: Connection) -> None:
     """Raise LedgerFaultError if a statement has failed and nobody minded.
 
@@ -222,30 +252,3 @@ def _require_a_commit(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     if driver.info.transaction_status.name == "INERROR":
         raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
-
-
-def _name_faults(context: ExceptionContext) -> Exception | None:
-    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
-    error = context.original_exception
-    if context.sqlalchemy_exception is not None or not isinstance(error, Exception):
-        return None
-    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
-
-
-def _with_driver(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        if parsed.drivername in {"postgres", "postgresql"}:
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        backend = parsed.get_backend_name()
-        parsed.get_dialect()
-    except (SQLAlchemyError, ValueError):
-        backend = ""
-    if backend == "" or parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
-        raise ValueError("it is neither postgresql://... nor sqlite:///...")
-    if "@" in (parsed.host or ""):
-        # Half of the password would be taken for the host, whose name is told.
-        raise ValueError("an @ in its password has to be written as %40")
-    if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise ValueError("an SQLite ledger needs a file: sqlite:///<file>")
-    return parsed

@@ -54,12 +54,19 @@ def acknowledged_as(outcome: str) -> None:
 
 
 @harmless
+def acknowledged(store: str, outcome: str, seconds: float) -> None:
+    """A delivery of this store, which there is, was acknowledged in so many seconds."""
+    _ACK_SECONDS.observe(seconds)
+    _of_store(store)[outcome].inc()
+
+
+@harmless
 def _count(status: int) -> None:
     if status < 400:
-        if (outcome := g.get("acknowledged_as")) is None:
-            return  # a ping
-        _ACK_SECONDS.observe(time.perf_counter() - g.begun_at)
-    elif status >= 500:
+        if (outcome := g.get("acknowledged_as")) is not None:  # and not a ping
+            acknowledged(g.store_name, outcome, time.perf_counter() - g.begun_at)
+        return
+    if status >= 500:
         outcome = "unavailable"
     else:
         outcome = {404: "unknown_store", 413: "too_large"}.get(status, "refused")
