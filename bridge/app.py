@@ -12,7 +12,7 @@ from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.receiver import Notifier, make_blueprint
 from bridge.receiver.errors import register_error_handlers
 from bridge.settings import Settings, load_settings
-from bridge.telemetry import configure_logging, metrics
+from bridge.telemetry import STDOUT, configure_logging, metrics
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The app, for gunicorn and for tests; raises SettingsError. Connects to nothing yet."""
     if settings is None:
         settings = load_settings()
-        configure_logging(settings.log_format)
+        configure_logging(settings.log_format, to=STDOUT)
     ledger = Ledger(settings.ledger_url)
     announcer = Announcer(make_celery(settings.broker_url.get_secret_value()))
     app = Flask("spacebridge", static_folder=None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from celery.signals import setup_logging, worker_ready
 
 from bridge.broker import SWEEP, make_celery
 from bridge.settings import load_settings_or_exit
-from bridge.telemetry import configure_logging
+from bridge.telemetry import STDOUT, configure_logging
 
 SWEEP_INTERVAL = 3.0  # seconds
 
@@ -29,7 +31,10 @@ app.conf.update(
 
 @setup_logging.connect(weak=False)
 def _set_up_logging(**_: object) -> None:
-    configure_logging(settings.log_format)
+    configure_logging(settings.log_format, to=STDOUT)
+    # Celery prints a banner as it starts, and a farewell, which are no log lines.
+    sys.stdout = sys.stderr
+    sys.__stdout__ = sys.__stderr__  # type: ignore[misc]
 
 
 @worker_ready.connect(weak=False)

@@ -16,6 +16,7 @@ from bridge.ledger.deliveries import Recorded
 from bridge.ledger.stores import Store
 from bridge.receiver.errors import error
 from bridge.receiver.signature import is_signed
+from bridge.telemetry import access
 
 _PING = re.compile(rb"webhook_id=[0-9]+")
 
@@ -37,6 +38,7 @@ def make_blueprint(
     def receive(name: str) -> Response | tuple[Response, int]:
         store = None
         if stores.NAME.fullmatch(name):
+            access.tell(request.environ, store=name)
             with ledger.read() as connection:
                 store = stores.find(connection, name)
         if store is None:
@@ -88,7 +90,17 @@ def make_blueprint(
         # sweep processes it all the same.
         if recorded.is_to_be_processed:
             notify(recorded.delivery_id)
-        return _answer(recorded, ignored_because)
+        answer = _answer(recorded, ignored_because)
+        access.tell(request.environ, delivery=recorded.delivery_id)
+        log.info(
+            "delivery recorded",
+            store=store.name,
+            delivery=recorded.delivery_id,
+            order=about.resource_id,
+            topic=printable(topic),
+            outcome=answer["status"],
+        )
+        return answer
 
     return blueprint
 
