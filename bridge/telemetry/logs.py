@@ -19,7 +19,8 @@ from structlog.typing import EventDict
 STDOUT, STDERR = 1, 2
 # Characters kept of a traceback's beginning, and of its end, which names the error. So a line has 4096 bytes
 # at most, which Linux writes to a pipe in one piece: into a longer one, another process may write.
-_FIRST, _LAST = 1000, 2000
+_FIRST, _LAST = 900, 1800
+_LONGEST_MESSAGE = 1000  # characters of what a library says
 _LIBRARIES = ("alembic", "celery", "kombu", "urllib3")  # of whose doings only what is wrong is of interest
 
 _Render = Callable[["_Output", str, EventDict], bytes]
@@ -81,7 +82,7 @@ class _Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            event: EventDict = {"event": record.getMessage()}
+            event: EventDict = {"event": record.getMessage()[:_LONGEST_MESSAGE]}
             if record.exc_info:
                 event["exc_info"] = record.exc_info
             if record.stack_info:
