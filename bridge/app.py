@@ -14,7 +14,7 @@ from bridge.ledger.backlog import Backlog, measure
 from bridge.receiver import Notifier, add_receiver
 from bridge.receiver.errors import register_error_handlers
 from bridge.settings import Settings, load_settings
-from bridge.telemetry import configure_logging, metrics
+from bridge.telemetry import STDOUT, configure_logging, metrics
 from bridge.telemetry.question import Question
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The app, for gunicorn and for tests; raises SettingsError. Connects to nothing yet."""
     if settings is None:
         settings = load_settings()
-        configure_logging(settings.log_format)
+        configure_logging(settings.log_format, to=STDOUT)
     ledger = Ledger(settings.ledger_url)
     celery = make_celery(settings.broker_url.get_secret_value())
     announcer = Announcer(celery)

@@ -34,6 +34,8 @@ def make_celery(broker_url: str) -> Celery:
         # A message is acknowledged when it is received. Redis gives an unacknowledged one to another worker
         # after an hour at best; the sweep finds what a dead worker left in seconds.
         task_acks_late=False,
+        # A broker that was away for however long finds everybody waiting for it.
+        broker_connection_max_retries=None,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_enable_remote_control=False,

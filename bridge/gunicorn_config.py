@@ -1,23 +1,48 @@
 """How gunicorn runs the web process: `gunicorn -c python:bridge.gunicorn_config`."""
 
-from typing import Any
+from __future__ import annotations
+
+import os
 
 from bridge.settings import load_settings_or_exit
-from bridge.telemetry import shared
+from bridge.telemetry import STDOUT, configure_logging, shared
+
+# A wrong setting stops the start here, once and in a sentence, and not each worker with a traceback.
+settings = load_settings_or_exit()
+configure_logging(settings.log_format, to=STDOUT)
+shared.share()  # before the app is made, which counts
+
+
+def _cores() -> int:
+    """Of those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _workers() -> int:
+    if settings.web_workers is not None:
+        return settings.web_workers
+    # To an SQLite file, one process writes at a time. What a container may use of a large machine's cores
+    # cannot be seen from here, and each worker takes its connections to the database.
+    return 2 if settings.is_embedded else max(2, min(4, _cores()))
+
 
 wsgi_app = "bridge.app:create_app()"
 bind = "0.0.0.0:8080"
 # Threads, since a slow shop may take its time to send an order: it blocks one of many, not a whole process.
 worker_class = "gthread"
-workers = 2
+workers = _workers()
 threads = 16
+# Made once, before the workers are forked from it: they share its memory, and start at once. It has neither a
+# connection nor a thread by then; both are made for the process that needs them.
+preload_app = True
 timeout = 60
+# Longer than a request waits for the ledger. A container has to be given a little more to stop in.
 graceful_timeout = 30
 keepalive = 5
+# What is refused here is an order that is lost, so no proxy's headers may come near these limits.
+limit_request_line = 4094  # bytes
+limit_request_fields = 100
+limit_request_field_size = 8190  # bytes
+forwarded_allow_ips = ",".join(settings.trusted_proxies)
+logger_class = "bridge.telemetry.access.AccessLogger"
 control_socket_disable = True
-
-
-def on_starting(_server: Any) -> None:
-    """Stop on a wrong setting here, once and in a sentence, and not in each worker with a traceback."""
-    load_settings_or_exit()
-    shared.share()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -59,8 +60,14 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Give a port, or leave it unset: then the worker serves no metrics."
     )
-    log_format: Literal["text", "json"] = Field(
-        default_factory=lambda: "text" if sys.stderr.isatty() else "json", description="Give text or json."
+    web_workers: int | None = Field(
+        None, ge=1, le=64, description="Give a number of processes, or leave it unset for one a core."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Give addresses or networks (10.0.0.0/8), with commas, or * for any."
+    )
+    log_format: Literal["text", "json"] | None = Field(
+        None, description="Give text or json, or leave it unset for text on a terminal and json elsewhere."
     )
 
     @field_validator("secret_key", mode="before")
@@ -75,6 +82,21 @@ class Settings(BaseSettings):
     def _keys_fit(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if value:
             Vault([key.get_secret_value() for key in value])
+        return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_proxies(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(proxy.strip() for proxy in value.split(",") if proxy.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            if proxy != "*":
+                _require_network(proxy)
         return value
 
     @field_validator("api_url")
@@ -161,6 +183,13 @@ class Settings(BaseSettings):
         """Make the embedded ledger's key, once: a key that is there is never replaced."""
         if self.key_file is not None:
             self.key_file.make()
+
+
+def _require_network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError("it has something that is neither an address nor a network") from None
 
 
 class _ValueFiles(PydanticBaseSettingsSource):

@@ -32,13 +32,17 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A child process. `is_ready` says when the next part may start; `stop_within`: seconds to stop in."""
+    """A child process. `is_ready` says when the next part may start; `stop_within`: seconds to stop in.
+
+    `prints_log_lines`: whether its standard output is log lines like this process' own, and goes among them.
+    """
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     is_ready: Callable[[], bool] | None = None
     stop_within: float = 35.0
+    prints_log_lines: bool = True
 
 
 @dataclass(slots=True)
@@ -53,7 +57,7 @@ class Supervisor:
     """Keeps parts running until SIGTERM or SIGINT; then stops them, the last one started first."""
 
     def __init__(self, parts: Sequence[Part], *, output: IO[bytes] | None = None) -> None:
-        """`output`: where the parts' output goes; standard error if None."""
+        """`output`: where the parts' output goes; as this process' own if None."""
         self._parts = parts
         self._output = output
         self._running: dict[str, _Running] = {}
@@ -112,7 +116,7 @@ class Supervisor:
             part.arguments,
             env={**os.environ, **part.environment},
             stdin=subprocess.DEVNULL,
-            stdout=self._output or sys.stderr.fileno(),
+            stdout=self._output or (None if part.prints_log_lines else sys.stderr.fileno()),
             stderr=self._output,
             start_new_session=True,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - it takes no lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -12,12 +13,15 @@ from bridge.cli import db, deliveries, doctor, issuances, keys, orders, sandbox,
 from bridge.cli.terminal import fail
 from bridge.ledger import LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
 from bridge.settings import SettingsError
+from bridge.telemetry import configure_logging
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="spacebridge")
 def cli() -> None:
     """WooCommerce orders in, Space Invoices documents out: none lost, none issued twice."""
+    # A command speaks for itself; standard output is for what it was asked for, and no log line may be in it.
+    configure_logging(level=logging.WARNING)
 
 
 cli.add_command(up.up)

@@ -13,7 +13,6 @@ import click
 from bridge.cli.terminal import JSON_OPTION, print_json
 from bridge.diagnosis import Finding, Level, examine, of_wrong_setting
 from bridge.settings import SettingsError, load_settings
-from bridge.telemetry import configure_logging
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("note", "yellow"), Level.WRONG: ("WRONG", "red")}
 
@@ -52,7 +51,6 @@ def _findings() -> Iterator[Finding]:
     except SettingsError as error:
         yield of_wrong_setting(error)
         return
-    configure_logging(settings.log_format)  # so that nothing is logged to standard output
     yield from examine(settings, datetime.now(UTC))
 
 

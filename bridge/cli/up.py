@@ -25,7 +25,7 @@ from bridge.ledger import Ledger
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import PREFIX, UP_LOCK, Settings, load_settings
 from bridge.supervisor import Part, StartError, Supervisor
-from bridge.telemetry import configure_logging, shared
+from bridge.telemetry import STDERR, STDOUT, configure_logging, shared
 
 WORKER_THREADS = 16
 
@@ -38,7 +38,8 @@ WORKER_THREADS = 16
 def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
     """Run the bridge: receiver, worker and schedule."""
     settings = load_settings({"data_dir": data_dir} if data_dir else {})
-    configure_logging(settings.log_format)
+    # The demo's standard output is for people.
+    configure_logging(settings.log_format, to=STDERR if demo else STDOUT)
     with ExitStack() as stack:
         if demo:
             settings = demo_command.settings_for_demo(settings)
@@ -52,9 +53,8 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
         ledger.upgrade()
         # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
-        environment = {f"{PREFIX}DATA_DIR": str(folder), f"{PREFIX}LOG_FORMAT": settings.log_format}
         # One for all parts, so that the receiver's /metrics tells of the worker, too.
-        environment[shared.FOLDER] = str(run_dir / "metrics")
+        environment = {f"{PREFIX}DATA_DIR": str(folder), shared.FOLDER: str(run_dir / "metrics")}
         parts: list[Part] = []
         broker_url = settings.broker_url.get_secret_value()
         if not broker_url:
@@ -66,6 +66,7 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
             # Whatever the environment says of a real ledger: the demo's parts must not come near it.
             environment |= {f"{PREFIX}{name}": "" for name in ("DATABASE_URL", "SECRET_KEY")}
             environment[f"{PREFIX}API_URL"] = settings.api_url
+            environment[f"{PREFIX}LOG_FORMAT"] = settings.log_format or "text"
         parts += _bridge_parts(host, port, environment)
         output = stack.enter_context((folder / "demo.log").open("ab")) if demo else None
         _run(Supervisor(parts, output=output), settings, ledger, host, port, demo=demo)
@@ -126,7 +127,7 @@ def _broker(path: Path) -> Part:
     server = shutil.which("valkey-server") or shutil.which("redis-server") or str(ValkeyServer()._binary_path)
     arguments = [server, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
     arguments += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
-    return Part("broker", arguments, is_ready=lambda: _pings(path))
+    return Part("broker", arguments, is_ready=lambda: _pings(path), prints_log_lines=False)
 
 
 def _pings(path: Path) -> bool:

@@ -71,6 +71,7 @@ def start(
             one.issuance.order_id,
             one.issuance.attempts + 1,
             one.issuance.first_attempt_at or now,
+            one.delivery_id,
         )
         for attempt_id, one in zip(ids, claims, strict=True)
     ]
@@ -121,12 +122,16 @@ def finish(connection: Connection, ends: Sequence[End]) -> None:
 def expired(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:
     """The attempt under way, if its lease has ended."""
     row = connection.execute(
-        select(issuances).where(issuances.c.id == issuance_id, issuances.c.state == SENDING, _has_ended(now))
+        select(issuances, attempts.c.delivery_id)
+        .join(attempts, attempts.c.id == issuances.c.attempt_id)
+        .where(issuances.c.id == issuance_id, issuances.c.state == SENDING, _has_ended(now))
     ).one_or_none()
     if row is None:
         return None
     first_attempt_at = row.first_attempt_at or now
-    return StartedAttempt(row.attempt_id, issuance_id, row.order_id, row.attempts, first_attempt_at)
+    return StartedAttempt(
+        row.attempt_id, issuance_id, row.order_id, row.attempts, first_attempt_at, row.delivery_id
+    )
 
 
 def expired_ids(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:

@@ -72,6 +72,7 @@ class StartedAttempt:
     order_id: int
     number: int
     first_attempt_at: datetime
+    delivery_id: int  # whose order is sent
 
 
 def get(connection: Connection, issuance_id: int) -> Issuance | None:

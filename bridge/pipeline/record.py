@@ -56,8 +56,10 @@ def record(
             attempt=one.attempt.number,
             store=store.name,
             order=order.resource_id,
+            delivery=one.attempt.delivery_id,
             outcome=one.outcome.effect.value,
             status=one.outcome.status,
+            ms=None if one.duration is None else round(one.duration * 1000),
         )
     dossiers = open_dossiers(connection, [locked[id] for id in {one.attempt.order_id for one in ended}])
     for dossier in dossiers.values():

@@ -105,8 +105,14 @@ def _attempt(
 ) -> StartedAttempt | None:
     """The attempt whose outcome is not known: the one under way, or one that stands for those forgotten."""
     if issuance.state == SENDING and issuance.attempt_id is not None:
-        first = issuance.first_attempt_at or now
-        return StartedAttempt(issuance.attempt_id, issuance.id, order.id, issuance.attempts, first)
+        return StartedAttempt(
+            issuance.attempt_id,
+            issuance.id,
+            order.id,
+            issuance.attempts,
+            issuance.first_attempt_at or now,
+            order.delivery_id or 0,
+        )
     if issuance.state != DUE:
         return None  # it was moved until its order was locked
     (attempt,) = attempts.start(connection, [Claim.of(order, issuance)], now=now, lease_ends_at=now)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
+
+import structlog
 
 from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
 from bridge.ledger.deliveries import Recorded
+from bridge.telemetry import access
+
+log = structlog.get_logger(__name__)
 
 
 class Delivery(TypedDict):
@@ -41,3 +46,18 @@ def answer(delivery: Delivery, recorded: Recorded) -> dict[str, str]:
         told["status"] = "ignored"
         told["reason"] = delivery["ignored_because"]
     return told
+
+
+def log_recorded(
+    environ: dict[str, Any], store: str, delivery: Delivery, recorded: Recorded, outcome: str
+) -> None:
+    """Tell of a delivery that is committed: in the request's one line."""
+    access.is_told(environ)
+    log.info(
+        "delivery recorded",
+        store=store,
+        delivery=recorded.delivery_id,
+        order=delivery["resource_id"],
+        topic=delivery["topic"],
+        outcome=outcome,
+    )

@@ -84,6 +84,7 @@ class Shortcut:
             self._notify(recorded.delivery_id)
         answer = delivery.answer(found, recorded)
         answers.acknowledged(store.name, answer["status"], time.perf_counter() - begun_at)
+        delivery.log_recorded(environ, store.name, found, recorded, answer["status"])
         return answer
 
     def _read_body(self, environ: WSGIEnvironment) -> bytes | None:

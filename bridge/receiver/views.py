@@ -18,7 +18,7 @@ from bridge.receiver.errors import error
 from bridge.receiver.known_stores import KnownStores
 from bridge.receiver.shortcut import FAILURE
 from bridge.receiver.signature import is_signed
-from bridge.telemetry import answers
+from bridge.telemetry import access, answers
 
 _PING = re.compile(rb"webhook_id=[0-9]+")
 
@@ -47,6 +47,7 @@ def make_blueprint(
             raise failure
         store = None
         if stores.NAME.fullmatch(name):
+            access.tell(request.environ, store=name)
             with ledger.read() as connection:
                 store = stores.find(connection, name)
         if store is None:
@@ -93,6 +94,7 @@ def make_blueprint(
             notify(recorded.delivery_id)
         answer = delivery.answer(found, recorded)
         answers.acknowledged_as(answer["status"])
+        delivery.log_recorded(request.environ, store.name, found, recorded, answer["status"])
         return answer
 
     return blueprint

@@ -1,5 +1,5 @@
 """What the processes tell about themselves: logs and metrics, never with personal data or secrets."""
 
-from bridge.telemetry.logs import configure_logging
+from bridge.telemetry.logs import STDERR, STDOUT, configure_logging
 
-__all__ = ["configure_logging"]
+__all__ = ["STDERR", "STDOUT", "configure_logging"]

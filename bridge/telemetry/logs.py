@@ -1,46 +1,128 @@
-"""Logs: one line an event, as text for people or as JSON for machines, on standard error."""
+"""Logs: one line an event, as text for people or as JSON for machines, each written at once.
+
+A line of a hot path has to cost next to nothing, so the bridge's own go past the standard library's logging;
+those of libraries come from there, and look the same.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
-import sys
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict
+
+STDOUT, STDERR = 1, 2
+# Characters kept of a traceback's beginning, and of its end, which names the error. So a line has 4096 bytes
+# at most, which Linux writes to a pipe in one piece: into a longer one, another process may write.
+_FIRST, _LAST = 900, 1800
+_LONGEST_MESSAGE = 1000  # characters of what a library says
+_LIBRARIES = ("alembic", "celery", "kombu", "urllib3")  # of whose doings only what is wrong is of interest
+
+_Render = Callable[["_Output", str, EventDict], bytes]
 
 
-def configure_logging(log_format: Literal["text", "json"], *, level: int = logging.INFO) -> None:
-    """Send the logs of this process, and of the libraries in it, to standard error."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
+def configure_logging(
+    log_format: Literal["text", "json"] | None = None, *, to: int = STDERR, level: int = logging.INFO
+) -> None:
+    """Send the logs of this process, and of the libraries in it, to a file descriptor.
+
+    `log_format`: None for text on a terminal, and JSON elsewhere. To be called before the first line is
+    logged: whoever has logged by then keeps to the level there was.
+    """
+    is_terminal = os.isatty(to)
+    as_text = log_format == "text" or (log_format is None and is_terminal)
+    render = _text(colors=is_terminal) if as_text else _json
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[render],
+        logger_factory=lambda name="": _Output(name, to),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    # Tracebacks without the values of local variables: those hold orders and tokens.
-    closing: list[Processor]
-    if log_format == "json":
-        closing = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        plain = structlog.dev.plain_traceback
-        closing = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *closing],
-        )
-    )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_Records(render, to)]
     root.setLevel(level)
-    for noisy in ("alembic", "celery", "kombu", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    for library in _LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+class _Output:
+    """What writes the lines of one logger."""
+
+    __slots__ = ("_descriptor", "name")
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name = name
+        self._descriptor = descriptor
+
+    def write(self, line: bytes) -> None:
+        """Write a line. There is no lock: the kernel keeps those of several threads and processes apart."""
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError:
+            # Nobody reads any more, or the disk is full: what is told of the work must not end the work.
+            return
+
+    debug = info = warning = error = critical = write
+
+
+class _Records(logging.Handler):
+    """Writes what libraries log by way of the standard library."""
+
+    def __init__(self, render: _Render, descriptor: int) -> None:
+        super().__init__()
+        self._render = render
+        self._descriptor = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            event: EventDict = {"event": record.getMessage()[:_LONGEST_MESSAGE]}
+            if record.exc_info:
+                event["exc_info"] = record.exc_info
+            if record.stack_info:
+                event["stack"] = record.stack_info
+            output = _Output(record.name, self._descriptor)
+            output.write(self._render(output, record.levelname.lower(), event))
+        except Exception:  # the library is not to blame
+            self.handleError(record)
+
+
+_encode = json.JSONEncoder(default=str).encode
+
+
+def _json(output: _Output, level: str, event: EventDict) -> bytes:
+    line = {"timestamp": _now(), "level": level, "event": event.pop("event")}
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(output, level, event)
+        if traceback := event.get("exception"):
+            event["exception"] = _shortened(traceback)
+    line.update(event)
+    line["logger"] = output.name
+    return _encode(line).encode() + b"\n"
+
+
+def _text(*, colors: bool) -> _Render:
+    # Tracebacks without the values of local variables: those hold orders and tokens.
+    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+
+    def render(output: _Output, level: str, event: EventDict) -> bytes:
+        event.update(timestamp=_now(), level=level, logger=output.name)
+        return console(output, level, event).encode("utf-8", "backslashreplace") + b"\n"
+
+    return render
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _shortened(traceback: str) -> str:
+    if len(traceback) <= _FIRST + _LAST:
+        return traceback
+    return f"{traceback[:_FIRST]}\n[...]\n{traceback[-_LAST:]}"

@@ -1,0 +1,137 @@
+"""Being the only one: who holds a name holds it alone, and for as long as it lives and says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bridge.ledger import LedgerUnavailableError, singleton
+from bridge.ledger.singleton import Singleton
+from tests.servers import PostgresServer, wait_until
+
+HOLD = """
+import sys
+from bridge.ledger.singleton import Singleton
+holder = Singleton(sys.argv[1], "beat")
+print(holder.is_mine(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def url(database_url: str, tmp_path: Path) -> str:
+    (tmp_path / "data").mkdir()
+    return database_url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    return postgres_server.new_database("test")
+
+
+@pytest.fixture
+def one(url: str) -> Iterator[Singleton]:
+    one = Singleton(url, "beat")
+    yield one
+    one.release()
+
+
+@pytest.fixture
+def other(url: str) -> Iterator[Singleton]:
+    other = Singleton(url, "beat")
+    yield other
+    other.release()
+
+
+def test_of_two_one_holds_the_name_however_often_they_ask(one: Singleton, other: Singleton) -> None:
+    assert [one.is_mine() for _ in range(3)] == [True] * 3
+    assert [other.is_mine() for _ in range(3)] == [False] * 3
+    assert one.is_mine()
+
+
+def test_what_is_released_is_the_others(one: Singleton, other: Singleton) -> None:
+    assert one.is_mine()
+    assert not other.is_mine()
+    one.release()
+    assert other.is_mine()
+    assert not one.is_mine()
+
+
+def test_what_a_process_held_is_free_when_it_is_killed(one: Singleton, url: str) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        assert not one.is_mine()
+        holder.kill()
+        wait_until(one.is_mine, "a free name")
+
+
+def test_two_ledgers_have_a_holder_each(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    urls = [
+        *(postgres_server.new_database(name) for name in ("test", "other")),
+        *(f"sqlite:///{tmp_path / name}" for name in ("a.db", "b.db")),
+    ]
+    holders = [Singleton(url, "beat") for url in urls]
+    assert all(holder.is_mine() for holder in holders)
+    for holder in holders:
+        holder.release()
+
+
+def test_a_folder_that_is_not_there_is_a_ledger_that_is_away(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    holder = Singleton(f"sqlite:///{folder / 'ledger.db'}", "beat")
+    with pytest.raises(LedgerUnavailableError):
+        holder.is_mine()
+    folder.mkdir()
+    assert holder.is_mine()
+    holder.release()
+
+
+def test_a_holder_whose_connection_was_ended_says_so_and_takes_it_up_again(postgres_url: str) -> None:
+    holder = Singleton(postgres_url, "beat")
+    assert holder.is_mine()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("""
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+        """)
+    with pytest.raises(LedgerUnavailableError):
+        holder.is_mine()
+    assert holder.is_mine()
+    holder.release()
+
+
+def test_a_holder_that_says_nothing_any_more_is_ended_by_the_server(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(singleton, "GIVE_UP_AFTER", 1)
+    silent, other = Singleton(postgres_url, "beat"), Singleton(postgres_url, "beat")
+    assert silent.is_mine()
+    assert not other.is_mine()
+    wait_until(other.is_mine, "another holder")
+    with pytest.raises(LedgerUnavailableError):
+        silent.is_mine()
+    assert not silent.is_mine()
+    for one in (silent, other):
+        one.release()
+
+
+def test_a_holder_keeps_no_dead_rows_from_being_cleared_away(postgres_url: str) -> None:
+    holder = Singleton(postgres_url, "beat")
+    assert holder.is_mine()
+    assert holder.is_mine()
+    with psycopg.connect(postgres_url) as connection:
+        found = connection.execute("""
+            SELECT state, backend_xmin IS NULL AND backend_xid IS NULL FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+        """).fetchall()
+    assert found == [("idle in transaction", True)]
+    holder.release()

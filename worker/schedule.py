@@ -1,0 +1,61 @@
+"""The schedule, of which one runs at a time, however many are started over one ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery.beat import ScheduleEntry, Scheduler
+
+from bridge.ledger import LedgerUnavailableError
+from bridge.ledger.singleton import Singleton
+from worker.app import settings
+
+ASK_EVERY = 1.0  # seconds a schedule stands by before it asks again
+
+log = structlog.get_logger(__name__)
+
+
+class OneSchedule(Scheduler):
+    """Celery's own, in memory, which sends something only while no other schedule does."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._singleton = Singleton(settings.ledger_url, "beat")
+        self._state: str | None = None
+        self._reaches_broker = True
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        """Send what is due, if it is this process' turn; returns the seconds until the next call."""
+        try:
+            is_mine = self._singleton.is_mine()
+        except LedgerUnavailableError as error:
+            # Sweeps too many do no harm, and without any, what a lost message was about lies waiting.
+            is_mine = True
+            self._tell_once("this schedule runs: the ledger cannot say whether others do", error=str(error))
+        else:
+            self._tell_once("this schedule runs" if is_mine else "another schedule runs; standing by")
+        if not is_mine:
+            return ASK_EVERY
+        wait: float = super().tick(*args, **options)
+        return min(wait, ASK_EVERY)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """Send what is due. If that fails, its next time comes all the same."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except Exception as error:  # each kind of broker raises its own
+            if self._reaches_broker:
+                log.warning(
+                    "broker unreachable; nothing is scheduled", error=type(error.__cause__ or error).__name__
+                )
+            self._reaches_broker = False
+        else:
+            if not self._reaches_broker:
+                log.info("broker reachable again")
+            self._reaches_broker = True
+
+    def _tell_once(self, state: str, **about: object) -> None:
+        if state != self._state:
+            log.info(state, **about)
+        self._state = state
