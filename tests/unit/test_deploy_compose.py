@@ -12,8 +12,8 @@ import click
 import pytest
 import yaml
 
-from bridge import gunicorn_config
 from bridge.cli import cli
+from tests.gunicorn_settings import gunicorn_setting
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -148,7 +148,7 @@ def test_the_parts_wait_for_the_migration_and_the_migration_for_the_database() -
 
 def test_the_parts_are_given_the_time_they_take_to_stop() -> None:
     graces = {name: int(SERVICES[name]["stop_grace_period"].removesuffix("s")) for name in PARTS}
-    assert graces["receiver"] > gunicorn_config.graceful_timeout
+    assert graces["receiver"] > gunicorn_setting("graceful_timeout")
     assert graces["worker"] > 90
 
 

@@ -12,10 +12,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from bridge import gunicorn_config
 from bridge.app import create_app
 from bridge.ledger.vault import make_key
 from bridge.settings import Settings
+from tests.gunicorn_settings import gunicorn_setting
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 VERSIONS = ["1.30", "1.37"]  # the oldest that the manifests are for, and the newest whose schemas there are
@@ -239,7 +239,7 @@ def test_the_probes_ask_for_pages_that_there_are_at_the_port_that_is_served() ->
         probe = container[f"{kind}Probe"]["httpGet"]
         assert probe["path"] == page
         assert page in pages
-        assert ports[probe["port"]] == int(gunicorn_config.bind.rpartition(":")[2])
+        assert ports[probe["port"]] == int(gunicorn_setting("bind").rpartition(":")[2])
 
 
 def test_workers_and_schedule_are_probed_by_the_check_that_the_image_holds() -> None:
@@ -267,7 +267,7 @@ def test_the_ports_that_are_named_are_those_of_the_containers() -> None:
 
 def test_the_pods_are_given_the_time_they_take_to_stop() -> None:
     wait = int(_container("receiver")["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert _pod("receiver")["terminationGracePeriodSeconds"] > wait + gunicorn_config.graceful_timeout
+    assert _pod("receiver")["terminationGracePeriodSeconds"] > wait + gunicorn_setting("graceful_timeout")
     assert _pod("worker")["terminationGracePeriodSeconds"] > 90
 
 
