@@ -100,8 +100,8 @@ def refresh_configs(ids: Sequence[int]) -> None:
     """Fetch the configs of stores, and decide anew where one has changed."""
     for one in ids:
         with _logged(store=one):
-            pipeline.refresh_config(context(), one)
-    sweep()
+            if pipeline.refresh_config(context(), one):
+                sweep()
 
 
 @app.task(name=broker.SWEEP)

@@ -21,11 +21,10 @@ from sqlalchemy import Connection, func, select, text
 from bridge.issuance import Policy, content_digest, read_delivery
 from bridge.issuance.order import Deletion, NotAnOrder, Order
 from bridge.ledger import Ledger, Vault, attempts, deliveries, due, issuances, orders, stores
-from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.tables import metadata
 from bridge.ledger.vault import make_key
-from bridge.pipeline import Context, process_delivery
-from bridge.pipeline.record import record
+from bridge.pipeline import Context, process_deliveries
+from bridge.pipeline.record import Ended, record
 from bridge.spaceinvoices import Effect, Outcome
 from tests.recorded import Recorded, load
 from tests.servers import PostgresServer
@@ -123,7 +122,7 @@ def _receive(context: Context, store_id: int, one: Recorded) -> None:
             ignored_because=about.reason if isinstance(about, NotAnOrder) else None,
             now=context.now(),
         )
-    if recorded.is_to_be_processed and process_delivery(context, recorded.delivery_id).due_stores:
+    if recorded.is_to_be_processed and process_deliveries(context, [recorded.delivery_id]).due_stores:
         _issue_what_is_due(context, store_id)
 
 
@@ -132,28 +131,21 @@ def _issue_what_is_due(context: Context, store_id: int) -> None:
         waiting = due.of_store(connection, store_id, now=context.now(), after=None, limit=10)
     for entry in waiting:
         with context.ledger.write() as connection:
-            attempt = _claim(context, connection, entry.id)
+            order_id = issuances.orders_of(connection, [entry.id])[entry.id]
+            order = orders.lock(connection, order_id)
+            (attempt,) = attempts.start(
+                connection,
+                [
+                    attempts.Claim.of(order, one)
+                    for one in issuances.of_order(connection, order_id)
+                    if one.id == entry.id
+                ],
+                now=context.now(),
+                lease_ends_at=context.now() + timedelta(seconds=90),
+            )
         with context.ledger.write() as connection:
-            record(context, connection, attempt, ISSUED, duration=0.1)
-
-
-def _claim(context: Context, connection: Connection, issuance_id: int) -> StartedAttempt:
-    issuance = issuances.get(connection, issuance_id)
-    order = orders.lock(connection, issuance.order_id) if issuance else None
-    if issuance is None or order is None or order.snapshot is None or order.delivery_id is None:
-        raise LookupError(f"issuance {issuance_id} is due, and has no order")
-    attempt = attempts.start(
-        connection,
-        issuance,
-        delivery_id=order.delivery_id,
-        total=order.snapshot.total,
-        currency=order.snapshot.currency,
-        now=context.now(),
-        lease_ends_at=context.now() + timedelta(seconds=90),
-    )
-    if attempt is None:
-        raise LookupError(f"issuance {issuance_id} is due no more")
-    return attempt
+            locked = orders.lock_each(connection, [order_id])
+            record(context, connection, [Ended(attempt, ISSUED, duration=0.1)], locked)
 
 
 def _about(one: Recorded) -> Order | Deletion | NotAnOrder:

@@ -169,8 +169,11 @@ class Ledger:
                     lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def check(self) -> None:
-        """Raise LedgerUnavailableError or LedgerNotMigratedError unless the ledger is fit for use."""
-        if self.schema() is not Schema.CURRENT:
+        """Raise LedgerUnavailableError or LedgerNotMigratedError unless the ledger is fit for use.
+
+        One that a newer version has migrated is: migrations leave what the version before them needs.
+        """
+        if self.schema() not in {Schema.CURRENT, Schema.NEWER}:
             raise LedgerNotMigratedError
 
     def schema(self) -> Schema:
