@@ -35,6 +35,7 @@ from bridge.ledger.errors import (
 from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
+DIRECT_WRITERS = 4  # so many at once, in PostgreSQL: it syncs what they commit together
 BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
@@ -81,7 +82,7 @@ class Ledger:
             # Many requests share a transaction there: none may have the others wait for long. What it carries
             # out is always the same, so its plan is, too.
             self._direct = connect(
-                pool_size=1,
+                pool_size=DIRECT_WRITERS,
                 lock_timeout=min(lock_timeout, BUSY_AFTER),
                 isolation_level="AUTOCOMMIT",
                 plan_cache_mode="force_generic_plan",
@@ -197,6 +198,11 @@ class Ledger:
         with self.read() as connection:
             found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         return found
+
+    @property
+    def direct_writers(self) -> int:
+        """How many may call `write_by_driver` at once, in a process, without waiting for each other."""
+        return 1 if self._is_sqlite else DIRECT_WRITERS
 
     @property
     def dialect(self) -> Dialect:

@@ -33,7 +33,7 @@ class Recorder:
         dialect = ledger.dialect
         self._moment: Any = deliveries.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
         self._insert = insertion(dialect)
-        self._group = GroupCommit(self._commit)
+        self._group = GroupCommit(self._commit, width=ledger.direct_writers)
 
     def record(
         self,
