@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -34,10 +33,11 @@ def counted() -> CollectorRegistry:
     """What this process has counted, and those that it shares a folder with."""
     registry = CollectorRegistry()
     registry.register(_Info())
-    if shared.FOLDER in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    else:
+    folder = shared.folder()
+    if folder is None:
         registry.register(counts.REGISTRY)
+    else:
+        MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     return registry
 
 

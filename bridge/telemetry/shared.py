@@ -20,11 +20,11 @@ from typing import IO
 import structlog
 from prometheus_client import values
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that prometheus_client reads
-# Each file has that much from the start. prometheus_client maps files into memory, and to write to a part
-# that a full disk has no room for would end the process.
-ROOM = 128 * 1024  # bytes: some 100 stores
-_KINDS = ("counter", "histogram", "gauge_max")  # of metric, as the files' names begin
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that prometheus_client reads, too
+# Bytes that a process' file of each kind of metric has from the start; the counters' last for some 80 stores.
+# prometheus_client maps files into memory, and to write to a part that a full disk has no room for would end
+# the process.
+_ROOM = {"counter": 128 * 1024, "histogram": 16 * 1024, "gauge_max": 4 * 1024}
 
 log = structlog.get_logger(__name__)
 
@@ -35,39 +35,49 @@ def share() -> None:
     They do so in the folder that the environment names, with whoever else does; or in a temporary one.
     """
     try:
-        if folder := os.environ.get(FOLDER):
-            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-            return
-        folder = tempfile.mkdtemp(prefix="spacebridge-metrics-")
+        if given := os.environ.get(FOLDER):
+            folder = Path(given)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="spacebridge-metrics-"))
+            atexit.register(_remove, folder, os.getpid())
     except OSError as error:
-        _go_alone(error)
+        _tell(error)
         return
-    os.environ[FOLDER] = folder
-    atexit.register(_remove, folder, os.getpid())
+    os.environ[FOLDER] = str(folder)
+    _place.folder = folder
 
 
 def take_part() -> None:
-    """Have what this process counts written to the shared folder, if there is one."""
-    if FOLDER not in os.environ:
+    """Have what this process counts written to the shared folder; if there is none, kept in its memory."""
+    values.ValueClass = values.MutexValue  # whatever the environment says to those that share nothing
+    if _place.folder is None:
         return
     try:
-        values.ValueClass = values.MultiProcessValue(_Place().number)  # type: ignore[no-untyped-call]
+        values.ValueClass = values.MultiProcessValue(_place.number)  # type: ignore[no-untyped-call]
     except OSError as error:
-        _go_alone(error)
+        _place.folder = None
+        _tell(error)
+
+
+def folder() -> Path | None:
+    """The folder in which this process and others add up their metrics, if they do."""
+    return _place.folder
 
 
 class _Place:
     """A number that no other living process has, and the files that bear it."""
 
     def __init__(self) -> None:
+        self.folder: Path | None = None
         self._pid: int | None = None
         self._number = ""
         self._lock: IO[bytes] | None = None
 
     def number(self) -> str:
         """This process' number: another one after a fork. Raises OSError."""
-        if self._pid != os.getpid():
-            self._take(Path(os.environ[FOLDER]))
+        if self._pid != os.getpid() and self.folder is not None:
+            self._take(self.folder)
         return self._number
 
     def _take(self, folder: Path) -> None:
@@ -79,26 +89,27 @@ class _Place:
             except (BlockingIOError, PermissionError):
                 lock.close()
                 continue
-            for kind in _KINDS:
-                _make(folder / f"{kind}_{number}.db")
+            for kind, room in _ROOM.items():
+                _make(folder / f"{kind}_{number}.db", room)
             self._pid, self._number, self._lock = os.getpid(), str(number), lock
             return
 
 
-def _make(file: Path) -> None:
+_place = _Place()
+
+
+def _make(file: Path, room: int) -> None:
     """Make a file of zeros, which is an empty one to prometheus_client. Nobody sees a part of it."""
     if not file.exists():
         new = file.with_suffix(".new")
-        new.write_bytes(bytes(ROOM))
+        new.write_bytes(bytes(room))
         new.rename(file)
 
 
-def _go_alone(error: OSError) -> None:
+def _tell(error: OSError) -> None:
     log.warning("each process tells its own metrics: they cannot be added up", error=str(error))
-    os.environ.pop(FOLDER, None)
-    values.ValueClass = values.MutexValue
 
 
-def _remove(folder: str, pid: int) -> None:
+def _remove(folder: Path, pid: int) -> None:
     if os.getpid() == pid:  # and not in a child, which inherits what is to be done at the end
         shutil.rmtree(folder, ignore_errors=True)

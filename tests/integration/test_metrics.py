@@ -311,9 +311,8 @@ def test_a_port_that_is_taken_is_told_and_the_worker_goes_on(
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> Any:
+def alone() -> Any:
     """The receiver, in this process, with neither a ledger nor a broker that can be reached."""
-    monkeypatch.setattr("bridge.telemetry.metrics.BROKER_WITHIN", 10.0)
     return create_app(
         Settings(
             database_url=SecretStr(f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"),

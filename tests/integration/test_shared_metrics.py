@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.telemetry import counts
+from tests.running import run_command
 
 COUNT = """
 import os, sys
@@ -94,6 +95,13 @@ def test_a_process_that_cannot_take_part_tells_its_own(tmp_path: Path, in_the_wa
     said = said_by(start("print(counted())", PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics")))
     assert "cannot be added up" in " ".join(said)
     assert said[-1] == "1.0"
+
+
+def test_a_command_takes_no_part_whatever_the_environment_says(tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    shown = run_command(tmp_path, "orders", "list", "--json", PROMETHEUS_MULTIPROC_DIR=str(folder))
+    assert "metrics" not in shown.stdout + shown.stderr
+    assert not folder.exists()
 
 
 def test_a_count_that_fails_harms_nobody() -> None:
