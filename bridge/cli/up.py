@@ -27,8 +27,6 @@ from bridge.settings import PREFIX, UP_LOCK, Settings, load_settings
 from bridge.supervisor import Part, StartError, Supervisor
 from bridge.telemetry import STDERR, STDOUT, configure_logging, shared
 
-WORKER_THREADS = 16
-
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -107,7 +105,7 @@ def _bridge_parts(host: str, port: int, environment: dict[str, str]) -> list[Par
     return [
         Part(
             "worker",
-            [*celery, "worker", "--pool", "threads", "--concurrency", str(WORKER_THREADS), *quiet],
+            [*celery, "worker", *quiet],
             environment,
             # Requests under way have the API's timeout to end in.
             stop_within=90,
