@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,6 +25,7 @@ from sqlalchemy.exc import (
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.ledger.connections import postgresql_engine, sqlite_engine, with_driver
 from bridge.ledger.errors import (
@@ -69,6 +71,7 @@ class Ledger:
         self._writer: Engine
         self._reader: Engine
         self._direct: Engine  # for `write_by_driver`
+        self._at_hand: dict[int, PoolProxiedConnection] = {}  # by process: a fork must not use its parent's
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
             self._turns = Turns(self._path.with_name(self._path.name + ".lock"))
@@ -118,29 +121,39 @@ class Ledger:
         otherwise what `write()` does.
         """
         driver = self._direct.dialect.loaded_dbapi
-        with self._turn():
-            try:
-                return self._work_by_driver(work)
-            except driver.Error as error:
-                with _translated():
-                    raise _wrapped(error, driver.Error) from None
+        try:
+            if not self._is_sqlite:
+                return self._carry_out(work)
+            with self._turn():
+                return self._carry_out_and_commit(work)
+        except driver.Error as error:
+            with _translated():
+                raise _wrapped(error, driver.Error) from None
 
-    def _work_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
+    def _carry_out(self, work: Callable[[Any], _Result]) -> _Result:
         connection = self._direct.raw_connection()
         try:
+            return work(connection.cursor())
+        except BaseException:
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
+
+    def _carry_out_and_commit(self, work: Callable[[Any], _Result]) -> _Result:
+        # Kept at hand: the pool would take as long as the insertion. Whoever has the turn is alone with it.
+        process = os.getpid()
+        connection = self._at_hand.pop(process, None) or self._direct.raw_connection()
+        try:
             cursor = connection.cursor()
-            if not self._is_sqlite:
-                return work(cursor)
             cursor.execute("BEGIN IMMEDIATE")
             result = work(cursor)
             cursor.execute("COMMIT")
         except BaseException:
             connection.invalidate()  # which undoes what is not committed
             raise
-        else:
-            return result
-        finally:
-            connection.close()
+        self._at_hand[process] = connection
+        return result
 
     def _turn(self) -> AbstractContextManager[None]:
         return self._turns.next(within=self._lock_timeout) if self._is_sqlite else nullcontext()
@@ -220,6 +233,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
+        if (connection := self._at_hand.pop(os.getpid(), None)) is not None:
+            connection.close()
         for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
 

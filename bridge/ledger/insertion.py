@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Dialect, and_, bindparam, column, func, select
@@ -15,7 +15,6 @@ from bridge.ledger.tables import deliveries, stores
 
 Row = Mapping[str, Any]  # a value for each of _BROUGHT, the store's id, and its secret as the ledger keeps it
 Insert = Callable[[Any, Sequence[Row]], Sequence[Recorded | None]]
-_Found = tuple[int, bytes, Recorded]  # store's id, digest, what became of that delivery
 
 _BROUGHT = [
     deliveries.c[name]
@@ -41,7 +40,8 @@ def insertion(dialect: Dialect) -> Insert:
 
 
 def _alone(statement: _Statement, cursor: Any, row: Row) -> Recorded | None:
-    return next((recorded for _, _, recorded in statement.execute(cursor, row)), None)
+    found = statement.execute(cursor, row).fetchall()
+    return _recorded(*found[0]) if found else None
 
 
 def _together(statement: _Statement, cursor: Any, rows: Sequence[Row]) -> Sequence[Recorded | None]:
@@ -50,10 +50,13 @@ def _together(statement: _Statement, cursor: Any, rows: Sequence[Row]) -> Sequen
     for row in rows:
         firsts.setdefault((row["store_id"], row["digest"]), row)
     lists = {name: [row[name] for row in firsts.values()] for name in rows[0]}
-    recorded = {
-        id(firsts[store_id, digest]): one for store_id, digest, one in statement.execute(cursor, lists)
-    }
-    return [recorded.get(id(row)) for row in rows]
+    recorded = {(one[3], one[4]): _recorded(*one) for one in statement.execute(cursor, lists)}
+    keys = [(row["store_id"], row["digest"]) for row in rows]
+    return [recorded.get(key) if firsts[key] is row else None for key, row in zip(keys, rows, strict=True)]
+
+
+def _recorded(delivery_id: int, duplicates: int, state: str, *_: object) -> Recorded:
+    return Recorded(delivery_id, duplicates > 0, state == RECEIVED)
 
 
 class _Statement:
@@ -65,11 +68,9 @@ class _Statement:
         self._text = str(compiled).replace(")s", ")b") if dialect.name == "postgresql" else str(compiled)
         self._constants = compiled.params
 
-    def execute(self, cursor: Any, values: Row) -> Iterator[_Found]:
-        for delivery_id, duplicates, state, store_id, digest in cursor.execute(
-            self._text, self._constants | values
-        ):
-            yield store_id, digest, Recorded(delivery_id, duplicates > 0, state == RECEIVED)
+    def execute(self, cursor: Any, values: Row) -> Any:
+        """Carry it out; returns the cursor, with the columns that `counting_repeats` names."""
+        return cursor.execute(self._text, self._constants | values)
 
 
 def _of_one(insert: sqlite.Insert | postgresql.Insert) -> ReturningInsert[Any]:
