@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -150,7 +150,10 @@ class Ledger:
             result = work(cursor)
             cursor.execute("COMMIT")
         except BaseException:
-            connection.invalidate()  # which undoes what is not committed
+            # Not by closing it alone: that is put off for as long as a traceback refers to the cursor.
+            with suppress(self.dialect.loaded_dbapi.Error):
+                connection.rollback()
+            connection.invalidate()
             raise
         self._at_hand[process] = connection
         return result

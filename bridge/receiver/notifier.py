@@ -24,9 +24,12 @@ class Notifier:
     seconds. What is lost here, in a crash or an outage, the sweep finds.
     """
 
-    def __init__(self, announce: Callable[[Sequence[int]], bool]) -> None:
+    def __init__(
+        self, announce: Callable[[Sequence[int]], bool], *, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
         """`announce` sends one message and says whether the broker took it."""
         self._announce = announce
+        self._sleep = sleep
         self._ids: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._start_lock = threading.Lock()
         self._pid: int | None = None
@@ -52,11 +55,11 @@ class Notifier:
                 log.exception("announcing failed; the sweep takes over")
                 announced = False
             if not announced:
-                time.sleep(PAUSE_AFTER_FAILURE)
+                self._sleep(PAUSE_AFTER_FAILURE)
                 self._forget_what_waits()
             elif len(batch) < MOST_AT_ONCE:
                 # Asleep, not waiting for the next id: to be woken by each takes the processor from requests.
-                time.sleep(PAUSE)
+                self._sleep(PAUSE)
 
     def _wait_for_some(self) -> Sequence[int]:
         batch = [self._ids.get()]
