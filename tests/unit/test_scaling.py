@@ -91,8 +91,8 @@ def test_the_stations_of_a_scenario_are_used_as_their_parameters_say() -> None:
         (Scenario(1_000, ROOMY), False),
         (Scenario(1_000, ROOMY, True), False),
         (Scenario(2_000, ROOMY, True, 1_000), True),
-        (Scenario(5_000, Plant(1, 1, postgresql_cores=4), True), True),
-        (Scenario(5_000, Plant(1, 1, postgresql_cores=4), True, 2_500), True),
+        (Scenario(10_000, Plant(2, 1, postgresql_cores=8), True), True),
+        (Scenario(10_000, Plant(2, 1, postgresql_cores=8), True, 2_500), True),
     ],
 )
 def test_no_order_is_lost_and_none_is_made(scenario: Scenario, waits: bool) -> None:
@@ -169,7 +169,8 @@ def test_as_many_workers_as_are_said_to_be_needed_are_enough_and_one_less_is_not
 
 
 def test_no_number_of_workers_is_enough_where_postgresql_is_not() -> None:
-    assert needed_workers(P, Scenario(100_000, Plant(9, 1, postgresql_cores=1))) is None
+    slow = replace(P, postgresql_cpu=60.0)
+    assert needed_workers(slow, Scenario(100_000, Plant(9, 1, postgresql_cores=1))) is None
 
 
 def test_receivers_are_for_the_busiest_second_and_keep_some_room() -> None:
