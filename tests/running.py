@@ -105,7 +105,8 @@ class RunningBridge:
         workers: int = 1,
         **settings: str,
     ) -> None:
-        self.folder = folder
+        self.folder, self.temporary = folder, folder / "tmp"
+        self.temporary.mkdir(exist_ok=True)
         data = Path(settings.get("SPACEBRIDGE_DATA_DIR", folder / "data"))
         key = make_key()
         self.receiver_port, self.sandbox_port = free_port(), free_port()
@@ -120,6 +121,7 @@ class RunningBridge:
             "SPACEBRIDGE_API_URL": f"{self.sandbox_url}/v1",
             "SPACEBRIDGE_LOG_FORMAT": "json",
             "SPACEBRIDGE_SANDBOX_TOKEN": self.token,
+            "TMPDIR": str(self.temporary),  # what those that are killed leave in it goes with the folder
             **settings,
         }
         self.environment = environment

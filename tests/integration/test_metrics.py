@@ -57,14 +57,12 @@ def metrics_port() -> int:
 def bridge(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory, metrics_port: int
 ) -> Iterator[RunningBridge]:
-    """A bridge whose worker has a port for metrics, and the folder of whose temporary files is known."""
+    """A bridge whose worker has a port for metrics."""
     folder = tmp_path_factory.mktemp("bridge")
-    (folder / "tmp").mkdir()
     with RunningBridge(
         folder,
         broker_url=redis_server.new_url(),
         SPACEBRIDGE_METRICS_PORT=str(metrics_port),
-        TMPDIR=str(folder / "tmp"),
     ) as running:
         yield running
 
@@ -139,7 +137,7 @@ def test_the_receivers_processes_are_counted_together_and_nothing_is_lost_with_o
     bridge.add_store("crowded")
     (folder,) = (
         folder
-        for folder in (bridge.folder / "tmp").glob("spacebridge-metrics-*")
+        for folder in bridge.temporary.glob("spacebridge-metrics-*")
         if any(counted_by_process(folder, DELIVERIES).values())
     )
     sent = 0
@@ -243,13 +241,11 @@ def test_no_personal_data_is_in_the_metrics(bridge: RunningBridge, metrics_port:
 def test_processes_that_a_worker_forks_are_counted_together_and_its_port_ends_with_it(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    port, temporary = free_port(), tmp_path / "tmp"
-    temporary.mkdir()
+    port = free_port()
     bridge = RunningBridge(
         tmp_path,
         broker_url=redis_server.new_url(),
         SPACEBRIDGE_METRICS_PORT=str(port),
-        TMPDIR=str(temporary),
     )
     prefork = [
         "celery",
@@ -281,7 +277,7 @@ def test_processes_that_a_worker_forks_are_counted_together_and_its_port_ends_wi
         with pytest.raises(requests.ConnectionError):
             requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
     # Nothing is left of the metrics of any process.
-    assert list(temporary.glob("spacebridge-metrics-*")) == []
+    assert list(bridge.temporary.glob("spacebridge-metrics-*")) == []
 
 
 def test_a_port_that_is_taken_is_told_and_the_worker_goes_on(
