@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS := 2
 
-.PHONY: demo test chaos check format lock clean
+.PHONY: demo test chaos bench check format lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/spacebridge up --demo
@@ -16,6 +16,10 @@ test: $(VENV)/.installed-dev
 # The faults suite's long form: about 12 minutes on two cores. `make chaos ARGS="--database sqlite"`; --help shows the rest.
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+# The bridge beside bare baselines: about 40 minutes on two cores; bench/README.md says what is compared.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m bench $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

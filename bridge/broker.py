@@ -98,13 +98,12 @@ class Announcer:
         return True
 
 
-def messages_waiting(broker_url: str) -> int:
+def messages_waiting(app: Celery) -> int:
     """How many messages wait in the queue.
 
     Declares it first, as whoever sends does, so that a broker that takes no writes is found out. Raises
     BrokerError.
     """
-    app = make_celery(broker_url)
     try:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)

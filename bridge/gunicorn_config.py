@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from bridge.settings import load_settings_or_exit
-from bridge.telemetry import STDOUT, configure_logging
+from bridge.telemetry import STDOUT, configure_logging, shared
 
 # A wrong setting stops the start here, once and in a sentence, and not each worker with a traceback.
 settings = load_settings_or_exit()
 configure_logging(settings.log_format, to=STDOUT)
+shared.share()  # before the app is made, which counts
 
 
 def _cores() -> int:

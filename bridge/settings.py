@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     )
     config_ttl: float = Field(300, ge=1, le=86_400, description="Give seconds, from 1 to a day.")
     max_body_bytes: int = Field(8 * 2**20, gt=0, description="Give a number of bytes.")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Give a port, or leave it unset: then the worker serves no metrics."
+    )
     web_workers: int | None = Field(
         None, ge=1, le=64, description="Give a number of processes, or leave it unset for one a core."
     )

@@ -86,7 +86,9 @@ class Shop:
         now = self.clock.now()
         issuance = issuances.get(connection, issuance_id)
         assert issuance is not None
-        claim = attempts.Claim.of(orders.lock(connection, issuance.order_id), issuance)
+        delivery_id = orders.lock(connection, issuance.order_id).delivery_id
+        assert delivery_id is not None
+        claim = attempts.Claim(issuance, delivery_id, total="1", currency="EUR")
         (attempt,) = attempts.start(
             connection, [claim], now=now, lease_ends_at=now + timedelta(seconds=lease)
         )
@@ -105,11 +107,15 @@ class Shop:
     def set_token(self, token: str) -> None:
         """Give the store another token, as an operator would."""
         with self.context.ledger.write() as connection:
-            connection.execute(
-                tables.stores.update()
-                .where(tables.stores.c.id == self.store_id)
-                .values(api_token=self.context.vault.encrypt(token))
-            )
+            self.change_token(connection, token)
+
+    def change_token(self, connection: Connection, token: str) -> None:
+        """The same, in the caller's transaction."""
+        connection.execute(
+            tables.stores.update()
+            .where(tables.stores.c.id == self.store_id)
+            .values(api_token=self.context.vault.encrypt(token))
+        )
 
     def order(self) -> orders.KnownOrder:
         with self.context.ledger.read() as connection:

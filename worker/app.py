@@ -10,13 +10,14 @@ from celery.signals import setup_logging, worker_ready
 
 from bridge.broker import SWEEP, make_celery
 from bridge.settings import load_settings_or_exit
-from bridge.telemetry import STDOUT, configure_logging
+from bridge.telemetry import STDOUT, configure_logging, shared
 
 SWEEP_INTERVAL = 3.0  # seconds
 
 log = structlog.get_logger(__name__)
 
 settings = load_settings_or_exit()
+shared.share()
 app = make_celery(settings.broker_url.get_secret_value())
 app.conf.update(
     # Threads, since a worker waits for Space Invoices most of the time.
@@ -26,7 +27,7 @@ app.conf.update(
     # and each wait for a lock, has its own. It lies beyond any lease: what was under way is nobody's by then.
     # There is no soft limit, since an exception amid a request would leave its outcome unknown.
     task_time_limit=600 + 4 * settings.api_timeout,
-    include=["worker.tasks"],
+    include=["worker.tasks", "worker.metrics"],
     beat_schedule={
         # While no worker runs, sweeps must not pile up without end. Their age is told by two machines'
         # clocks, so it is a generous one.

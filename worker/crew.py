@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TypeVar
+
+from celery.worker import state
 
 _Item = TypeVar("_Item")
 
 
 class Crew:
-    """So many threads, which say when they are at work."""
+    """The threads of a worker's pool; 0 in a child of a pool of processes, which has none to share with."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = 0) -> None:
         self.size = size
-        self._at_work = 0
-        self._lock = threading.Lock()
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """The calling thread has something to do for as long as the block takes."""
-        with self._lock:
-            self._at_work += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._at_work -= 1
+    def idle(self) -> int:
+        """How many have nothing to do, and no message that has come for them."""
+        return max(0, self.size - len(state.reserved_requests))
 
     def share(self, items: Sequence[_Item]) -> Sequence[Sequence[_Item]]:
         """The items in parts of about the same length: one for the caller, one for each idle thread.
@@ -35,10 +26,6 @@ class Crew:
         None is empty but the caller's, if there are no items.
         """
         return parts(items, most=1 + self.idle()) or [[]]
-
-    def idle(self) -> int:
-        """How many threads have nothing to do."""
-        return max(0, self.size - self._at_work)
 
 
 def parts(items: Sequence[_Item], *, most: int) -> Sequence[Sequence[_Item]]:

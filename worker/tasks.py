@@ -15,6 +15,7 @@ from bridge import broker, pipeline
 from bridge.broker import Announcer
 from bridge.ledger import Ledger, LedgerUnavailableError
 from bridge.pipeline import BATCH, TURN, Context, Lanes, Pace, Work
+from bridge.telemetry import counts
 from worker.app import app, settings
 from worker.crew import Crew, parts
 
@@ -40,7 +41,7 @@ def context() -> Context:
 
 announcer = Announcer(app)
 lanes = Lanes(1)
-crew = Crew(1)
+crew = Crew()
 
 
 @worker_ready.connect(weak=False)
@@ -56,7 +57,7 @@ def _open_lanes(sender: Any, **_: object) -> None:
 @app.task(name=broker.PROCESS_DELIVERIES)
 def process_deliveries(ids: Sequence[int]) -> None:
     """Process deliveries, and have forwarded what is due for them."""
-    with crew.at_work(), _logged(deliveries=len(ids)):
+    with _logged(deliveries=len(ids)):
         work = pipeline.process_deliveries(context(), ids)
         announcer.configs(work.configs)
         _forward(work.due_stores, work.due_issuances)
@@ -65,8 +66,7 @@ def process_deliveries(ids: Sequence[int]) -> None:
 @app.task(name=broker.FORWARD_STORES)
 def forward_stores(ids: Sequence[int]) -> None:
     """Have the documents issued that are due of these stores."""
-    with crew.at_work():
-        _forward(ids, {})
+    _forward(ids, {})
 
 
 def _forward(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]]) -> None:
@@ -98,11 +98,10 @@ def _call(store_id: int, lanes_wanted: int) -> None:
 @app.task(name=broker.REFRESH_CONFIGS)
 def refresh_configs(ids: Sequence[int]) -> None:
     """Fetch the configs of stores, and decide anew where one has changed."""
-    with crew.at_work():
-        for one in ids:
-            with _logged(store=one):
-                pipeline.refresh_config(context(), one)
-        sweep()
+    for one in ids:
+        with _logged(store=one):
+            if pipeline.refresh_config(context(), one):
+                sweep()
 
 
 @app.task(name=broker.SWEEP)
@@ -110,6 +109,7 @@ def sweep() -> None:
     """Find what no message is under way for."""
     with _logged():
         _announce(pipeline.sweep(context()))
+        counts.sweep_ended()
 
 
 def _announce(found: Work) -> None:

@@ -9,10 +9,10 @@ import sys
 import click
 
 from bridge import __version__
-from bridge.cli import deliveries, doctor, issuances, keys, orders, sandbox, stores, up, woocommerce
+from bridge.cli import db, deliveries, doctor, issuances, keys, orders, sandbox, stores, up, woocommerce
 from bridge.cli.terminal import fail
-from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
-from bridge.settings import SettingsError, load_settings
+from bridge.ledger import LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
+from bridge.settings import SettingsError
 from bridge.telemetry import configure_logging
 
 
@@ -24,21 +24,8 @@ def cli() -> None:
     configure_logging(level=logging.WARNING)
 
 
-@cli.group()
-def db() -> None:
-    """The ledger's database."""
-
-
-@db.command("upgrade")
-def upgrade() -> None:
-    """Create the ledger, or migrate it to this version."""
-    settings = load_settings()
-    settings.make_key_file()
-    Ledger(settings.ledger_url).upgrade()
-    click.echo("The ledger is current.", err=True)
-
-
 cli.add_command(up.up)
+cli.add_command(db.db)
 cli.add_command(doctor.doctor)
 cli.add_command(sandbox.sandbox)
 cli.add_command(stores.stores)

@@ -43,6 +43,11 @@ def read_webhook_secret(file: str) -> str:
         fail(str(error))
 
 
+def read_database_url(option: str, file: str) -> str:
+    """The URL of a database, of a file or of standard input (`-`): it may hold a password."""
+    return _read(option, file).strip()
+
+
 def checked_token(token: str) -> str:
     """The token without space around it; raises SecretError."""
     token = token.strip()

@@ -25,9 +25,7 @@ from bridge.ledger import Ledger
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import PREFIX, UP_LOCK, Settings, load_settings
 from bridge.supervisor import Part, StartError, Supervisor
-from bridge.telemetry import STDERR, STDOUT, configure_logging
-
-WORKER_THREADS = 16
+from bridge.telemetry import STDERR, STDOUT, configure_logging, shared
 
 
 @click.command()
@@ -51,12 +49,13 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
         settings.make_key_file()
         ledger = Ledger(settings.ledger_url)
         ledger.upgrade()
-        environment = {f"{PREFIX}DATA_DIR": str(folder)}
+        # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
+        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
+        # One for all parts, so that the receiver's /metrics tells of the worker, too.
+        environment = {f"{PREFIX}DATA_DIR": str(folder), shared.FOLDER: str(run_dir / "metrics")}
         parts: list[Part] = []
         broker_url = settings.broker_url.get_secret_value()
         if not broker_url:
-            # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
-            run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
             parts.append(_broker(run_dir / "broker.sock"))
             broker_url = f"redis+socket://{run_dir / 'broker.sock'}"
         environment[f"{PREFIX}BROKER_URL"] = broker_url
@@ -106,7 +105,7 @@ def _bridge_parts(host: str, port: int, environment: dict[str, str]) -> list[Par
     return [
         Part(
             "worker",
-            [*celery, "worker", "--pool", "threads", "--concurrency", str(WORKER_THREADS), *quiet],
+            [*celery, "worker", *quiet],
             environment,
             # Requests under way have the API's timeout to end in.
             stop_within=90,

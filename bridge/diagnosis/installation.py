@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.broker import BrokerError, messages_waiting
+from bridge.broker import BrokerError, make_celery, messages_waiting
 from bridge.diagnosis.clocks import Watch, ahead
 from bridge.diagnosis.finding import Finding, Level, enumerated
 from bridge.ledger import Ledger, LedgerUnavailableError, Schema, Vault, WrongKeyError, backlog, stores
@@ -118,7 +118,7 @@ def look_at_broker(settings: Settings) -> BrokerSight:
             mend += "; where its parts run by themselves: export SPACEBRIDGE_BROKER_URL=redis://HOST:6379/0"
         return BrokerSight(Finding("broker", Level.WRONG, message, mend), is_up=False)
     try:
-        messages = messages_waiting(address)
+        messages = messages_waiting(make_celery(address))
     except BrokerError as error:
         message = f"The broker takes no messages ({error}): nothing is forwarded."
         mend = f"Start it, or correct SPACEBRIDGE_BROKER_URL.{_how_to_ping(address)}"

@@ -11,7 +11,7 @@ from bridge.diagnosis.installation import BrokerSight, Known
 LONGEST_PROCESSING = 120.0  # seconds
 LONGEST_FETCH = 300.0  # seconds beyond a config's time to live, for all stores to have their turn
 
-WORKER = "celery --app worker.app worker --pool threads --concurrency 16"
+WORKER = "celery --app worker.app worker"
 SCHEDULE = "celery --app worker.app beat"
 
 

@@ -57,10 +57,11 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision and one sentence on why."""
+    """A decision and one sentence on why; `rule` names what decided, in a word that holds no value."""
 
     decision: Decision
     reason: str
+    rule: str = "other"
 
 
 def decide(
@@ -73,9 +74,11 @@ def decide(
     status = standard_status(order, policy.status_map)
     deleted = deleted or status == "trash"
     if config is None:
-        return Verdict(Decision.WAIT, "The store's config has not been fetched from Space Invoices yet.")
+        return Verdict(
+            Decision.WAIT, "The store's config has not been fetched from Space Invoices yet.", "no_config"
+        )
     if not config.active:
-        return Verdict(Decision.SKIP, "The store is inactive in Space Invoices.")
+        return Verdict(Decision.SKIP, "The store is inactive in Space Invoices.", "inactive")
     if deleted:
         return _deleted(documents)
     if documents.invoice is not None:
@@ -91,8 +94,12 @@ def decide(
 def _deleted(documents: Documents) -> Verdict:
     issued = "invoice" if documents.invoice else "estimate" if documents.estimate else ""
     if issued:
-        return Verdict(Decision.ATTENTION, f"The order was deleted in WooCommerce after its {issued}.")
-    return Verdict(Decision.SKIP, "The order was deleted in WooCommerce.")
+        return Verdict(
+            Decision.ATTENTION,
+            f"The order was deleted in WooCommerce after its {issued}.",
+            f"deleted_after_{issued}",
+        )
+    return Verdict(Decision.SKIP, "The order was deleted in WooCommerce.", "deleted")
 
 
 def _after_the_invoice(order: Order, status: str, invoice: Document) -> Verdict:
@@ -101,35 +108,40 @@ def _after_the_invoice(order: Order, status: str, invoice: Document) -> Verdict:
         return Verdict(
             Decision.ATTENTION,
             f"The order was {how} after its invoice: a credit note is due, to be made in Space Invoices.",
+            f"{how}_after_invoice",
         )
     if decimal(order.total) != decimal(invoice.total) or order.currency != invoice.currency:
         return Verdict(
             Decision.ATTENTION,
             f"The order changed after its invoice: invoiced {invoice.total} {invoice.currency}, "
             f"now {order.total} {order.currency}.",
+            "changed_after_invoice",
         )
-    return Verdict(Decision.DONE, "The order has its invoice.")
+    return Verdict(Decision.DONE, "The order has its invoice.", "invoiced")
 
 
 def _dead(order: Order, documents: Documents) -> Verdict:
     if documents.estimate:
         return Verdict(
-            Decision.ATTENTION, f"The order is {order.status}, and its estimate is still standing."
+            Decision.ATTENTION,
+            f"The order is {order.status}, and its estimate is still standing.",
+            "dead_after_estimate",
         )
-    return Verdict(Decision.SKIP, f"The order is {order.status}.")
+    return Verdict(Decision.SKIP, f"The order is {order.status}.", "dead")
 
 
 def _not_received(order: Order, reached: Standing, policy: Policy) -> Verdict | None:
     match reached:
         case Standing.NOT_YET_AN_ORDER:
-            return Verdict(Decision.WAIT, f"The order is still a draft ({order.status}).")
+            return Verdict(Decision.WAIT, f"The order is still a draft ({order.status}).", "draft")
         case Standing.PENDING if not policy.issue_pending:
-            return Verdict(Decision.WAIT, "The checkout was begun and nothing is paid (pending).")
+            return Verdict(Decision.WAIT, "The checkout was begun and nothing is paid (pending).", "pending")
         case Standing.UNKNOWN:
             return Verdict(
                 Decision.WAIT,
                 f"The status {order.status} is not a standard one and nothing is paid: "
                 f"map it in the store's status_map.",
+                "unknown_status",
             )
     return None
 
@@ -138,14 +150,20 @@ def _received(
     order: Order, reached: Standing, config: Config, policy: Policy, documents: Documents
 ) -> Verdict:
     if reached is Standing.COMPLETED:
-        return Verdict(Decision.INVOICE, "The order is completed.")
+        return Verdict(Decision.INVOICE, "The order is completed.", "completed")
     by_bank = order.payment_method in policy.bank_payment_methods
     unpaid = reached in {Standing.PENDING, Standing.ON_HOLD}
     if by_bank and unpaid and not config.issue_invoice_for_bank_payment:
         if documents.estimate:
-            return Verdict(Decision.WAIT, "The estimate is out, and the bank payment has not come in.")
-        return Verdict(Decision.ESTIMATE, "The order was received and is to be paid by bank transfer.")
+            return Verdict(
+                Decision.WAIT, "The estimate is out, and the bank payment has not come in.", "estimated"
+            )
+        return Verdict(
+            Decision.ESTIMATE, "The order was received and is to be paid by bank transfer.", "by_bank"
+        )
     if config.issue_invoice_on_complete:
-        return Verdict(Decision.WAIT, "The invoice is issued on completion (issueInvoiceOnComplete).")
+        return Verdict(
+            Decision.WAIT, "The invoice is issued on completion (issueInvoiceOnComplete).", "on_completion"
+        )
     paid = "is to be paid by bank transfer" if by_bank and unpaid else "is " + order.status
-    return Verdict(Decision.INVOICE, f"The order was received and {paid}.")
+    return Verdict(Decision.INVOICE, f"The order was received and {paid}.", "received")

@@ -25,6 +25,8 @@ class Backlog:
     open_issuances: Mapping[str, int]
     oldest_due_seconds: float
     stores_paused: int
+    failed_deliveries: int
+    stores_without_config: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,7 @@ class StoreBacklog:
 
 
 def measure(connection: Connection, now: datetime) -> Backlog:
-    """The backlog as it stands, counted by indexes that hold only open rows.
-
-    But for held and failed issuances: no index holds those, so all issuances are read for their count.
-    """
+    """The backlog as it stands, counted by indexes that hold only open rows."""
     unprocessed, oldest = connection.execute(
         select(
             func.count(),
@@ -66,7 +65,23 @@ def measure(connection: Connection, now: datetime) -> Backlog:
     paused = connection.execute(
         select(func.count()).select_from(stores).where(stores.c.paused_at.is_not(None))
     ).scalar_one()
-    return Backlog(unprocessed, _age(oldest, now), by_state, _age(oldest_due, now), paused)
+    failed = connection.execute(
+        select(func.count()).select_from(deliveries).where(deliveries.c.state == FAILED_DELIVERY)
+    ).scalar_one()
+    without_config = connection.execute(
+        select(func.count())
+        .select_from(stores)
+        .where(stores.c.config_fetched_at.is_(None), stores.c.removed_at.is_(None))
+    ).scalar_one()
+    return Backlog(
+        unprocessed=unprocessed,
+        oldest_unprocessed_seconds=_age(oldest, now),
+        open_issuances=by_state,
+        oldest_due_seconds=_age(oldest_due, now),
+        stores_paused=paused,
+        failed_deliveries=failed,
+        stores_without_config=without_config,
+    )
 
 
 def of_stores(connection: Connection, now: datetime) -> Mapping[int, StoreBacklog]:

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, select, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Dialect, Engine, func, select, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
     PendingRollbackError,
-    SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import PoolProxiedConnection
 
-from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger.connections import postgresql_engine, sqlite_engine, with_driver
+from bridge.ledger.errors import (
+    LedgerBusyError,
+    LedgerFaultError,
+    LedgerNotMigratedError,
+    LedgerUnavailableError,
+)
 from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
+DIRECT_WRITERS = 4  # so many at once, in PostgreSQL: it syncs what they commit together
+BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
 _MIGRATIONS = Path(__file__).parent / "migrations"
-# hide_parameters: the text of a database error would otherwise quote orders and secrets.
-_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20}
+# Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
+_IN_THE_WAY = {"40001", "40P01", "55P03"}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
+
+_Result = TypeVar("_Result")
 
 
 class Schema(StrEnum):
@@ -53,20 +65,31 @@ class Ledger:
         `lock_timeout`: seconds that a transaction waits at most for another's.
         Raises ValueError, without the URL in its text (it may hold a password), for another kind.
         """
-        self._url = _with_driver(url)
+        self._url = with_driver(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._lock_timeout = lock_timeout
+        self._writer: Engine
+        self._reader: Engine
+        self._direct: Engine  # for `write_by_driver`
+        self._at_hand: dict[int, PoolProxiedConnection] = {}  # by process: a fork must not use its parent's
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
             self._turns = Turns(self._path.with_name(self._path.name + ".lock"))
-            pragmas = [f"busy_timeout={lock_timeout * 1000:.0f}", "synchronous=FULL", "foreign_keys=ON"]
+            connect = partial(sqlite_engine, self._url, pool_size=pool_size, lock_timeout=lock_timeout)
             # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
-            self._writer = self._sqlite_engine("BEGIN IMMEDIATE", pragmas, pool_size)
-            self._reader = self._sqlite_engine("BEGIN", [*pragmas, "query_only=ON"], pool_size)
+            self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")
+            self._reader = connect(begin="BEGIN", query_only="ON")
         else:
-            # Whatever the server's defaults: who has waited for a row sees what the one before has written,
-            # and all that a reader sees is of one moment.
-            self._writer = self._postgresql_engine(pool_size)
+            connect = partial(postgresql_engine, self._url, patience=lock_timeout)
+            self._writer = connect(pool_size=pool_size, lock_timeout=lock_timeout)
+            # Many requests share a transaction there: none may have the others wait for long. What it carries
+            # out is always the same, so its plan is, too.
+            self._direct = connect(
+                pool_size=DIRECT_WRITERS,
+                lock_timeout=min(lock_timeout, BUSY_AFTER),
+                isolation_level="AUTOCOMMIT",
+                plan_cache_mode="force_generic_plan",
+            )
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -86,8 +109,57 @@ class Ledger:
                     yield connection
                     _require_a_commit(connection)
                 return
-            with self._turns.next(within=self._lock_timeout), self._writer.begin() as connection:
+            with self._turn(), self._writer.begin() as connection:
                 yield connection
+
+    def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
+        """What `work` returns, when what it does is committed. It is given a cursor of the driver's own.
+
+        That is for what has to be fast: SQLAlchemy costs more than many a commit. In SQLite, it is a
+        transaction like that of `write()`. In PostgreSQL, each statement is one, so that it takes a single
+        exchange with the server. Raises LedgerBusyError where that has to wait for another transaction, and
+        otherwise what `write()` does.
+        """
+        driver = self._direct.dialect.loaded_dbapi
+        try:
+            if not self._is_sqlite:
+                return self._carry_out(work)
+            with self._turn():
+                return self._carry_out_and_commit(work)
+        except driver.Error as error:
+            with _translated():
+                raise _wrapped(error, driver.Error) from None
+
+    def _carry_out(self, work: Callable[[Any], _Result]) -> _Result:
+        connection = self._direct.raw_connection()
+        try:
+            return work(connection.cursor())
+        except BaseException:
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
+
+    def _carry_out_and_commit(self, work: Callable[[Any], _Result]) -> _Result:
+        # Kept at hand: the pool would take as long as the insertion. Whoever has the turn is alone with it.
+        process = os.getpid()
+        connection = self._at_hand.pop(process, None) or self._direct.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            result = work(cursor)
+            cursor.execute("COMMIT")
+        except BaseException:
+            # Not by closing it alone: that is put off for as long as a traceback refers to the cursor.
+            with suppress(self.dialect.loaded_dbapi.Error):
+                connection.rollback()
+            connection.invalidate()
+            raise
+        self._at_hand[process] = connection
+        return result
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._turns.next(within=self._lock_timeout) if self._is_sqlite else nullcontext()
 
     def upgrade(self) -> None:
         """Create or migrate the schema. Of several processes at once, one does it and the others wait."""
@@ -101,14 +173,24 @@ class Ledger:
                     connection.rollback()
                     self._run_migrations(connection)
                 return
-            with self._writer.connect() as lock, self._writer.connect() as connection:
-                lock.execute(text("SET LOCAL lock_timeout = 0"))  # others may take their time
-                lock.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-                self._run_migrations(connection)
+            lock_engine = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            with lock_engine.connect() as lock, self._writer.connect() as connection:
+                # Neither a transaction nor a statement that waits: CREATE INDEX CONCURRENTLY waits for every
+                # snapshot, and would wait for whoever waits here for it.
+                key = {"key": _UPGRADE_LOCK}
+                while not lock.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one():
+                    time.sleep(0.2)
+                try:
+                    self._run_migrations(connection)
+                finally:
+                    lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def check(self) -> None:
-        """Raise LedgerUnavailableError or LedgerNotMigratedError unless the ledger is fit for use."""
-        if self.schema() is not Schema.CURRENT:
+        """Raise LedgerUnavailableError or LedgerNotMigratedError unless the ledger is fit for use.
+
+        One that a newer version has migrated is: migrations leave what the version before them needs.
+        """
+        if self.schema() not in {Schema.CURRENT, Schema.NEWER}:
             raise LedgerNotMigratedError
 
     def schema(self) -> Schema:
@@ -134,6 +216,16 @@ class Ledger:
         return found
 
     @property
+    def direct_writers(self) -> int:
+        """How many may call `write_by_driver` at once, in a process, without waiting for each other."""
+        return 1 if self._is_sqlite else DIRECT_WRITERS
+
+    @property
+    def dialect(self) -> Dialect:
+        """What of SQL and of its values is the database's own."""
+        return self._direct.dialect
+
+    @property
     def place(self) -> str:
         """Where the database is, for people: without the user and the password."""
         if self._is_sqlite:
@@ -144,44 +236,10 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
-        for engine in (self._reader, self._writer):
+        if (connection := self._at_hand.pop(os.getpid(), None)) is not None:
+            connection.close()
+        for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
-
-    def _sqlite_engine(self, begin: str, pragmas: Sequence[str], pool_size: int) -> Engine:
-        engine = create_engine(self._url, pool_size=pool_size, **_OPTIONS)
-
-        def configure(connection: Any, _record: object) -> None:
-            connection.isolation_level = None  # the driver opens no transactions; `begin_transaction` does
-            cursor = connection.cursor()
-            for pragma in pragmas:
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        def begin_transaction(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        event.listen(engine, "connect", configure)
-        event.listen(engine, "begin", begin_transaction)
-        event.listen(engine, "handle_error", _name_faults)
-        return engine
-
-    def _postgresql_engine(self, pool_size: int) -> Engine:
-        milliseconds = round(self._lock_timeout * 1000)
-        engine = create_engine(
-            self._url,
-            pool_size=pool_size,
-            pool_pre_ping=True,
-            isolation_level="READ COMMITTED",
-            connect_args={
-                "connect_timeout": 5,
-                "tcp_user_timeout": milliseconds,  # a server that does not answer any more is given up
-                # A moment of the year 1 or 9999 that the server's zone moves out of it is none to the driver.
-                "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
-            },
-            **_OPTIONS,
-        )
-        event.listen(engine, "handle_error", _name_faults)
-        return engine
 
     def _run_migrations(self, connection: Connection) -> None:
         config = AlembicConfig()
@@ -206,6 +264,13 @@ def _translated() -> Iterator[None]:
         raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
 
 
+def _wrapped(error: Exception, base: type[Exception]) -> BaseException:
+    """A driver's error as SQLAlchemy raises it, which quotes no values."""
+    if getattr(error, "sqlstate", None) in _IN_THE_WAY:
+        return LedgerBusyError(f"another transaction was in the way: {type(error).__name__}")
+    return DBAPIError.instance(None, None, error, base, hide_parameters=True)
+
+
 def _require_a_commit(connection: Connection) -> None:
     """Raise LedgerFaultError if a statement has failed and nobody minded.
 
@@ -214,30 +279,3 @@ def _require_a_commit(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     if driver.info.transaction_status.name == "INERROR":
         raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
-
-
-def _name_faults(context: ExceptionContext) -> Exception | None:
-    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
-    error = context.original_exception
-    if context.sqlalchemy_exception is not None or not isinstance(error, Exception):
-        return None
-    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
-
-
-def _with_driver(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        if parsed.drivername in {"postgres", "postgresql"}:
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        backend = parsed.get_backend_name()
-        parsed.get_dialect()
-    except (SQLAlchemyError, ValueError):
-        backend = ""
-    if backend == "" or parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
-        raise ValueError("it is neither postgresql://... nor sqlite:///...")
-    if "@" in (parsed.host or ""):
-        # Half of the password would be taken for the host, whose name is told.
-        raise ValueError("an @ in its password has to be written as %40")
-    if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise ValueError("an SQLite ledger needs a file: sqlite:///<file>")
-    return parsed

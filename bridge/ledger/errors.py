@@ -9,6 +9,10 @@ class LedgerUnavailableError(Exception):
     """The database cannot be reached or written; trying again later makes sense."""
 
 
+class LedgerBusyError(LedgerUnavailableError):
+    """Another transaction was in the way for too long, and so nothing is written."""
+
+
 class LedgerFaultError(DontWrapMixin, Exception):
     """The database refused what the bridge wanted to write; trying again makes no sense."""
 

@@ -17,18 +17,23 @@ _Result = TypeVar("_Result")
 
 
 class GroupCommit(Generic[_Item, _Result]):
-    """Commits what the threads of a process bring, in as few transactions as it can.
+    """Commits what the threads of a process bring, in few transactions.
 
-    Who comes when nobody commits does so at once. Those who come meanwhile wait, and the first of them then
-    commits for all: the longer a commit takes, the more share the next. There is no thread but theirs, so who
-    comes alone waits for nobody.
+    Who comes while fewer than `width` are committing does so at once. Those who come meanwhile wait, and the
+    first of them then commits for all: the longer a commit takes, the more share the next. There is no thread
+    but theirs, so who comes alone waits for nobody.
     """
 
     def __init__(
-        self, commit: Callable[[Sequence[_Item]], Sequence[_Result]], *, most: int = MOST_AT_ONCE
+        self,
+        commit: Callable[[Sequence[_Item]], Sequence[_Result]],
+        *,
+        width: int = 1,
+        most: int = MOST_AT_ONCE,
     ) -> None:
         """`commit` writes up to `most` items in one transaction, and returns the result of each in order."""
         self._commit = commit
+        self._width = width
         self._most = most
         self._lines: dict[int, _Line[_Item, _Result]] = {}
 
@@ -39,16 +44,17 @@ class GroupCommit(Generic[_Item, _Result]):
         raise LedgerUnavailableError: theirs may be good, and trying again makes sense.
         """
         # A line for each process: the threads that stand in the one before a fork are not there after it.
-        line = self._lines.setdefault(os.getpid(), _Line())
+        line = self._lines.setdefault(os.getpid(), _Line(self._width))
         mine = _Place[_Item, _Result](item)
-        if line.is_head(mine):
-            self._write_for_all(line)
+        if line.is_called(mine):
+            self._write_for_all(line, mine)
         if mine.result is None:
             raise LedgerUnavailableError("what was written together with others was not committed")
         return mine.result[0]
 
-    def _write_for_all(self, line: _Line[_Item, _Result]) -> None:
-        batch = line.first(self._most)
+    def _write_for_all(self, line: _Line[_Item, _Result], mine: _Place[_Item, _Result]) -> None:
+        others = line.take(self._most - 1)
+        batch = [mine, *others]
         try:
             results = self._commit([place.item for place in batch])
             for place, result in zip(batch, results, strict=True):
@@ -56,52 +62,50 @@ class GroupCommit(Generic[_Item, _Result]):
         finally:
             # Whatever was raised: nobody may be left waiting. The next ones first, since the disk is idle.
             line.call_next()
-            for place in batch:
-                place.call()
+            for place in others:
+                place.wake()
 
 
 class _Place(Generic[_Item, _Result]):
     """A thread's place in the line: what it brings, and what becomes of that."""
 
-    __slots__ = ("_called", "is_head", "item", "result")
+    __slots__ = ("_asleep", "is_called", "item", "result")
 
     def __init__(self, item: _Item) -> None:
         self.item = item
         self.result: tuple[_Result] | None = None
-        self.is_head = False
-        # A bare lock, since an Event takes many times as long. It is free once the thread has been called.
-        self._called = threading.Lock()
-        self._called.acquire()
+        self.is_called = False  # to commit
+        # A bare lock, held until the thread is woken: an Event takes many times as long.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
 
-    def call(self) -> None:
-        if self._called.locked():
-            self._called.release()
+    def wake(self) -> None:
+        self._asleep.release()
 
-    def wait(self) -> None:
-        with self._called:
-            pass
+    def sleep(self) -> None:
+        self._asleep.acquire()
 
 
 class _Line(Generic[_Item, _Result]):
     """The threads of one process that bring something, in the order they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[_Place[_Item, _Result]] = deque()
-        self._is_led = False
+        self._free = width  # so many more may be committing; none if somebody waits
 
-    def is_head(self, place: _Place[_Item, _Result]) -> bool:
-        """Stand in line. True as soon as it is its turn to commit for all; False when others have for it."""
+    def is_called(self, place: _Place[_Item, _Result]) -> bool:
+        """Stand in line. True as soon as it is one's turn to commit; False when somebody else has."""
         with self._lock:
-            self._waiting.append(place)
-            if not self._is_led:
-                self._is_led = True
+            if self._free:
+                self._free -= 1
                 return True
-        place.wait()
-        return place.is_head
+            self._waiting.append(place)
+        place.sleep()
+        return place.is_called
 
-    def first(self, most: int) -> Sequence[_Place[_Item, _Result]]:
-        """Take the first ones out of the line."""
+    def take(self, most: int) -> Sequence[_Place[_Item, _Result]]:
+        """Take the first ones who wait out of the line."""
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
@@ -109,8 +113,8 @@ class _Line(Generic[_Item, _Result]):
         """Have the first of those who wait commit for all that do then."""
         with self._lock:
             if not self._waiting:
-                self._is_led = False
+                self._free += 1
                 return
-            head = self._waiting[0]
-            head.is_head = True
-            head.call()
+            place = self._waiting.popleft()
+            place.is_called = True
+            place.wake()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Row, Text, bindparam, func, select, tuple_, update
@@ -65,18 +66,29 @@ def lock_each(connection: Connection, order_ids: Collection[int]) -> Mapping[int
     return {row.id: _order(row) for row in found}
 
 
-def add(connection: Connection, identities: Collection[Identity]) -> None:
-    """Add the orders of these identities that are not there yet. Nothing is known of them."""
+def add(connection: Connection, identities: Sequence[Identity]) -> None:
+    """Add the orders of these identities that are not there yet. Nothing is known of them.
+
+    Of several with the same WooCommerce id, the last one here is the youngest.
+    """
     names = "store_id", "resource_id", "order_key"
     if identities:
         connection.execute(
-            _ADD[connection.dialect.name], [dict(zip(names, one, strict=True)) for one in sorted(identities)]
+            _ADD[connection.dialect.name],
+            [dict(zip(names, one, strict=True)) for one in sorted(identities, key=itemgetter(0, 1))],
         )
 
 
 def lock_of_resources(connection: Connection, resources: Collection[Resource]) -> Sequence[KnownOrder]:
     """All orders of these WooCommerce ids, locked: several of one if the shop was installed anew."""
-    found = connection.execute(_LOCK_OF_RESOURCES, {"resources": list(resources)})
+    found = connection.execute(
+        _LOCK_OF_RESOURCES,
+        {
+            "resources": list(resources),
+            "store_ids": sorted({one[0] for one in resources}),
+            "resource_ids": sorted({one[1] for one in resources}),
+        },
+    )
     return [_order(row) for row in found]
 
 
@@ -145,7 +157,11 @@ _LOCK_EACH = (
 )
 _LOCK_OF_RESOURCES = (
     _with_store()
-    .where(tuple_(orders.c.store_id, orders.c.resource_id).in_(bindparam("resources", expanding=True)))
+    .where(
+        tuple_(orders.c.store_id, orders.c.resource_id).in_(bindparam("resources", expanding=True)),
+        orders.c.store_id.in_(bindparam("store_ids", expanding=True)),
+        orders.c.resource_id.in_(bindparam("resource_ids", expanding=True)),
+    )
     .order_by(orders.c.id)
     .with_for_update(of=orders)
 )

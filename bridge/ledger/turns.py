@@ -36,7 +36,9 @@ class Turns:
         until = None if within is None else time.monotonic() + within
         # A line for each process: the threads that stand in the one before a fork are not there after it.
         line = self._lines.setdefault(os.getpid(), _Line())
-        with line.head(within) as is_head:
+        me = line.join()
+        try:
+            is_head = me is None or me.wait(within)
             descriptor = self._lock(until) if is_head else None
             if descriptor is None:
                 raise LedgerUnavailableError(f"{self._path}: others went on writing for {within} seconds")
@@ -46,6 +48,8 @@ class Turns:
                 # A copy of the descriptor, in a child just forked, would keep the lock beyond its closing.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.close(descriptor)
+        finally:
+            line.leave(me)
 
     def _lock(self, until: float | None) -> int | None:
         """The file, opened and locked; None if that was not possible until then."""
@@ -65,22 +69,21 @@ class _Line:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
+        self._waiting: deque[threading.Event | None] = deque()
 
-    @contextmanager
-    def head(self, within: float | None) -> Iterator[bool]:
-        """Stand in line. The block is entered as its head, with True, or else after so many seconds."""
-        me = threading.Event()
+    def join(self) -> threading.Event | None:
+        """Stand in line. The event is set when it is one's turn; None if it is already."""
         with self._lock:
+            me = threading.Event() if self._waiting else None
             self._waiting.append(me)
-            self._waiting[0].set()
-        try:
-            yield me.wait(within)
-        finally:
-            with self._lock:
-                self._waiting.remove(me)
-                if self._waiting:
-                    self._waiting[0].set()
+        return me
+
+    def leave(self, me: threading.Event | None) -> None:
+        """Leave the line, be it as its head or because of a wait that was too long."""
+        with self._lock:
+            self._waiting.remove(me)
+            if self._waiting and (first := self._waiting[0]) is not None:
+                first.set()
 
 
 def _comes(descriptor: int, until: float | None) -> bool:

@@ -24,19 +24,21 @@ LEAST_AT_ONCE = 20  # in that time; more if there are so many stores that it tak
 MOST_CANDIDATES = 500  # that are looked at for it
 
 
-def refresh_config(context: Context, store_id: int) -> None:
+def refresh_config(context: Context, store_id: int) -> bool:
     """Fetch a store's config if the one in the ledger is older than its time to live.
 
-    Does nothing if another process is at it.
+    Does nothing if another process is at it. Returns whether its open orders are to be decided anew since.
     """
     with context.ledger.read() as connection:
         store = stores.get(connection, store_id)
     if not is_stale(context, store):
-        return
+        return False
     with context.ledger.write() as connection:
         if not stores.start_config_fetch(connection, store, context.now()):
-            return
+            return False
     fetch_config(context, store)
+    with context.ledger.read() as connection:
+        return stores.get(connection, store_id).decision_version != store.decision_version
 
 
 def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:

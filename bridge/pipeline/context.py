@@ -17,6 +17,7 @@ from bridge.ledger.group_commit import GroupCommit
 from bridge.ledger.stores import Store
 from bridge.pipeline.pace import Pace
 from bridge.spaceinvoices import SpaceInvoices
+from bridge.telemetry import counts
 
 RECENT = 1.0  # seconds
 
@@ -62,7 +63,7 @@ class Context:
                 accounts.pop(next(iter(accounts))).api.close()
             token = store.api_token(self.vault)
             account = Account(
-                SpaceInvoices(self.api_url, token, timeout=self.api_timeout),
+                SpaceInvoices(self.api_url, token, timeout=self.api_timeout, observe=counts.api_answered),
                 hashlib.sha256(token.encode()).hexdigest()[:32],
                 store.encrypted_api_token,
             )

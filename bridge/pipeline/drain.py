@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from bridge.ledger import due
 from bridge.ledger.due import Due
 from bridge.pipeline.context import Context
-from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.forward import Forwarder
 from bridge.pipeline.lanes import Lanes
 
 
@@ -35,13 +35,13 @@ def drain_store(
         with context.ledger.read() as connection:
             return due.of_store(connection, store_id, now=context.now(), after=after, limit=limit)
 
-    with lanes.enter(store_id, just_due) as lane:
+    with lanes.enter(store_id, just_due) as lane, Forwarder(context) as forwarder:
         if lane is None:
             return
         while (issuance_id := lane.next(fetch)) is not None:
             if wanted := lane.call(idle()):
                 call(wanted)
-            if not forward_issuance(context, issuance_id, context.recent_store(store_id)):
+            if not forwarder.forward(issuance_id, context.recent_store(store_id)):
                 return
             if lane.is_over:
                 call(1)

@@ -97,11 +97,11 @@ def _read(connection: Connection, locked: Sequence[Delivery]) -> _Batch:
     read = [(one, read_delivery(one.topic, one.body)) for one in locked]
     about_orders = [(one, about) for one, about in read if isinstance(about, Order | Deletion)]
     resources = {(one.store_id, about.resource_id) for one, about in about_orders}
-    identities = {
+    identities = [
         (one.store_id, about.resource_id, about.order_key)
         for one, about in about_orders
         if isinstance(about, Order)
-    }
+    ]
     orders.add(connection, identities)
     known = orders.lock_of_resources(connection, resources)
     # If a store's rules change from here on, its decisions bear the old version, and the sweep decides anew.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
-from bridge.ledger import attempts, issuances, orders, stores
+from bridge.ledger import attempts, issuances, orders
 from bridge.ledger.attempts import End
 from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.orders import KnownOrder
@@ -17,8 +17,9 @@ from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_attempt
 from bridge.pipeline.context import Context
 from bridge.pipeline.pause import note_outcome
-from bridge.pipeline.settle import decide_on, open_dossiers, save
+from bridge.pipeline.settle import decide_on, open_dossiers, save, stores_of
 from bridge.spaceinvoices import Effect, Outcome
+from bridge.telemetry import counts
 
 log = structlog.get_logger(__name__)
 
@@ -66,12 +67,6 @@ def record(
     save(connection, dossiers.values(), now)
 
 
-def stores_of(connection: Connection, of_orders: Iterable[KnownOrder]) -> Mapping[int, Store]:
-    """The stores of orders, by their ids."""
-    found = stores.get_each(connection, sorted({order.store_id for order in of_orders}))
-    return {store.id: store for store in found}
-
-
 def release_expired(context: Context, issuance_id: int) -> None:
     """Settle an issuance whose worker died, or lost the ledger, while sending: nobody knows the outcome."""
     lost = Outcome(Effect.UNKNOWN, "the worker died while it was sending")
@@ -83,6 +78,8 @@ def release_expired(context: Context, issuance_id: int) -> None:
         attempt = attempts.expired(connection, issuance_id, context.now())
         if attempt is not None:
             record(context, connection, [Ended(attempt, lost, duration=None)], {order.id: order})
+    if attempt is not None:
+        counts.attempt_ended(issuance.store, lost.effect, attempt.number)
 
 
 def _end(one: Ended) -> End:

@@ -9,10 +9,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bridge.issuance import Decision, Document, Documents, Verdict, decide
-from bridge.ledger import issuances, orders
+from bridge.ledger import issuances, orders, stores
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
+from bridge.telemetry import counts
 
 _MAY_EXIST = {issuances.SENDING, issuances.ISSUED, issuances.HELD}
 
@@ -52,6 +53,12 @@ def open_dossiers(connection: Connection, locked: Collection[KnownOrder]) -> Map
     return dossiers
 
 
+def stores_of(connection: Connection, of_orders: Iterable[KnownOrder]) -> Mapping[int, Store]:
+    """The stores of orders, by their ids."""
+    found = stores.get_each(connection, sorted({order.store_id for order in of_orders}))
+    return {store.id: store for store in found}
+
+
 def decide_on(dossier: Dossier, store: Store) -> Verdict:
     """Decide on an order that has a snapshot, and change its dossier accordingly."""
     order, known = dossier.order, dossier.issuances
@@ -67,6 +74,7 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
         ),
     )
     shown = _for_the_operator(verdict, known)
+    counts.decided(shown.decision.value, shown.rule)
     for kind, issuance in list(known.items()):
         if issuance.state == DUE and kind != verdict.decision:
             _withdraw(known, issuance)
@@ -135,18 +143,21 @@ def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdic
                 Decision.ATTENTION,
                 f"Whether the {issuance.kind} was issued is not known: look in Space Invoices, then mark "
                 f"issuance {issuance.id} as issued or have it sent again.",
+                "held",
             )
         if issuance.state == issuances.FAILED and issuance.kind == verdict.decision:
             return Verdict(
                 Decision.ATTENTION,
                 f"The {issuance.kind} could not be issued: see the last error of issuance {issuance.id}.",
+                "failed",
             )
         if issuance.withdrawn_by is not None and issuance.kind == verdict.decision:
             return Verdict(
                 Decision.SKIP,
                 f"The {issuance.kind} was withdrawn by {issuance.withdrawn_by}: have issuance {issuance.id} "
                 "sent again if it is wanted after all.",
+                "withdrawn",
             )
         if issuance.state == issuances.SENDING and verdict.decision is Decision.DONE:
-            return Verdict(Decision.INVOICE, "The invoice is being sent.")
+            return Verdict(Decision.INVOICE, "The invoice is being sent.", "sending")
     return verdict

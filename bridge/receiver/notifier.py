@@ -12,21 +12,24 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-GATHER_FOR = 0.005  # seconds
+PAUSE = 0.05  # seconds after an announcement in which ids are gathered for the next one
 MOST_AT_ONCE = 50  # ids a message
 PAUSE_AFTER_FAILURE = 1.0  # seconds before a broker that was down is tried again
 
 
 class Notifier:
-    """Gathers ids for a few milliseconds and announces them from a thread of its own.
+    """Announces ids from a thread of its own: the first at once, and those that soon follow together.
 
-    Publishing a message costs more than recording a delivery, and with the broker down it may block for
+    Publishing a message costs as much as recording a delivery, and with the broker down it may block for
     seconds. What is lost here, in a crash or an outage, the sweep finds.
     """
 
-    def __init__(self, announce: Callable[[Sequence[int]], bool]) -> None:
+    def __init__(
+        self, announce: Callable[[Sequence[int]], bool], *, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
         """`announce` sends one message and says whether the broker took it."""
         self._announce = announce
+        self._sleep = sleep
         self._ids: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._start_lock = threading.Lock()
         self._pid: int | None = None
@@ -45,22 +48,24 @@ class Notifier:
 
     def _run(self) -> None:
         while True:
-            batch = self._gather()
+            batch = self._wait_for_some()
             try:
                 announced = self._announce(batch)
             except Exception:  # of whatever kind: this thread must outlive it
                 log.exception("announcing failed; the sweep takes over")
                 announced = False
             if not announced:
-                time.sleep(PAUSE_AFTER_FAILURE)
+                self._sleep(PAUSE_AFTER_FAILURE)
                 self._forget_what_waits()
+            elif len(batch) < MOST_AT_ONCE:
+                # Asleep, not waiting for the next id: to be woken by each takes the processor from requests.
+                self._sleep(PAUSE)
 
-    def _gather(self) -> Sequence[int]:
+    def _wait_for_some(self) -> Sequence[int]:
         batch = [self._ids.get()]
-        until = time.monotonic() + GATHER_FOR
         while len(batch) < MOST_AT_ONCE:
             try:
-                batch.append(self._ids.get(timeout=max(0.0, until - time.monotonic())))
+                batch.append(self._ids.get_nowait())
             except queue.Empty:
                 break
         return batch

@@ -10,13 +10,15 @@ import structlog
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
 from bridge.ledger import Ledger, Vault, deliveries, store_secrets, stores
-from bridge.ledger.deliveries import Recorded
+from bridge.ledger.recording import KnownStore
 from bridge.ledger.stores import Store
+from bridge.receiver import delivery
 from bridge.receiver.errors import error
+from bridge.receiver.known_stores import KnownStores
+from bridge.receiver.shortcut import FAILURE
 from bridge.receiver.signature import is_signed
-from bridge.telemetry import access
+from bridge.telemetry import access, answers
 
 _PING = re.compile(rb"webhook_id=[0-9]+")
 
@@ -26,16 +28,23 @@ log = structlog.get_logger(__name__)
 def make_blueprint(
     ledger: Ledger,
     vault: Vault,
+    known_stores: KnownStores,
     *,
     max_body_bytes: int,
     notify: Callable[[int], None],
     now: Callable[[], datetime],
 ) -> Blueprint:
-    """The receiver. `notify` is given the id of each delivery that is to be processed."""
+    """The receiver. `notify` is given the id of each delivery that is to be processed.
+
+    Stores whose deliveries are good are known from then on, so that the next ones may take the short way.
+    """
     blueprint = Blueprint("receiver", __name__)
+    answers.count_answers(blueprint)
 
     @blueprint.post("/webhooks/<name>", provide_automatic_options=False)
     def receive(name: str) -> Response | tuple[Response, int]:
+        if (failure := request.environ.get(FAILURE)) is not None:
+            raise failure
         store = None
         if stores.NAME.fullmatch(name):
             access.tell(request.environ, store=name)
@@ -43,13 +52,15 @@ def make_blueprint(
                 store = stores.find(connection, name)
         if store is None:
             return error(404, "unknown_store", "No store has this delivery URL: compare it with the store's.")
+        answers.of_store(store.name)
         body = _read_body(max_body_bytes)
         signature = request.headers.get("X-WC-Webhook-Signature", "")
         if not signature and _PING.fullmatch(body):
             with ledger.write() as connection:
                 stores.record_ping(connection, store.id, now())
             return jsonify(status="pong")
-        has_current_secret = is_signed(body, signature, store.webhook_secret(vault))
+        secret = store.webhook_secret(vault)
+        has_current_secret = is_signed(body, signature, secret)
         if not has_current_secret and not _has_previous_secret(store, vault, body, signature, now()):
             log.warning("delivery refused: its signature is missing or wrong", store=store.name)
             return error(
@@ -58,7 +69,10 @@ def make_blueprint(
                 "The signature is missing or does not fit: "
                 "enter the store's webhook secret in the webhook's settings in WooCommerce.",
             )
-        return jsonify(_record(store, body, shows_new_secret=has_current_secret and store.awaits_new_secret))
+        shows_new_secret = has_current_secret and store.awaits_new_secret
+        if has_current_secret and not shows_new_secret:
+            known_stores.keep(KnownStore(store.id, store.name, store.encrypted_webhook_secret, secret))
+        return jsonify(_record(store, body, shows_new_secret=shows_new_secret))
 
     @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
     def explain(name: str) -> tuple[Response, int]:
@@ -69,37 +83,18 @@ def make_blueprint(
         )
 
     def _record(store: Store, body: bytes, *, shows_new_secret: bool) -> dict[str, str]:
-        topic = request.headers.get("X-WC-Webhook-Topic", "")
-        about = read_delivery(topic, body)
-        ignored_because = about.reason if isinstance(about, NotAnOrder) else None
+        found = delivery.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
         with ledger.write() as connection:
-            recorded = deliveries.record(
-                connection,
-                store_id=store.id,
-                topic=printable(topic),
-                digest=content_digest(topic, body),
-                body=body,
-                resource_id=about.resource_id,
-                is_deletion=isinstance(about, Deletion),
-                ignored_because=ignored_because,
-                now=now(),
-            )
+            recorded = deliveries.record(connection, store_id=store.id, **found, now=now())
             if shows_new_secret:
                 store_secrets.note_seen(connection, store, now())
         # A crash here, between commit and answer, leaves a delivery that WooCommerce counts as failed; the
         # sweep processes it all the same.
         if recorded.is_to_be_processed:
             notify(recorded.delivery_id)
-        answer = _answer(recorded, ignored_because)
-        access.tell(request.environ, delivery=recorded.delivery_id)
-        log.info(
-            "delivery recorded",
-            store=store.name,
-            delivery=recorded.delivery_id,
-            order=about.resource_id,
-            topic=printable(topic),
-            outcome=answer["status"],
-        )
+        answer = delivery.answer(found, recorded)
+        answers.acknowledged_as(answer["status"])
+        delivery.log_recorded(request.environ, store.name, found, recorded, answer["status"])
         return answer
 
     return blueprint
@@ -120,13 +115,3 @@ def _read_body(limit: int) -> bytes:
     if len(body) > limit:
         raise RequestEntityTooLarge
     return body
-
-
-def _answer(recorded: Recorded, ignored_because: str | None) -> dict[str, str]:
-    answer = {"status": "accepted", "delivery": str(recorded.delivery_id)}
-    if recorded.is_duplicate:
-        answer["status"] = "duplicate"
-    elif ignored_because is not None:
-        answer["status"] = "ignored"
-        answer["reason"] = ignored_because
-    return answer

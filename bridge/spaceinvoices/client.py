@@ -30,6 +30,9 @@ MAX_ORDER_ANSWER = 64 * 1024  # bytes that are read of what a handed over order 
 _LIST = TypeAdapter(list[Woocommerce])
 _Read = TypeVar("_Read")
 
+Observe = Callable[[str, Sequence[str], int | None, float], None]
+"""Is told of each request: method, parts of the path, status of the answer (None: none came), and seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -46,12 +49,15 @@ class SpaceInvoices:
     an address, or for values that JSON cannot tell. None sends anything twice.
     """
 
-    def __init__(self, base_url: str, token: str, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self, base_url: str, token: str, *, timeout: float = 30.0, observe: Observe | None = None
+    ) -> None:
         """`base_url` ends in `/v1`; `timeout`: seconds to connect, and between bytes of the answer.
 
-        Raises SpaceInvoicesError for a token that no header can carry.
+        `observe` must not raise. Raises SpaceInvoicesError for a token that no header can carry.
         """
         self._transport = Transport(base_url, token, timeout=timeout)
+        self._observe = observe
 
     def __repr__(self) -> str:
         return f"SpaceInvoices({self._transport.base_url!r})"
@@ -145,14 +151,17 @@ class SpaceInvoices:
         The API documents no idempotency key; it is sent for those who read the account's logs.
         """
         started = time.monotonic()
+        path = ("Woocommerce", woocommerce_id, "order")
         reply = self._transport.send(
             "POST",
-            ("Woocommerce", woocommerce_id, "order"),
+            path,
             body=body,
             headers={"Idempotency-Key": idempotency_key},
             is_too_late=is_too_late,
             at_most=MAX_ORDER_ANSWER,
         )
+        duration = time.monotonic() - started
+        self._tell("POST", path, reply, duration)
         if isinstance(reply, NoReply):
             outcome = reply.outcome
         else:
@@ -162,7 +171,7 @@ class SpaceInvoices:
                 excerpt=reply.body.decode("utf-8", "replace"),
                 now=datetime.now(UTC),
             )
-        return Answer(outcome, time.monotonic() - started)
+        return Answer(outcome, duration)
 
     def _ask(
         self,
@@ -176,7 +185,9 @@ class SpaceInvoices:
     ) -> _Read:
         """Send a request, and read its answer; `what` the API is asked to do, in words for people."""
         is_change = method != "GET"
+        started = time.monotonic()
         reply = self._transport.send(method, path, query=query, body=body)
+        self._tell(method, path, reply, time.monotonic() - started)
         if isinstance(reply, NoReply):
             raise _no_answer(what, reply, is_change=is_change)
         if effect_of(reply.status) is not Effect.ISSUED:
@@ -192,6 +203,10 @@ class SpaceInvoices:
             status=reply.status,
             may_have_taken_effect=is_change,
         )
+
+    def _tell(self, method: str, path: Sequence[str], reply: Reply | NoReply, seconds: float) -> None:
+        if self._observe is not None:
+            self._observe(method, path, reply.status if isinstance(reply, Reply) else None, seconds)
 
 
 def _no_answer(what: str, reply: NoReply, *, is_change: bool) -> SpaceInvoicesError:

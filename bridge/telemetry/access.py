@@ -16,12 +16,18 @@ from gunicorn.glogging import Logger
 log = structlog.get_logger(__name__)
 
 _ABOUT = "spacebridge.about"  # in a request's WSGI environment
+_TOLD = "spacebridge.told"
 _PROBES = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds
 
 
 def tell(environ: dict[str, Any], **about: object) -> None:
     """Have a request's line tell this of it, besides its method, the status of its answer, and the time."""
     environ.setdefault(_ABOUT, {}).update(about)
+
+
+def is_told(environ: dict[str, Any]) -> None:
+    """The request has its line already."""
+    environ[_TOLD] = True
 
 
 class AccessLogger(Logger):
@@ -40,6 +46,8 @@ class AccessLogger(Logger):
 
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta) -> None:
         """Log an answer; `request_time` is from the end of the request's head."""
+        if _TOLD in environ:
+            return
         status = int(str(resp.status).partition(" ")[0])
         if status < 400 and environ.get("PATH_INFO") in _PROBES:
             return

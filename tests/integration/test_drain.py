@@ -19,6 +19,33 @@ def test_one_lane_forwards_all_that_is_due_and_calls_for_others(shop: Shop) -> N
     assert called == [3]
 
 
+def test_what_has_just_fallen_due_is_forwarded_and_nothing_else_is_looked_for(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 6)]
+    called: list[int] = []
+    drain_store(shop.context, Lanes(4), shop.store_id, call=called.append, just_due=[due[3], due[1]])
+    assert [shop.issuance(one).state for one in due] == ["due", "issued", "due", "issued", "due"]
+    assert called == [1]
+    drain_store(shop.context, Lanes(4), shop.store_id, call=called.append)
+    assert {shop.issuance(one).state for one in due} == {"issued"}
+    assert shop.documents() == ["invoice"] * 5
+
+
+def test_what_has_just_fallen_due_and_been_forwarded_by_another_is_not_sent_again(shop: Shop) -> None:
+    due = [shop.paid(number) for number in (1, 2)]
+    drain_store(shop.context, Lanes(4), shop.store_id, call=lambda _: None)
+    before = shop.requests()
+    drain_store(shop.context, Lanes(4), shop.store_id, call=lambda _: None, just_due=[*due, due[0]])
+    assert (shop.requests(), shop.documents()) == (before, ["invoice"] * 2)
+
+
+def test_no_more_lanes_are_called_than_threads_are_idle(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 5)]
+    idle, called = iter([0, 1, 9, 9]), list[int]()
+    drain_store(shop.context, Lanes(9), shop.store_id, call=called.append, idle=lambda: next(idle))
+    assert {shop.issuance(one).state for one in due} == {"issued"}
+    assert called == [1]
+
+
 def test_what_falls_due_meanwhile_is_forwarded_too(shop: Shop) -> None:
     shop.paid(1)
     with failing_api(shop) as (api, context):

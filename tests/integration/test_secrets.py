@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, text, update
 
 from bridge.ledger import Ledger, Vault, store_secrets, stores, tables
-from bridge.receiver import make_blueprint
+from bridge.receiver import add_receiver
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
 from tests.running import SECRET, RunningBridge, run_command, sign
@@ -107,7 +107,7 @@ def known(bridge: RunningBridge, name: str) -> bool:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """The statements that are executed meanwhile, but those that begin and end transactions."""
+    """SQLAlchemy's statements that are executed meanwhile, but those that begin and end transactions."""
     seen: list[str] = []
 
     def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
@@ -124,14 +124,13 @@ def statements() -> Iterator[list[str]]:
 @pytest.fixture
 def receiver(shop: Shop) -> FlaskClient:
     app = Flask("receiver")
-    app.register_blueprint(
-        make_blueprint(
-            shop.context.ledger,
-            shop.context.vault,
-            max_body_bytes=2**20,
-            notify=lambda _: None,
-            now=shop.clock.now,
-        )
+    add_receiver(
+        app,
+        shop.context.ledger,
+        shop.context.vault,
+        max_body_bytes=2**20,
+        notify=lambda _: None,
+        now=shop.clock.now,
     )
     return app.test_client()
 
@@ -146,7 +145,7 @@ def deliver(receiver: FlaskClient, number: int, secret: str) -> tuple[int, list[
     return answer.status_code, seen
 
 
-def test_a_delivery_takes_one_look_and_one_write_and_the_first_by_a_new_secret_one_more(
+def test_a_delivery_that_is_not_known_to_be_good_takes_a_look_and_a_write_and_a_first_one_another_write(
     shop: Shop, receiver: FlaskClient
 ) -> None:
     usual = (200, ["SELECT stores.id,", "INSERT INTO"])
@@ -157,6 +156,7 @@ def test_a_delivery_takes_one_look_and_one_write_and_the_first_by_a_new_secret_o
     assert deliver(receiver, 4, "new") == usual
     assert deliver(receiver, 5, "s3cr3t") == usual
     assert deliver(receiver, 6, "neither") == (401, ["SELECT stores.id,"])
+    assert deliver(receiver, 7, "new") == (200, [])  # the driver's own
 
 
 def change_secret(shop: Shop, secret: str, *, keep_previous: bool = True) -> None:

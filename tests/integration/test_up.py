@@ -20,6 +20,7 @@ from bridge.ledger import Ledger, deliveries
 from bridge.ledger.vault import make_key
 from tests.recorded import load
 from tests.running import SECRET, answers, run_command, sign
+from tests.scraped import scrape
 from tests.servers import free_port, wait_until
 
 STORE_IDS = ["--organization", "64b7e0c0a1b2c3d4e5f60718", "--woocommerce", "64b7e0c0a1b2c3d4e5f60719"]
@@ -101,6 +102,13 @@ def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
         assert re.search(r"invoices issued +22\b", text)
         assert re.search(r"documents issued twice +0\b", text)
         assert "order 328 is on-hold -> estimate: The order was received" in text
+        # One scrape tells of receiver and worker.
+        scraped = scrape(up.url)
+        assert scraped.value("spacebridge_deliveries_total", store="demo", outcome="accepted") == 51
+        assert scraped.value("spacebridge_attempts_total", store="demo", outcome="issued") == 29
+        assert scraped.total("spacebridge_decisions_total", decision="estimate") >= 7
+        assert scraped.value("spacebridge_last_sweep_timestamp_seconds") is not None
+        assert scraped.value("spacebridge_broker_up") == 1
         # What it says to try next works, while it goes on running.
         shown = run_command(tmp_path / "data" / "demo", "orders", "explain", "demo", "328", "--json")
         events = json.loads(shown.stdout)["events"]

@@ -70,10 +70,12 @@ def decided(
     policy: Policy | None = None,
     documents: Documents = NOTHING,
 ) -> Verdict:
-    """The verdict, of which every test wants a reason that is one sentence."""
+    """The verdict, of which every test wants a reason that is one sentence, and the rule as a word."""
     verdict = decide(order, deleted=deleted, config=config, policy=policy or Policy(), documents=documents)
     assert re.fullmatch(r"[A-Z][^\n]*[^.\s]\.", verdict.reason), verdict.reason
     assert ". " not in verdict.reason
+    assert re.fullmatch(r"[a-z_]{4,24}", verdict.rule)
+    assert verdict.rule != "other"
     return verdict
 
 

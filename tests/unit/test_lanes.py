@@ -103,7 +103,7 @@ def test_a_lane_calls_as_many_more_as_there_is_work_for(lanes: Lanes, length: in
     with lanes.enter(1) as lane:
         assert lane is not None
         lane.next(queue.fetch)  # which leaves one less to do
-        assert lane.call() == called
+        assert lane.call(99) == called
 
 
 def test_lanes_that_were_called_and_have_not_come_yet_are_not_called_again(lanes: Lanes) -> None:
@@ -111,10 +111,49 @@ def test_lanes_that_were_called_and_have_not_come_yet_are_not_called_again(lanes
     with lanes.enter(1) as one:
         assert one is not None
         one.next(queue.fetch)
-        assert (one.call(), one.call()) == (3, 0)
+        assert (one.call(99), one.call(99)) == (3, 0)
         with lanes.enter(1) as other:
             assert other is not None
-            assert other.call() == 0
+            assert other.call(99) == 0
+
+
+def test_a_lane_calls_no_more_than_it_is_told_to_and_the_rest_later(lanes: Lanes) -> None:
+    queue = Queue(50)
+    with lanes.enter(1) as lane:
+        assert lane is not None
+        lane.next(queue.fetch)
+        assert [lane.call(at_most) for at_most in (0, 2, 2, 2)] == [0, 2, 1, 0]
+
+
+def test_what_has_just_fallen_due_is_taken_before_the_queue_is_read(lanes: Lanes) -> None:
+    queue = Queue(3)
+    with lanes.enter(1, [71, 72]) as lane:
+        assert lane is not None
+        assert [lane.next(queue.fetch) for _ in range(2)] == [71, 72]
+        assert queue.reads == []
+        assert list(rest(lane, queue)) == [0, 1, 2]
+
+
+def test_what_has_just_fallen_due_is_shared_by_the_stores_lanes_and_by_no_others(lanes: Lanes) -> None:
+    queue = Queue(0)
+    with lanes.enter(1, [71, 72]) as one, lanes.enter(1, [73]) as other, lanes.enter(2, [81]) as elsewhere:
+        assert one is not None
+        assert other is not None
+        assert elsewhere is not None
+        assert one.call(99) == 2
+        assert [lane.next(queue.fetch) for lane in (other, one, one, other)] == [71, 72, 73, None]
+        assert [elsewhere.next(queue.fetch) for _ in range(2)] == [81, None]
+
+
+def test_what_has_just_fallen_due_is_left_to_the_lanes_of_a_store_that_has_all_it_may(lanes: Lanes) -> None:
+    queue = Queue(0)
+    with ExitStack() as stack:
+        first = stack.enter_context(lanes.enter(1, [71]))
+        for _ in range(3):
+            assert stack.enter_context(lanes.enter(1)) is not None
+        assert stack.enter_context(lanes.enter(1, [72])) is None
+        assert first is not None
+        assert list(rest(first, queue)) == [71, 72]
 
 
 def test_a_turn_ends(lanes: Lanes, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from bridge.receiver.notifier import MOST_AT_ONCE, Notifier
+from bridge.receiver.notifier import MOST_AT_ONCE, PAUSE, Notifier
 
 WITHIN = 10  # seconds in which what is to happen has happened
 
@@ -78,6 +78,43 @@ def test_many_deliveries_are_announced_together(broker: Broker, notifier: Notifi
     broker.come_up()
 
     assert broker.next() == list(range(2, 32))
+
+
+def test_the_first_is_announced_at_once_and_those_that_soon_follow_together() -> None:
+    broker, asleep, awake = Broker(), threading.Semaphore(0), threading.Semaphore(0)
+    broker.come_up()
+
+    def sleep(seconds: float) -> None:
+        assert seconds == PAUSE
+        asleep.release()
+        assert awake.acquire(timeout=WITHIN)
+
+    notifier = Notifier(broker.announce, sleep=sleep)
+    notifier.notify(1)
+    assert broker.next() == [1]
+    assert asleep.acquire(timeout=WITHIN)
+    for delivery_id in (2, 3, 4):
+        notifier.notify(delivery_id)
+    assert broker.announced.empty()
+    awake.release()
+
+    assert broker.next() == [2, 3, 4]
+    assert asleep.acquire(timeout=WITHIN)
+    awake.release()
+
+
+def test_what_one_announcement_cannot_hold_is_announced_without_a_pause() -> None:
+    broker, pauses = Broker(), queue.SimpleQueue[float]()
+    notifier = Notifier(broker.announce, sleep=pauses.put)
+    notifier.notify(1)
+    broker.wait_until_asked()
+    for delivery_id in range(2, 3 + MOST_AT_ONCE):
+        notifier.notify(delivery_id)
+    broker.come_up()
+
+    assert [len(broker.next()) for _ in range(3)] == [1, MOST_AT_ONCE, 1]
+    assert [pauses.get(timeout=WITHIN) for _ in range(2)] == [PAUSE, PAUSE]
+    assert pauses.empty()
 
 
 def test_no_announcement_grows_without_bounds(broker: Broker, notifier: Notifier) -> None:

@@ -71,6 +71,7 @@ def test_without_any_variable_everything_has_its_default() -> None:
     assert settings.max_body_bytes == 8 * 1024 * 1024
     assert settings.web_workers is None  # by the cores
     assert settings.trusted_proxies == ()
+    assert settings.metrics_port is None
     assert settings.log_format is None  # as the output is
 
 
@@ -88,6 +89,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
         MAX_BODY_BYTES="1024",
         WEB_WORKERS="3",
         TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1,2001:db8::/32,",
+        METRICS_PORT="9540",
         LOG_FORMAT="text",
     )
 
@@ -101,6 +103,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
     assert (settings.config_ttl, settings.max_body_bytes) == (1, 1024)
     assert settings.web_workers == 3
     assert settings.trusted_proxies == ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
+    assert settings.metrics_port == 9540
     assert settings.log_format == "text"
 
 

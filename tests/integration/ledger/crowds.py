@@ -5,21 +5,51 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Barrier
+from types import FrameType
 from typing import Generic, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from bridge.ledger import Ledger, turns
+from bridge.ledger import Ledger, group_commit, issuances, orders, turns
 from tests.servers import wait_until
 
 START_WITHIN = 60.0  # seconds
 
 _Result = TypeVar("_Result")
 _barriers: list[Barrier] = []  # of a process of a crew: the one where it meets the other
+
+
+@contextmanager
+def held_up(ledger: Ledger, *issuance_ids: int) -> Iterator[Connection]:
+    """Nothing can be written for these issuances until the block ends, but by who is in it."""
+    with ledger.write() as connection:
+        of = issuances.orders_of(connection, issuance_ids)
+        orders.lock_each(connection, set(of.values()))
+        yield connection
+
+
+def wait_until_in_line(threads: int) -> None:
+    """Return when so many threads of this process have something to commit for an issuance.
+
+    While they are held up, the first has begun to commit what it brought; the others are next, and together.
+    """
+    wait_until(lambda: _in_line() == threads, f"{threads} threads that have something to commit")
+
+
+def _in_line() -> int:
+    return sum(_is_in(frame, group_commit.__file__) for frame in sys._current_frames().values())
+
+
+def _is_in(frame: FrameType | None, file: str) -> bool:
+    """Whether what is carried out there was called from a file's code."""
+    while frame is not None and frame.f_code.co_filename != file:
+        frame = frame.f_back
+    return frame is not None
 
 
 def at_once(threads: int, work: Callable[[int], _Result]) -> Sequence[_Result]:
@@ -109,9 +139,7 @@ class Other(Generic[_Result]):
 
     def _waits_for_its_turn(self) -> bool:
         """Whether the thread stands still in the code that gives turns to those who write to SQLite."""
-        frame = innermost = sys._current_frames().get(self._thread.ident or 0)
+        innermost = sys._current_frames().get(self._thread.ident or 0)
         if innermost is None or innermost.f_code.co_qualname != "Condition.wait":
             return False
-        while frame is not None and frame.f_code.co_filename != turns.__file__:
-            frame = frame.f_back
-        return frame is not None
+        return _is_in(innermost, turns.__file__)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import Connection
 
-from bridge.ledger import attempts, issuances, tables
-from bridge.ledger.attempts import LONGEST_LEASE, Attempt, End
+from bridge.ledger import attempts, issuances, orders, stores, tables
+from bridge.ledger.attempts import LONGEST_LEASE, Attempt, Claim, End, NotDueError
+from bridge.ledger.issuances import Issuance, StartedAttempt
 from tests.integration.ledger.books import LEASE, NOW, Books
 
 TICK = timedelta(microseconds=1)
@@ -52,6 +55,71 @@ def test_the_second_to_claim_an_issuance_leaves_no_attempt(books: Books) -> None
     assert books.claim(issuance) is None
     assert [one.started_at for one in books.read(attempts.of_order, issuance.order_id)] == [NOW]
     assert books.row(tables.issuances, issuance.id)["attempt_id"] == first.id
+
+
+def test_of_claims_that_are_made_together_each_has_an_attempt_of_its_own(books: Books) -> None:
+    due = [books.due(number) for number in (3, 1, 2)]
+    started = books.write(_start, due)
+    assert [(one.issuance_id, one.order_id) for one in started] == [(one.id, one.order_id) for one in due]
+    assert len({one.id for one in started}) == 3
+    for attempt in started:
+        row = books.row(tables.attempts, attempt.id)
+        of_order = books.order(attempt.order_id).delivery_id
+        assert (row["issuance_id"], row["delivery_id"]) == (attempt.issuance_id, of_order)
+        found = books.issuance(attempt.issuance_id)
+        assert (found.state, found.attempt_id, found.attempts) == ("sending", attempt.id, 1)
+    assert books.write(_start, []) == []
+
+
+def test_ends_that_are_noted_together_are_each_of_their_own_attempt(books: Books) -> None:
+    started = books.write(_start, [books.due(number) for number in (1, 2, 3)])
+    ends = [End(one, f"end {one.id}", 10 * one.id, 200 + one.id, None) for one in started[:2]]
+    books.write(attempts.finish, ends)
+    books.write(attempts.finish, [])
+    for one in started[:2]:
+        row = books.row(tables.attempts, one.id)
+        assert [row["outcome"], row["duration_ms"], row["status"]] == [
+            f"end {one.id}",
+            10 * one.id,
+            200 + one.id,
+        ]
+    assert books.row(tables.attempts, started[2].id)["outcome"] is None
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("state", ["sending", "issued", "withdrawn"])
+def test_where_one_is_due_no_more_none_is_claimed_and_nothing_of_the_transaction_is_kept(
+    books: Books, state: str, place: int
+) -> None:
+    due = [books.due(number) for number in (1, 2, 3)]
+    match state:
+        case "sending":
+            assert books.claim(due[place]) is not None
+        case "issued":
+            books.write(issuances.mark_issued, [due[place].id], NOW)
+        case "withdrawn":
+            books.write(issuances.withdraw, [due[place].id], NOW)
+    before = [books.row(tables.issuances, one.id) for one in due]
+    attempts_before = books.count(tables.attempts)
+    with pytest.raises(NotDueError):
+        books.write(_write_and_start, due)
+    assert [books.row(tables.issuances, one.id) for one in due] == before
+    assert books.count(tables.attempts) == attempts_before
+    assert books.store().last_ping_at is None
+    others = [one for one in due if one is not due[place]]
+    assert [one.number for one in books.write(_start, others)] == [1, 1]
+
+
+def _start(connection: Connection, due: Sequence[Issuance]) -> Sequence[StartedAttempt]:
+    """Claim issuances together, as they were when they were read."""
+    locked = orders.lock_each(connection, [one.order_id for one in due])
+    claims = [Claim.of(locked[one.order_id], one) for one in due]
+    return attempts.start(connection, claims, now=NOW, lease_ends_at=NOW + LEASE)
+
+
+def _write_and_start(connection: Connection, due: Sequence[Issuance]) -> None:
+    stores.record_ping(connection, 1, NOW)
+    _start(connection, due)
 
 
 @pytest.mark.parametrize(

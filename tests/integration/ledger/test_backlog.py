@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bridge.ledger import backlog, deliveries, issuances, stores
+from bridge.ledger import backlog, deliveries, issuances, removal, stores
 from bridge.ledger.backlog import Backlog
 from tests.integration.ledger.books import NOW, Books, add_store, finish, mark_issued, withdraw
 
@@ -12,7 +12,7 @@ NOTHING = {"due": 0, "sending": 0, "held": 0, "failed": 0}
 
 
 def test_where_nothing_is_there_is_no_backlog(books: Books) -> None:
-    assert books.read(backlog.measure, NOW) == Backlog(0, 0.0, NOTHING, 0.0, 0)
+    assert books.read(backlog.measure, NOW) == Backlog(0, 0.0, NOTHING, 0.0, 0, 0, 1)
 
 
 def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> None:
@@ -32,8 +32,22 @@ def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> Non
     books.deliver(b"3", now=NOW - timedelta(days=1), ignored_because="of no use")
     other = books.write(add_store, "other")
     books.write(stores.pause, other, reason="why", now=NOW, next_probe_at=None)
-    measured = books.read(backlog.measure, NOW)
-    assert measured == Backlog(2, 90.0, {"due": 3, "sending": 2, "held": 1, "failed": 2}, 30.0, 1)
+    known = books.read(stores.get, books.store_id)
+    books.write(stores.save_config, known, {"active": True}, NOW)
+    removed = books.read(stores.get, books.write(add_store, "removed"))
+    books.write(removal.remove, removed, who="ana", now=NOW)
+    cannot_be_processed = books.deliver(b"4").delivery_id
+    for _ in range(deliveries.GIVE_UP_AFTER):
+        books.write(deliveries.note_failure, cannot_be_processed, "why")
+    assert books.read(backlog.measure, NOW) == Backlog(
+        unprocessed=2,
+        oldest_unprocessed_seconds=90.0,
+        open_issuances={"due": 3, "sending": 2, "held": 1, "failed": 2},
+        oldest_due_seconds=30.0,
+        stores_paused=1,
+        failed_deliveries=1,
+        stores_without_config=1,
+    )
 
 
 def test_what_was_dated_by_a_clock_that_was_set_back_since_is_of_no_age(books: Books) -> None:

@@ -99,13 +99,21 @@ def test_the_orders_of_an_id_are_told_from_the_oldest(books: Books) -> None:
 
 def test_orders_are_added_together_and_those_that_are_there_stay_as_they_are(books: Books) -> None:
     known = books.order(books.known(2))
-    identities = {(books.store_id, number, f"wc_order_{number}") for number in (1, 2, 3)}
+    identities = [(books.store_id, number, f"wc_order_{number}") for number in (3, 2, 1, 2)]
     books.write(orders.add, identities)
     books.write(orders.add, identities)
     books.write(orders.add, [])
     found = books.read(orders.listed)
-    assert {one.identity for one in found} == identities
+    assert sorted(one.identity for one in found) == sorted(set(identities))
     assert books.order(known.id) == known
+
+
+def test_of_orders_of_one_id_that_are_added_together_the_last_is_the_youngest(books: Books) -> None:
+    keys = ["wc_order_z", "wc_order_a", "wc_order_k"]
+    books.write(orders.add, [(books.store_id, number, key) for key in keys for number in (2, 1)])
+    for number in (1, 2):
+        found = books.read(orders.of_resource, books.store_id, number)
+        assert [one.order_key for one in found] == keys
 
 
 def test_what_is_known_of_several_orders_is_kept_together(books: Books) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +21,7 @@ from bridge.ledger import (
     Ledger,
     LedgerNotMigratedError,
     LedgerUnavailableError,
+    connections,
     deliveries,
     stores,
     tables,
@@ -38,7 +41,17 @@ def _write(ledger: Ledger) -> None:
         deliveries.record(connection, **delivery_of(1, b"new"))
 
 
-USES: dict[str, Callable[[Ledger], None]] = {"read": _read, "write": _write, "check": Ledger.check}
+def _insert(ledger: Ledger) -> None:
+    insert = "INSERT INTO stores (name) SELECT name FROM stores WHERE id < 0"
+    ledger.write_by_driver(lambda cursor: cursor.execute(insert))
+
+
+USES: dict[str, Callable[[Ledger], None]] = {
+    "read": _read,
+    "write": _write,
+    "write by the driver": _insert,
+    "check": Ledger.check,
+}
 
 
 @pytest.mark.parametrize("use", USES)
@@ -53,7 +66,7 @@ def test_a_ledger_whose_server_or_database_is_not_there_is_unavailable(
     assert SECRET not in as_logged(raised.value)
 
 
-@pytest.mark.parametrize("use", ["read", "write"])
+@pytest.mark.parametrize("use", ["read", "write", "write by the driver"])
 @pytest.mark.parametrize("what", ["its folder", "its file", "its tables"])
 def test_a_ledger_whose_file_is_not_there_or_empty_is_unavailable(
     tmp_path: Path, what: str, use: str
@@ -69,7 +82,7 @@ def test_a_ledger_whose_file_is_not_there_or_empty_is_unavailable(
     ledger.close()
 
 
-@pytest.mark.parametrize("use", ["read", "write", "check", "upgrade"])
+@pytest.mark.parametrize("use", ["read", "write", "write by the driver", "check", "upgrade"])
 def test_a_ledger_whose_file_is_no_database_is_unavailable_and_leaves_it_as_it_is(
     tmp_path: Path, use: str
 ) -> None:
@@ -186,12 +199,62 @@ def served(own_server: PostgresServer) -> Iterator[Books]:
 def test_a_server_that_was_restarted_between_two_transactions_makes_no_difference(
     own_server: PostgresServer, served: Books
 ) -> None:
+    _insert(served.ledger)
     own_server.stop()
     own_server.start()
     served.deliver(b"1")
+    _insert(served.ledger)
     own_server.stop()
     own_server.start()
     assert served.count(tables.deliveries) == 1
+
+
+def test_a_connection_that_was_cut_while_it_was_idle_makes_no_difference(served: Books) -> None:
+    """As a server does that limits how long one may be idle, or a proxy between them."""
+    for use in (_insert, _write, _read):
+        use(served.ledger)
+    with psycopg.connect(served.url, autocommit=True) as other:
+        cut = (
+            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = 'served'"
+        )
+        counted = other.execute(cut).fetchone()
+    assert counted is not None
+    assert counted[0] >= 2
+    for use in (_insert, _write, _read):
+        use(served.ledger)
+
+
+def test_a_connection_that_has_not_been_used_for_long_is_tried_before_it_is(
+    served: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is between the two may have forgotten it, which nobody notices before the next answer is due."""
+    asked: list[object] = []
+    ping = served.ledger.dialect.do_ping
+
+    def note(connection: Any) -> bool:
+        asked.append(connection)
+        return ping(connection)
+
+    monkeypatch.setattr(served.ledger.dialect, "do_ping", note)
+    for _ in range(3):
+        _insert(served.ledger)
+    assert asked == []
+    monkeypatch.setattr(connections, "IDLE_FOR", 0)
+    _insert(served.ledger)
+    assert len(asked) == 1
+
+
+def test_a_server_that_was_told_to_isolate_more_is_told_otherwise(
+    own_server: PostgresServer, served: Books
+) -> None:
+    with psycopg.connect(own_server.url, autocommit=True) as other:
+        other.execute("ALTER DATABASE served SET default_transaction_isolation = 'serializable'")
+    served.ledger.close()
+    isolation = served.ledger.write_by_driver(
+        lambda cursor: cursor.execute("SHOW transaction_isolation").fetchone()
+    )
+    assert isolation == ("read committed",)
 
 
 @pytest.mark.parametrize("use", USES)

@@ -1,0 +1,1 @@
+"""Scale on paper: what the measured figures say of installations that nobody has measured."""

@@ -1,0 +1,205 @@
+"""`spacebridge db copy`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from sqlalchemy import URL
+
+from bridge.cli.options import YES_OPTION
+from bridge.cli.secret_input import read_database_url
+from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
+from bridge.diagnosis.installation import is_readable
+from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger import stores as ledger_stores
+from bridge.ledger.copying import CopyRefusedError, others_connected
+from bridge.ledger.copying import copy as copy_ledger
+from bridge.ledger.engine import LOCK_TIMEOUT
+from bridge.settings import UP_LOCK, Settings, SettingsError, load_settings
+
+TELL_EVERY = 50_000  # rows
+
+
+@click.command()
+@click.option("--to-sqlite", metavar="PATH", help="An SQLite file to copy to, which is made.")
+@click.option("--to-url-file", metavar="FILE", help="A file with the URL of the database to copy to, or -.")
+@click.option("--from-sqlite", metavar="PATH", help="An SQLite file to copy from.")
+@click.option("--from-url-file", metavar="FILE", help="A file with the URL of the one to copy from, or -.")
+@YES_OPTION
+@JSON_OPTION
+def copy(
+    to_sqlite: str | None,
+    to_url_file: str | None,
+    from_sqlite: str | None,
+    from_url_file: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Copy the ledger into another database, SQLite or PostgreSQL: all of it or nothing.
+
+    From the ledger of the settings, if no other is named. Stop the bridge before: what it writes while and
+    after this runs is not in the copy. A URL may hold a password, so it is read from a file, or from standard
+    input (-).
+    """
+    settings = load_settings()
+    if (to_sqlite is None) is (to_url_file is None):
+        raise click.UsageError("Give either --to-sqlite PATH or --to-url-file FILE.")
+    if from_sqlite and from_url_file:
+        raise click.UsageError("Give either --from-sqlite PATH or --from-url-file FILE.")
+    if to_url_file == from_url_file == "-":
+        raise click.UsageError("Standard input holds one URL: give the other in a file.")
+    os.umask(0o077)  # a copy holds orders, whoever makes it
+    source = _ledger("from", from_sqlite, from_url_file) or Ledger(settings.ledger_url)
+    target = _ledger("to", to_sqlite, to_url_file)
+    if target is None:
+        raise AssertionError("one of the options is given")
+    _require_stopped(source, _folder(settings, from_sqlite, from_url_file), yes=yes)
+    click.echo(
+        f"Copying from {source.place} to {target.place}. Whoever writes to the first waits meanwhile; a "
+        f"receiver that does answers 503 after {LOCK_TIMEOUT:.0f} s.",
+        err=True,
+    )
+    rows = _copy(source, target)
+    unreadable = _unreadable(settings, target)
+    if as_json:
+        print_json(
+            {
+                "from": source.place,
+                "to": target.place,
+                "rows": rows,
+                "key_fits": None if unreadable is None else not unreadable,
+            }
+        )
+    else:
+        click.echo(f"Copied, read again and found equal: {sum(rows.values())} rows.")
+    click.echo("\n".join(_what_next(settings, source, target, unreadable)), err=True)
+
+
+def _copy(source: Ledger, target: Ledger) -> dict[str, int]:
+    """Copy and tell how far it has come; ends the command if it is not to be."""
+    told: dict[str, int] = {}
+
+    def report(table: str, rows: int) -> None:
+        if rows >= told.get(table, 0) + TELL_EVERY:
+            told[table] = rows
+            click.echo(f"  {table}: {rows} rows so far", err=True)
+
+    try:
+        content = copy_ledger(source, target, report=report)
+    except CopyRefusedError as error:
+        fail(str(error))
+    except LedgerUnavailableError as error:
+        fail(
+            f"Nothing is copied: {error}. See that both can be reached and written, that nobody uses them, "
+            f"and that the second has no tables of its own: {source.place}; {target.place}."
+        )
+    rows = {table: found.rows for table, found in content.items()}
+    for table, number in rows.items():
+        click.echo(f"  {table}: {number} rows", err=True)
+    return rows
+
+
+def _ledger(side: str, path: str | None, url_file: str | None) -> Ledger | None:
+    """The ledger that these options name; None if they name none."""
+    if path is not None:
+        if "://" in path:
+            fail(f"--{side}-sqlite names a file. Write the URL into one, and give that as --{side}-url-file.")
+        if Path(path).is_dir():
+            fail(f"--{side}-sqlite {path} is a folder: name the file in it, such as {path}/ledger.db.")
+        return Ledger(_sqlite_url(Path(path)))
+    if url_file is None:
+        return None
+    try:
+        return Ledger(read_database_url(f"--{side}-url-file", url_file))
+    except ValueError as error:
+        fail(f"--{side}-url-file {url_file}: {error}. Give postgresql://USER:PASSWORD@HOST/DATABASE.")
+
+
+def _sqlite_url(path: Path) -> str:
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
+
+
+def _folder(settings: Settings, from_sqlite: str | None, from_url_file: str | None) -> Path | None:
+    """The folder that `spacebridge up` holds while it runs over the source, as far as that can be told."""
+    if from_sqlite is not None:
+        return Path(from_sqlite).absolute().parent
+    return settings.data_dir.absolute() if from_url_file is None and settings.is_embedded else None
+
+
+def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
+    """End the command unless the source is fit to be copied, and no bridge seems to run over it."""
+    if folder is not None and _is_up(folder):
+        fail(
+            f"`spacebridge up` runs over {folder}, and what it goes on accepting would not be in the copy: "
+            "stop it first."
+        )
+    try:
+        source.check()
+        others = others_connected(source)
+    except LedgerNotMigratedError:
+        fail(
+            f"The ledger to copy from ({source.place}) is not of this version: type `spacebridge db upgrade` "
+            "with the settings that name it."
+        )
+    except LedgerUnavailableError as error:
+        fail(f"The ledger to copy from ({source.place}) cannot be reached: {error}.")
+    if others and not yes:
+        click.echo(
+            f"Others are connected to {source.place} ({others} sessions). What a bridge accepts there from "
+            "now on is not in the copy, and what is due in both would be issued twice.",
+            err=True,
+        )
+        confirm_or_fail("Is every receiver, worker and schedule stopped?", otherwise="Nothing is copied.")
+
+
+def _is_up(folder: Path) -> bool:
+    """Whether a `spacebridge up` holds this data folder."""
+    try:
+        with (folder / UP_LOCK).open(encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _unreadable(settings: Settings, target: Ledger) -> Sequence[str] | None:
+    """Names of stores whose secrets the configured key does not decrypt; None if none is configured."""
+    try:
+        vault = settings.vault()
+    except (SettingsError, OSError):
+        return None
+    with target.read() as connection:
+        return [one.name for one in ledger_stores.every(connection) if not is_readable(one, vault)]
+
+
+def _what_next(
+    settings: Settings, source: Ledger, target: Ledger, unreadable: Sequence[str] | None
+) -> Sequence[str]:
+    """What the operator has to do now, a line for each step."""
+    if unreadable is None:
+        key = "no key is configured here. Give every process the one that the ledger was used with"
+    elif unreadable:
+        key = (
+            f"the key that is configured here does NOT decrypt those of {', '.join(unreadable)}. Give every "
+            "process the one that the ledger was used with"
+        )
+    elif settings.key_file is not None:
+        file = settings.key_file.path.absolute()
+        key = (
+            f"{file} decrypts them. Take it along: name it in SPACEBRIDGE_SECRET_KEY_FILE, or, for an SQLite "
+            f"ledger, put it beside that as {file.name}"
+        )
+    else:
+        key = "SPACEBRIDGE_SECRET_KEY decrypts them, and has to stay as it is"
+    return [
+        "Now:",
+        f"1. The secrets are encrypted as they were: {key}.",
+        f"2. Have every process' settings name {target.place}, start them, and see `spacebridge doctor`.",
+        f"3. Never start a bridge over {source.place} again: it would issue what is due there a second time.",
+    ]

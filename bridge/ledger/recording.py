@@ -1,0 +1,80 @@
+"""Records deliveries as they arrive: those that come at the same time, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bridge.ledger.deliveries import IGNORED, RECEIVED, Recorded, compressed
+from bridge.ledger.engine import Ledger
+from bridge.ledger.errors import LedgerBusyError, LedgerUnavailableError
+from bridge.ledger.group_commit import GroupCommit
+from bridge.ledger.insertion import Row, insertion
+from bridge.ledger.tables import deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStore:
+    """A store as it was looked up: its webhook secret as the ledger keeps it, and in clear."""
+
+    id: int
+    name: str
+    encrypted_secret: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+class Recorder:
+    """Records deliveries of stores that are known. Whether they are what they were, the insertion sees."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        dialect = ledger.dialect
+        self._moment: Any = deliveries.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
+        self._insert = insertion(dialect)
+        self._group = GroupCommit(self._commit, width=ledger.direct_writers)
+
+    def record(
+        self,
+        store: KnownStore,
+        *,
+        topic: str,
+        digest: bytes,
+        body: bytes,
+        resource_id: int | None,
+        is_deletion: bool,
+        ignored_because: str | None,
+        now: datetime,
+    ) -> Recorded | None:
+        """The same as `deliveries.record`, but committed on return.
+
+        None, and nothing is recorded, if the store does not have this secret any more: one is encrypted to
+        another text whenever it changes, and erased when the store is removed. None, too, for what cannot be
+        recorded together with others, whatever the reason: recorded by itself, it is told that. Raises
+        LedgerUnavailableError.
+        """
+        return self._group.write(
+            {
+                "store_id": store.id,
+                "webhook_secret": store.encrypted_secret,
+                "topic": topic,
+                "digest": digest,
+                "body": compressed(body),
+                "resource_id": resource_id,
+                "is_deletion": is_deletion,
+                "state": RECEIVED if ignored_because is None else IGNORED,
+                "reason": ignored_because,
+                "received_at": self._moment(now),
+            }
+        )
+
+    def _commit(self, rows: Sequence[Row]) -> Sequence[Recorded | None]:
+        try:
+            return self._ledger.write_by_driver(lambda cursor: self._insert(cursor, rows))
+        except LedgerBusyError:
+            return [None] * len(rows)
+        except LedgerUnavailableError:
+            raise
+        except Exception:  # the driver or the database refuses one of them: let each be told its own
+            return [None] * len(rows)
