@@ -69,6 +69,8 @@ def test_without_any_variable_everything_has_its_default() -> None:
     assert settings.request_rate == 50
     assert settings.config_ttl == 300
     assert settings.max_body_bytes == 8 * 1024 * 1024
+    assert settings.web_workers is None  # by the cores
+    assert settings.trusted_proxies == ()
     assert settings.metrics_port is None
     assert settings.log_format is None  # as the output is
 
@@ -85,6 +87,8 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
         REQUEST_RATE="0.5",
         CONFIG_TTL="1",
         MAX_BODY_BYTES="1024",
+        WEB_WORKERS="3",
+        TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1,2001:db8::/32,",
         METRICS_PORT="9540",
         LOG_FORMAT="text",
     )
@@ -97,6 +101,8 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
     assert settings.api_token.get_secret_value() == "t0ken"
     assert (settings.api_timeout, settings.request_rate) == (1.5, 0.5)
     assert (settings.config_ttl, settings.max_body_bytes) == (1, 1024)
+    assert settings.web_workers == 3
+    assert settings.trusted_proxies == ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
     assert settings.metrics_port == 9540
     assert settings.log_format == "text"
 
@@ -218,6 +224,14 @@ def test_a_wrong_value_in_a_file_is_not_quoted(given: Callable[..., Settings], t
         ("MAX_BODY_BYTES", "0"),
         ("MAX_BODY_BYTES", "-1"),
         ("MAX_BODY_BYTES", "1.5"),
+        ("WEB_WORKERS", ""),
+        ("WEB_WORKERS", "0"),
+        ("WEB_WORKERS", "65"),
+        ("WEB_WORKERS", "2.5"),
+        # networks
+        ("TRUSTED_PROXIES", f"{HIDDEN}.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),  # an address in a network is neither
+        ("TRUSTED_PROXIES", "10.0.0.0/8;192.0.2.1"),
         # choices
         ("LOG_FORMAT", ""),
         ("LOG_FORMAT", "xml"),
