@@ -135,7 +135,7 @@ def test_a_repeat_is_counted_as_it_is_in_a_transaction_of_the_callers(
     for store_id in (books.store_id, other):
         first = books.write(deliveries.record, **delivery_of(store_id, b'{"id": 1}', **given))
         books.write(deliveries.note_failure, first.delivery_id, "failed")
-        books.write(deliveries.finish, first.delivery_id, state=state, reason="done")
+        books.write(deliveries.finish, [deliveries.Finished(first.delivery_id, state, "done")])
         later = {**given, "now": LATER}
         if store_id == other:
             repeat = books.write(deliveries.record, **delivery_of(other, b'{"id": 1}', **later))
