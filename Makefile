@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS := 2
+JOBS := 3
 
 .PHONY: demo test chaos bench check format lock clean
 
