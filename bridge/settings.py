@@ -21,7 +21,6 @@ from bridge.ledger.key_file import KeyFile
 
 PREFIX = "SPACEBRIDGE_"
 KEY_FILE = "secret.key"
-UP_LOCK = "up.lock"  # held by the one `spacebridge up` over a data folder
 
 
 class SettingsError(Exception):

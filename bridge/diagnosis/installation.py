@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,12 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.broker import BrokerError, make_celery, messages_waiting
+from bridge.data_folder import is_up
 from bridge.diagnosis.clocks import Watch, ahead
 from bridge.diagnosis.finding import Finding, Level, enumerated
 from bridge.ledger import Ledger, LedgerUnavailableError, Schema, Vault, WrongKeyError, backlog, stores
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.stores import Store
-from bridge.settings import KEY_FILE, UP_LOCK, Settings, SettingsError
+from bridge.settings import KEY_FILE, Settings, SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def look_at_broker(settings: Settings) -> BrokerSight:
     """Whether the broker takes messages; if `spacebridge up` brings its own along, whether that runs."""
     address = settings.broker_url.get_secret_value()
     folder = settings.data_dir.absolute()
-    up = _is_up(folder)
+    up = is_up(folder)
     if not address and up:
         message = "`spacebridge up` is running, with a broker of its own."
         return BrokerSight(Finding("broker", Level.OK, message), is_up=True)
@@ -182,20 +182,6 @@ def _no_key(settings: Settings, error: SettingsError | OSError) -> Finding:
 
 def _key_file(settings: Settings) -> Path:
     return settings.data_dir.absolute() / KEY_FILE
-
-
-def _is_up(folder: Path) -> bool:
-    """Whether a `spacebridge up` holds its data folder."""
-    try:
-        with (folder / UP_LOCK).open(encoding="utf-8") as lock:
-            # Shared, so that two that look do not take each other for one. An `up` that starts in this very
-            # instant is refused, and has to be started again.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _how_to_ping(address: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from bridge.ledger.disk import sync
 from bridge.ledger.engine import Ledger, Schema
 
 
@@ -35,14 +35,14 @@ def back_up(ledger: Ledger, file: Path) -> int:
             _write(ledger, made)
         except sqlite3.Error as error:
             raise NoBackupError(f"The back-up was not made: {error}.") from None
-        _sync(made)
+        sync(made)
         size = made.stat().st_size
         try:
             # A link, unlike a new name, takes the place of nobody's file.
             file.hardlink_to(made)
         except FileExistsError:
             raise NoBackupError(f"{file} has just been made by somebody else: give another name.") from None
-    _sync(file.parent)
+    sync(file.parent)
     return size
 
 
@@ -62,11 +62,3 @@ def _write(ledger: Ledger, made: Path) -> None:
                 f"The ledger is damaged ({len(found)} faults; the first: {found[0][0]}), and so would be its "
                 "back-up, which is not kept. Keep those from before."
             )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

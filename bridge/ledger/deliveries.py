@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, Row, bindparam, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -51,36 +51,39 @@ class Recorded:
     is_to_be_processed: bool
 
 
-def record(
-    connection: Connection,
-    *,
-    store_id: int,
-    topic: str,
-    digest: bytes,
-    body: bytes,
-    resource_id: int | None,
-    is_deletion: bool,
-    ignored_because: str | None,
-    now: datetime,
-) -> Recorded:
+class NewDelivery(TypedDict):
+    """What a signed request brings, whatever is in it."""
+
+    topic: str
+    digest: bytes
+    body: bytes
+    resource_id: int | None
+    is_deletion: bool
+    ignored_because: str | None
+
+
+def columns(new: NewDelivery) -> dict[str, Any]:
+    """The columns of a delivery that are known from its request."""
+    ignored_because = new["ignored_because"]
+    return {
+        "topic": new["topic"],
+        "digest": new["digest"],
+        "body": compressed(new["body"]),
+        "resource_id": new["resource_id"],
+        "is_deletion": new["is_deletion"],
+        "state": RECEIVED if ignored_because is None else IGNORED,
+        "reason": ignored_because,
+    }
+
+
+def record(connection: Connection, *, store_id: int, now: datetime, **new: Unpack[NewDelivery]) -> Recorded:
     """Keep a delivery, or count it as a duplicate of one with the same content.
 
     A deletion says nothing but an id, so trashing an order a second time, after it was restored,
     sends the very same body: that repeat is processed again. So is one that could not be processed. Either
     has all its tries again.
     """
-    row = {
-        "store_id": store_id,
-        "topic": topic,
-        "digest": digest,
-        "body": compressed(body),
-        "resource_id": resource_id,
-        "is_deletion": is_deletion,
-        "state": RECEIVED if ignored_because is None else IGNORED,
-        "reason": ignored_because,
-        "received_at": now,
-        "last_received_at": now,
-    }
+    row = {"store_id": store_id, **columns(new), "received_at": now, "last_received_at": now}
     recorded = connection.execute(_RECORD[connection.dialect.name], row).one()
     return Recorded(recorded.id, recorded.duplicates > 0, recorded.state == RECEIVED)
 

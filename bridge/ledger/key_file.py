@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bridge.ledger.disk import sync
 from bridge.ledger.vault import make_key
 
 
@@ -46,7 +47,7 @@ class KeyFile:
             pass
         finally:
             temporary.unlink()
-        _sync_folder(self.path.parent)
+        sync(self.path.parent)
 
     def replace(self, keys: Sequence[str]) -> None:
         """Put other keys in its place, durably and at one stroke. Only for who is `alone`.
@@ -61,7 +62,7 @@ class KeyFile:
         if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(new, owner.st_uid, owner.st_gid)
         new.replace(self.path)
-        _sync_folder(self.path.parent)
+        sync(self.path.parent)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -85,11 +86,3 @@ def _write(descriptor: int, keys: Sequence[str]) -> None:
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

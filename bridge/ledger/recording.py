@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
-from bridge.ledger.deliveries import IGNORED, RECEIVED, Recorded, compressed
+from bridge.ledger.deliveries import NewDelivery, Recorded, columns
 from bridge.ledger.engine import Ledger
 from bridge.ledger.errors import LedgerBusyError, LedgerUnavailableError
 from bridge.ledger.group_commit import GroupCommit
@@ -35,18 +35,7 @@ class Recorder:
         self._insert = insertion(dialect)
         self._group = GroupCommit(self._commit, width=ledger.direct_writers)
 
-    def record(
-        self,
-        store: KnownStore,
-        *,
-        topic: str,
-        digest: bytes,
-        body: bytes,
-        resource_id: int | None,
-        is_deletion: bool,
-        ignored_because: str | None,
-        now: datetime,
-    ) -> Recorded | None:
+    def record(self, store: KnownStore, *, now: datetime, **new: Unpack[NewDelivery]) -> Recorded | None:
         """The same as `deliveries.record`, but committed on return.
 
         None, and nothing is recorded, if the store does not have this secret any more: one is encrypted to
@@ -58,13 +47,7 @@ class Recorder:
             {
                 "store_id": store.id,
                 "webhook_secret": store.encrypted_secret,
-                "topic": topic,
-                "digest": digest,
-                "body": compressed(body),
-                "resource_id": resource_id,
-                "is_deletion": is_deletion,
-                "state": RECEIVED if ignored_because is None else IGNORED,
-                "reason": ignored_because,
+                **columns(new),
                 "received_at": self._moment(now),
             }
         )

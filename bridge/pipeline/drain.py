@@ -30,15 +30,13 @@ def drain_store(
     """
 
     def fetch(after: Due | None, limit: int) -> Sequence[Due]:
-        if just_due:
-            return []
         with context.ledger.read() as connection:
             return due.of_store(connection, store_id, now=context.now(), after=after, limit=limit)
 
     with lanes.enter(store_id, just_due) as lane, Forwarder(context) as forwarder:
         if lane is None:
             return
-        while (issuance_id := lane.next(fetch)) is not None:
+        while (issuance_id := lane.next(None if just_due else fetch)) is not None:
             if wanted := lane.call(idle()):
                 call(wanted)
             if not forwarder.forward(issuance_id, context.recent_store(store_id)):

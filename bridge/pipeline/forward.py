@@ -8,6 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import Connection
 
 from bridge.ledger import LedgerUnavailableError, issuances, orders, stores
@@ -22,6 +23,8 @@ from bridge.telemetry import counts
 DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
 RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
+
+log = structlog.get_logger(__name__)
 
 
 def forward_issuance(context: Context, issuance_id: int) -> bool:
@@ -129,7 +132,8 @@ class Forwarder:
         """Record the outcome, and wait for the ledger to come back if it is away.
 
         If it does not, or this worker dies here, the issuance ends as `held`. If the lease ends before the
-        ledger is back, it is `held` only until the outcome is recorded.
+        ledger is back, it is `held` only until the outcome is recorded. What the ledger refuses is logged and
+        ends so, too: it is not the fault of the next issuance.
         """
         give_up_at = time.monotonic() + RECORD_WITHIN
         while self._ended is not None:
@@ -146,7 +150,7 @@ class Forwarder:
         done = self._context.group(_write_each).write(errand)
         if isinstance(done, LedgerUnavailableError):
             raise done
-        self._ended = None  # recorded, or it cannot be: its lease ends
+        self._ended = None
         if isinstance(done, Exception):
             raise done
         return done
@@ -173,8 +177,11 @@ def _write_each(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]
         if len(errands) > 1:
             return [done for errand in errands for done in _write_each(context, [errand])]
         ended, wanted = errands[0]
-        if ended is None or wanted is None:
+        if ended is None:
             return [error]
+        if wanted is None:
+            log.exception("an outcome could not be recorded", issuance=ended.attempt.issuance_id)
+            return [None]
     (recorded,) = _write_each(context, [_Errand(ended, None)])
     return [recorded] if recorded is not None else _write_each(context, [_Errand(None, wanted)])
 
@@ -190,13 +197,15 @@ def _carry_out(context: Context, connection: Connection, errands: Sequence[_Erra
     if wanted:
         of_wanted = [locked[order_id] for order_id in sorted(set(order_of.values()))]
         claims = claim(context, connection, wanted, of_wanted)
-    # Of two who want the same, the last has it.
-    return [
-        claims.get(one.issuance_id, No.NOT_NOW)
-        if one is not None and wanted[one.issuance_id] is one
-        else (None if one is None else No.NOT_NOW)
-        for _, one in errands
-    ]
+
+    def answer(one: Wanted | None) -> Claimed | No | None:
+        if one is None:
+            return None
+        # Of two who want the same, the last has it.
+        is_last = wanted[one.issuance_id] is one
+        return claims.get(one.issuance_id, No.NOT_NOW) if is_last else No.NOT_NOW
+
+    return [answer(errand.wanted) for errand in errands]
 
 
 def _store_of_due(context: Context, issuance_id: int) -> Store | None:

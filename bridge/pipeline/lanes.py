@@ -72,10 +72,13 @@ class Lane:
             store.called += wanted
         return wanted
 
-    def next(self, fetch: Fetch) -> int | None:
-        """The id of the issuance to forward next, which no other lane of this process is given now."""
+    def next(self, fetch: Fetch | None) -> int | None:
+        """The id of the issuance to forward next, which no other lane of this process is given now.
+
+        Without `fetch`, the queue is read no further.
+        """
         with self._store.lock:
-            if not self._store.waiting:
+            if not self._store.waiting and fetch is not None:
                 self._store.read_on(fetch, self._clock())
             return self._store.waiting.popleft() if self._store.waiting else None
 

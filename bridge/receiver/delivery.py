@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any
 
 import structlog
 
 from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
-from bridge.ledger.deliveries import Recorded
+from bridge.ledger.deliveries import NewDelivery, Recorded
 from bridge.telemetry import access
 
 log = structlog.get_logger(__name__)
 
 
-class Delivery(TypedDict):
-    """A delivery, in the words of `deliveries.record`."""
-
-    topic: str
-    digest: bytes
-    body: bytes
-    resource_id: int | None
-    is_deletion: bool
-    ignored_because: str | None
-
-
-def read(topic: str, body: bytes) -> Delivery:
+def read(topic: str, body: bytes) -> NewDelivery:
     """A signed request's delivery, whatever is in it. Never raises."""
     about = read_delivery(topic, body)
     return {
@@ -37,7 +26,7 @@ def read(topic: str, body: bytes) -> Delivery:
     }
 
 
-def answer(delivery: Delivery, recorded: Recorded) -> dict[str, str]:
+def answer(delivery: NewDelivery, recorded: Recorded) -> dict[str, str]:
     """What the shop is told of a delivery that is recorded."""
     told = {"status": "accepted", "delivery": str(recorded.delivery_id)}
     if recorded.is_duplicate:
@@ -49,10 +38,10 @@ def answer(delivery: Delivery, recorded: Recorded) -> dict[str, str]:
 
 
 def log_recorded(
-    environ: dict[str, Any], store: str, delivery: Delivery, recorded: Recorded, outcome: str
+    environ: dict[str, Any], store: str, delivery: NewDelivery, recorded: Recorded, outcome: str
 ) -> None:
     """Tell of a delivery that is committed: in the request's one line."""
-    access.is_told(environ)
+    access.leave_out(environ)
     log.info(
         "delivery recorded",
         store=store,

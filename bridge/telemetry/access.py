@@ -25,8 +25,8 @@ def tell(environ: dict[str, Any], **about: object) -> None:
     environ.setdefault(_ABOUT, {}).update(about)
 
 
-def is_told(environ: dict[str, Any]) -> None:
-    """The request has its line already."""
+def leave_out(environ: dict[str, Any]) -> None:
+    """Log no line on this request: it has one already."""
     environ[_TOLD] = True
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -501,9 +502,11 @@ def test_a_reader_that_has_gone_is_no_traceback(sandbox: Sandbox, arguments: lis
 def test_an_interrupted_order_may_have_its_document(sandbox: Sandbox) -> None:
     def has_it_interrupted(visit: Visit) -> None:
         visit.receive_request()
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         visit.wait()
 
+    # Tests that run in the background may be deaf to it, and their children would be, too.
+    usual = signal.signal(signal.SIGINT, signal.SIG_DFL)
     with MisbehavingServer(has_it_interrupted) as server:
         process = subprocess.Popen(
             [sys.executable, "-m", "bridge", "woocommerce", "order", NOBODY, "-", "--yes"],
@@ -513,6 +516,7 @@ def test_an_interrupted_order_may_have_its_document(sandbox: Sandbox) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
+        signal.signal(signal.SIGINT, usual)
         said, errors = process.communicate("{}", timeout=30)
     assert (process.returncode, said) == (1, "")
     assert "may be done all the same" in errors

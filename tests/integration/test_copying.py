@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
+from bridge.data_folder import UP_LOCK
 from bridge.issuance import content_digest, read_delivery
 from bridge.issuance.order import Deletion
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances
@@ -27,7 +28,7 @@ from bridge.ledger.tables import metadata
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
 from bridge.pipeline import forward_issuance, operate, process_deliveries
-from bridge.settings import KEY_FILE, UP_LOCK
+from bridge.settings import KEY_FILE
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store, as_logged, delivery_of
 from tests.integration.test_life_of_a_store import BOTH_OFF, signed

@@ -20,6 +20,7 @@ import requests
 from pydantic import SecretStr
 from sqlalchemy import Connection, Table, text, update
 
+from bridge.data_folder import UP_LOCK
 from bridge.diagnosis import Finding, Level, examine
 from bridge.diagnosis.clocks import POSTGRESQL, SPACE_INVOICES, compare
 from bridge.issuance import Policy
@@ -30,7 +31,7 @@ from bridge.ledger.tables import issuances as issuance_table
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
 from bridge.pipeline import forward_issuance, operate
-from bridge.settings import KEY_FILE, UP_LOCK, Settings, SettingsError, load_settings
+from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
 from tests.integration.test_up import running_up
 from tests.misbehaving import Behaviour, MisbehavingServer, Visit
 from tests.running import Process, answers, run_command, sign

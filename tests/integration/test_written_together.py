@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bridge.ledger import issuances, orders, tables
-from bridge.pipeline import Context, forward_issuance
+from bridge.pipeline import Context, Lanes, drain_store, forward_issuance
 from bridge.pipeline.forward import DEFER_BY
 from tests.api import Api, failing_api
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
@@ -189,3 +189,26 @@ def test_outcomes_that_are_recorded_together_are_each_of_their_own_order(
     ended = zip(column(shop, "attempts", "issuance_id"), column(shop, "attempts", "status"), strict=True)
     assert sorted(ended) == list(zip(due, by_order.values(), strict=True))
     assert column(shop, "orders", "decision") == ["done", "attention", "invoice", "attention", "done"]
+
+
+REFUSING = {
+    "sqlite": [
+        "CREATE TRIGGER refusing BEFORE UPDATE ON attempts WHEN NEW.issuance_id = {0} "
+        "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE check_violation; END $$",
+        "CREATE TRIGGER refusing BEFORE UPDATE ON attempts FOR EACH ROW WHEN (NEW.issuance_id = {0}) "
+        "EXECUTE FUNCTION refuse()",
+    ],
+}
+
+
+def test_an_outcome_that_the_ledger_refuses_is_no_fault_of_the_next_order(shop: Shop) -> None:
+    first, second = shop.paid(1), shop.paid(2)
+    with shop.context.ledger.write() as connection:
+        for statement in REFUSING[connection.dialect.name]:
+            connection.exec_driver_sql(statement.format(first))
+    drain_store(shop.context, Lanes(1, clock=lambda: 0.0), shop.store_id, call=lambda _: None)
+    assert shop.documents() == ["invoice", "invoice"]
+    assert [shop.issuance(one).state for one in (first, second)] == ["sending", "issued"]

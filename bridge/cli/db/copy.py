@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,14 @@ from sqlalchemy import URL
 from bridge.cli.options import YES_OPTION
 from bridge.cli.secret_input import read_database_url
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
+from bridge.data_folder import is_up
 from bridge.diagnosis.installation import is_readable
 from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.copying import CopyRefusedError, others_connected
 from bridge.ledger.copying import copy as copy_ledger
 from bridge.ledger.engine import LOCK_TIMEOUT
-from bridge.settings import UP_LOCK, Settings, SettingsError, load_settings
+from bridge.settings import Settings, SettingsError, load_settings
 
 TELL_EVERY = 50_000  # rows
 
@@ -132,7 +132,7 @@ def _folder(settings: Settings, from_sqlite: str | None, from_url_file: str | No
 
 def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
     """End the command unless the source is fit to be copied, and no bridge seems to run over it."""
-    if folder is not None and _is_up(folder):
+    if folder is not None and is_up(folder):
         fail(
             f"`spacebridge up` runs over {folder}, and what it goes on accepting would not be in the copy: "
             "stop it first."
@@ -154,18 +154,6 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
             err=True,
         )
         confirm_or_fail("Is every receiver, worker and schedule stopped?", otherwise="Nothing is copied.")
-
-
-def _is_up(folder: Path) -> bool:
-    """Whether a `spacebridge up` holds this data folder."""
-    try:
-        with (folder / UP_LOCK).open(encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _unreadable(settings: Settings, target: Ledger) -> Sequence[str] | None:
