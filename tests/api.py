@@ -11,7 +11,7 @@ from dataclasses import replace
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
-from bridge.pipeline import Context
+from bridge.pipeline.context import Context
 from tests.shop import WOOCOMMERCE, Shop
 
 

@@ -19,7 +19,9 @@ from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.ledger.vault import make_key
-from bridge.pipeline import Context, process_deliveries, refresh_config
+from bridge.pipeline.configs import refresh_config
+from bridge.pipeline.context import Context
+from bridge.pipeline.process import process_deliveries
 from bridge.sandbox import create_sandbox
 from tests.recorded import load
 

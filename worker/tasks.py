@@ -11,10 +11,16 @@ from typing import Any
 import structlog
 from celery.signals import worker_ready
 
-from bridge import broker, pipeline
+from bridge import broker
 from bridge.broker import Announcer
 from bridge.ledger import Ledger, LedgerUnavailableError
-from bridge.pipeline import BATCH, TURN, Context, Lanes, Pace, Work
+from bridge.pipeline import configs, drain, process
+from bridge.pipeline.context import Context
+from bridge.pipeline.lanes import TURN, Lanes
+from bridge.pipeline.pace import Pace
+from bridge.pipeline.sweep import BATCH
+from bridge.pipeline.sweep import sweep as sweep_the_ledger
+from bridge.pipeline.work import Work
 from bridge.telemetry import counts
 from worker.app import app, settings
 from worker.crew import Crew, parts
@@ -58,7 +64,7 @@ def _open_lanes(sender: Any, **_: object) -> None:
 def process_deliveries(ids: Sequence[int]) -> None:
     """Process deliveries, and have forwarded what is due for them."""
     with _logged(deliveries=len(ids)):
-        work = pipeline.process_deliveries(context(), ids)
+        work = process.process_deliveries(context(), ids)
         announcer.configs(work.configs)
         _forward(work.due_stores, work.due_issuances)
 
@@ -80,7 +86,7 @@ def _forward(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]]) ->
             announcer.due_stores(mine[number:])
             return
         with _logged(store=store_id):
-            pipeline.drain_store(
+            drain.drain_store(
                 context(),
                 lanes,
                 store_id,
@@ -100,7 +106,7 @@ def refresh_configs(ids: Sequence[int]) -> None:
     """Fetch the configs of stores, and decide anew where one has changed."""
     for one in ids:
         with _logged(store=one):
-            if pipeline.refresh_config(context(), one):
+            if configs.refresh_config(context(), one):
                 sweep()
 
 
@@ -108,7 +114,7 @@ def refresh_configs(ids: Sequence[int]) -> None:
 def sweep() -> None:
     """Find what no message is under way for."""
     with _logged():
-        _announce(pipeline.sweep(context()))
+        _announce(sweep_the_ledger(context()))
         counts.sweep_ended()
 
 

@@ -23,7 +23,8 @@ from bridge.issuance.order import Deletion, NotAnOrder, Order
 from bridge.ledger import Ledger, Vault, attempts, deliveries, due, issuances, orders, stores
 from bridge.ledger.tables import metadata
 from bridge.ledger.vault import make_key
-from bridge.pipeline import Context, process_deliveries
+from bridge.pipeline.context import Context
+from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.record import Ended, record
 from bridge.spaceinvoices import Effect, Outcome
 from tests.recorded import Recorded, load

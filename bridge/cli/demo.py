@@ -22,7 +22,8 @@ from bridge.cli.terminal import fail
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders
 from bridge.ledger import stores as ledger_stores
-from bridge.pipeline import Context, refresh_config
+from bridge.pipeline.configs import refresh_config
+from bridge.pipeline.context import Context
 from bridge.settings import Settings
 from bridge.supervisor import Part
 

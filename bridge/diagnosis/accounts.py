@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.ledger.stores import Store
-from bridge.pipeline import Context
+from bridge.pipeline.context import Context
 from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError, inq
 
 AT_ONCE = 16  # requests

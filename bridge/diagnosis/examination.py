@@ -20,7 +20,8 @@ from bridge.diagnosis.installation import (
 from bridge.diagnosis.shops import PUBLIC_API, StoreSight, look_at_store
 from bridge.diagnosis.work import look_at_work
 from bridge.ledger import Ledger, Vault
-from bridge.pipeline import Context, Pace
+from bridge.pipeline.context import Context
+from bridge.pipeline.pace import Pace
 from bridge.settings import Settings
 
 

@@ -4,8 +4,9 @@
 function that takes a `Connection` is a part of its caller's transaction.
 """
 
-from bridge.ledger.engine import Ledger, Schema
+from bridge.ledger.engine import Ledger
 from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger.schema import Schema
 from bridge.ledger.vault import Vault, WrongKeyError
 
 __all__ = [

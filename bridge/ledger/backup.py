@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge.ledger.disk import sync
-from bridge.ledger.engine import Ledger, Schema
+from bridge.ledger.engine import Ledger
+from bridge.ledger.schema import Schema
 
 
 class NoBackupError(Exception):

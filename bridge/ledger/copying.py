@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, Table, func, insert, inspect, select, text
 from sqlalchemy.exc import DataError, IntegrityError
 
-from bridge.ledger.engine import Ledger, Schema
+from bridge.ledger.engine import Ledger
 from bridge.ledger.errors import LedgerFaultError
+from bridge.ledger.schema import Schema
 from bridge.ledger.tables import metadata
 
 BATCH = 200  # rows in memory at a time; a body may be some MiB

@@ -7,15 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Dialect, Engine, func, select, text
 from sqlalchemy.exc import (
     DataError,
@@ -34,26 +29,17 @@ from bridge.ledger.errors import (
     LedgerNotMigratedError,
     LedgerUnavailableError,
 )
+from bridge.ledger.schema import Schema, schema_of
 from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
 DIRECT_WRITERS = 4  # so many at once, in PostgreSQL: it syncs what they commit together
 BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
-_MIGRATIONS = Path(__file__).parent / "migrations"
 # Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
 _IN_THE_WAY = {"40001", "40P01", "55P03"}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
 
 _Result = TypeVar("_Result")
-
-
-class Schema(StrEnum):
-    """A database's schema, compared with the one that this version needs."""
-
-    MISSING = "missing"
-    OLD = "old"
-    CURRENT = "current"
-    NEWER = "newer"  # of a version that this one does not know
 
 
 class Ledger:
@@ -163,6 +149,8 @@ class Ledger:
 
     def upgrade(self) -> None:
         """Create or migrate the schema. Of several processes at once, one does it and the others wait."""
+        from bridge.ledger.migrating import migrate  # noqa: PLC0415 - see there
+
         with _translated():
             if self._is_sqlite:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +159,7 @@ class Ledger:
                     # "database is locked", so it is set here and nowhere else.
                     connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
                     connection.rollback()
-                    self._run_migrations(connection)
+                    migrate(connection)
                 return
             lock_engine = self._writer.execution_options(isolation_level="AUTOCOMMIT")
             with lock_engine.connect() as lock, self._writer.connect() as connection:
@@ -181,7 +169,7 @@ class Ledger:
                 while not lock.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one():
                     time.sleep(0.2)
                 try:
-                    self._run_migrations(connection)
+                    migrate(connection)
                 finally:
                     lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
@@ -198,14 +186,7 @@ class Ledger:
         if self._is_sqlite and not self._path.exists():
             return Schema.MISSING
         with self.read() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        scripts = ScriptDirectory(str(_MIGRATIONS))
-        if found is None:
-            return Schema.MISSING
-        if found == scripts.get_current_head():
-            return Schema.CURRENT
-        is_known = any(script.revision == found for script in scripts.walk_revisions())
-        return Schema.OLD if is_known else Schema.NEWER
+            return schema_of(connection)
 
     def server_time(self) -> datetime | None:
         """What the database server's clock says; None for SQLite, which has none of its own."""
@@ -240,13 +221,6 @@ class Ledger:
             connection.close()
         for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
-
-    def _run_migrations(self, connection: Connection) -> None:
-        config = AlembicConfig()
-        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
 
 
 @contextmanager

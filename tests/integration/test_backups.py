@@ -17,8 +17,10 @@ import pytest
 from bridge.ledger import Ledger, actions, deliveries, issuances
 from bridge.ledger.backup import NoBackupError, back_up
 from bridge.ledger.tables import deliveries as delivery_table
-from bridge.pipeline import forward_issuance, operate, restored, sweep
+from bridge.pipeline import operate, restored
 from bridge.pipeline.context import Context
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.sweep import sweep
 from tests import backups
 from tests.integration.ledger.books import NOW, add_due, add_store
 from tests.running import RunningBridge, run_command

@@ -18,7 +18,7 @@ from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances,
 from bridge.ledger.attempts import Claim, start
 from bridge.ledger.deliveries import FAILED, GIVE_UP_AFTER, PROCESSED, RECEIVED
 from bridge.ledger.issuances import Issuance
-from bridge.pipeline import process_deliveries
+from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.record import Ended, record
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.books import add_store

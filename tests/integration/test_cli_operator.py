@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 
 from bridge.ledger import Ledger, actions
-from bridge.pipeline import sweep
+from bridge.pipeline.sweep import sweep
 from tests.running import run_command
 from tests.servers import wait_until
 from tests.shop import Shop, at, open_shop

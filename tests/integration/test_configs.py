@@ -16,8 +16,10 @@ import requests
 
 from bridge.issuance import Policy
 from bridge.ledger import stores
-from bridge.pipeline import Context, forward_issuance, refresh_config, sweep
-from bridge.pipeline.configs import LEAST_AT_ONCE, SPREAD, is_stale, is_to_be_awaited
+from bridge.pipeline.configs import LEAST_AT_ONCE, SPREAD, is_stale, is_to_be_awaited, refresh_config
+from bridge.pipeline.context import Context
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.sweep import sweep
 from bridge.sandbox import create_sandbox
 from tests.api import failing_api
 from tests.counter import serving

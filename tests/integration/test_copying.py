@@ -27,7 +27,9 @@ from bridge.ledger.tables import deliveries as delivery_table
 from bridge.ledger.tables import metadata
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
-from bridge.pipeline import forward_issuance, operate, process_deliveries
+from bridge.pipeline import operate
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.process import process_deliveries
 from bridge.settings import KEY_FILE
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store, as_logged, delivery_of

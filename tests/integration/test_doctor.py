@@ -30,7 +30,8 @@ from bridge.ledger.tables import deliveries as delivery_table
 from bridge.ledger.tables import issuances as issuance_table
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
-from bridge.pipeline import forward_issuance, operate
+from bridge.pipeline import operate
+from bridge.pipeline.forward import forward_issuance
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
 from tests.integration.test_up import running_up
 from tests.misbehaving import Behaviour, MisbehavingServer, Visit

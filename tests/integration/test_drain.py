@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from bridge.pipeline import Lanes, Pace, drain_store, sweep
+from bridge.pipeline.drain import drain_store
+from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.pace import Pace
+from bridge.pipeline.sweep import sweep
 from tests.api import failing_api
 from tests.shop import Shop
 

@@ -9,7 +9,10 @@ from contextlib import suppress
 import pytest
 
 from bridge.broker import Announcer, make_celery
-from bridge.pipeline import Lanes, drain_store, forward_issuance, sweep
+from bridge.pipeline.drain import drain_store
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.sweep import sweep
 from tests.api import failing_api
 from tests.recorded import load
 from tests.running import RunningBridge

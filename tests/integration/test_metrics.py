@@ -24,7 +24,8 @@ from bridge import __version__
 from bridge.app import create_app
 from bridge.ledger.tables import issuances
 from bridge.ledger.vault import make_key
-from bridge.pipeline import forward_issuance, sweep
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.sweep import sweep
 from bridge.settings import Settings
 from bridge.spaceinvoices import Effect
 from bridge.telemetry import counts

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from bridge.ledger import Ledger, LedgerNotMigratedError
+from bridge.ledger import Ledger, LedgerNotMigratedError, migrating
+from bridge.ledger.schema import REVISIONS, Schema
 from bridge.ledger.tables import metadata
 from bridge.ledger.vault import make_key
 
@@ -29,6 +31,13 @@ def test_the_migrations_make_what_the_tables_say(ledger: Ledger) -> None:
     with ledger.read() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     assert differences == []
+
+
+def test_the_revisions_are_those_of_the_migrations(ledger: Ledger) -> None:
+    scripts = ScriptDirectory(str(Path(migrating.__file__).parent / "migrations"))
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    assert tuple(reversed(newest_first)) == REVISIONS
+    assert ledger.schema() is Schema.CURRENT
 
 
 def test_upgrading_again_changes_nothing(ledger: Ledger) -> None:

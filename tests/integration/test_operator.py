@@ -14,9 +14,10 @@ import pytest
 from bridge.ledger import actions, deliveries, issuances, orders, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
-from bridge.pipeline import forward_issuance, sweep
+from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.operate import Report, doubtful, mark_issued, replay, resend, withdraw
 from bridge.pipeline.record import Ended, record
+from bridge.pipeline.sweep import sweep
 from bridge.spaceinvoices import Effect, Outcome
 from tests.shop import WOOCOMMERCE, Shop, at
 

@@ -14,8 +14,7 @@ import pytest
 
 from bridge.ledger import stores
 from bridge.ledger.tables import issuances
-from bridge.pipeline import Pace
-from bridge.pipeline.pace import SLOWEST
+from bridge.pipeline.pace import SLOWEST, Pace
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer, wait_until
 from tests.shop import at

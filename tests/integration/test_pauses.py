@@ -9,8 +9,10 @@ from datetime import timedelta
 import pytest
 
 from bridge.ledger import stores
-from bridge.pipeline import Pace, forward_issuance, sweep
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.pace import Pace
 from bridge.pipeline.pause import PAUSE_AFTER
+from bridge.pipeline.sweep import sweep
 from tests.api import failing_api
 from tests.shop import TOKEN, Shop
 

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bridge.ledger import Ledger, deliveries, issuances, orders, stores
-from bridge.pipeline import forward_issuance, process_deliveries, sweep
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.sweep import sweep
 from tests.integration.ledger.crowds import Other
 from tests.shop import WOOCOMMERCE, Shop, at
 

@@ -16,8 +16,10 @@ import pytest
 from sqlalchemy import select, update
 
 from bridge.ledger import issuances, orders, tables
-from bridge.pipeline import Context, Lanes, drain_store, forward_issuance
-from bridge.pipeline.forward import DEFER_BY
+from bridge.pipeline.context import Context
+from bridge.pipeline.drain import drain_store
+from bridge.pipeline.forward import DEFER_BY, forward_issuance
+from bridge.pipeline.lanes import Lanes
 from tests.api import Api, failing_api
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import wait_until

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from bridge.cli import cli
+from bridge.cli.sandbox import sandbox
 from tests.gunicorn_settings import gunicorn_setting
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +141,7 @@ def test_the_parts_wait_for_the_migration_and_the_migration_for_the_database() -
         assert wanted["redis"]["condition"] == "service_healthy"
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     program, group, command = SERVICES["migrate"]["command"]
-    commands = cli.commands[group]
+    commands = cli.get_command(click.Context(cli), group)
     assert program == "spacebridge"
     assert isinstance(commands, click.Group)
     assert command in commands.commands
@@ -185,7 +186,7 @@ def test_the_demo_is_a_project_of_its_own_that_sends_to_the_sandbox() -> None:
     assert demo["COMPOSE_PROFILES"] == "demo"
     assert demo["SPACEBRIDGE_API_URL"] == "http://sandbox:8090/v1"
     arguments = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in SERVICES["sandbox"]["command"][2:]]
-    assert cli.commands["sandbox"].make_context("sandbox", arguments).params["port"] == 8090
+    assert sandbox.make_context("sandbox", arguments).params["port"] == 8090
 
 
 def test_prometheus_asks_services_that_there_are_at_ports_that_they_have() -> None:

@@ -15,7 +15,7 @@ from bridge.cli.terminal import confirm_or_fail, fail
 from bridge.ledger import Ledger, Vault, removal
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Store
-from bridge.pipeline import Context
+from bridge.pipeline.context import Context
 from bridge.settings import Settings, load_settings
 
 

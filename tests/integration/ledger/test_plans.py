@@ -14,7 +14,11 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text
 
 from bridge.ledger import Ledger, backlog, deliveries, issuances, stores, tables
-from bridge.pipeline import Lanes, drain_store, forward_issuance, process_deliveries, sweep
+from bridge.pipeline.drain import drain_store
+from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.sweep import sweep
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line

@@ -1,0 +1,33 @@
+"""Which schema a database has, told without Alembic: every process asks, and few migrate."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import Connection, column, inspect, select, table
+
+REVISIONS = ("0001", "0002", "0003", "0004")
+"""The revisions of bridge/ledger/migrations, the newest last."""
+
+_VERSION = table("alembic_version", column("version_num"))
+
+
+class Schema(StrEnum):
+    """A database's schema, compared with the one that this version needs."""
+
+    MISSING = "missing"
+    OLD = "old"
+    CURRENT = "current"
+    NEWER = "newer"  # of a version that this one does not know
+
+
+def schema_of(connection: Connection) -> Schema:
+    """What there is of the schema."""
+    if not inspect(connection).has_table(_VERSION.name):
+        return Schema.MISSING
+    found = connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
+    if found is None:
+        return Schema.MISSING
+    if found == REVISIONS[-1]:
+        return Schema.CURRENT
+    return Schema.OLD if found in REVISIONS else Schema.NEWER
