@@ -26,6 +26,7 @@ from bridge.ledger.vault import make_key
 from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.record import Ended, record
+from bridge.pipeline.settle import Cabinet
 from bridge.spaceinvoices import Effect, Outcome
 from tests.recorded import Recorded, load
 from tests.servers import PostgresServer
@@ -132,21 +133,20 @@ def _issue_what_is_due(context: Context, store_id: int) -> None:
         waiting = due.of_store(connection, store_id, now=context.now(), after=None, limit=10)
     for entry in waiting:
         with context.ledger.write() as connection:
-            order_id = issuances.orders_of(connection, [entry.id])[entry.id]
-            order = orders.lock(connection, order_id)
+            (order,) = orders.lock_each(connection, [], of_issuances=[entry.id]).values()
             (attempt,) = attempts.start(
                 connection,
                 [
                     attempts.Claim.of(order, one)
-                    for one in issuances.of_order(connection, order_id)
+                    for one in issuances.of_order(connection, order.id)
                     if one.id == entry.id
                 ],
                 now=context.now(),
                 lease_ends_at=context.now() + timedelta(seconds=90),
             )
         with context.ledger.write() as connection:
-            locked = orders.lock_each(connection, [order_id])
-            record(context, connection, [Ended(attempt, ISSUED, duration=0.1)], locked)
+            cabinet = Cabinet(connection, orders.lock_each(connection, [order.id]))
+            record(context, connection, [Ended(attempt, ISSUED, duration=0.1)], cabinet)
 
 
 def _about(one: Recorded) -> Order | Deletion | NotAnOrder:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger.issuances import SENDING, Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
+from bridge.ledger.statements import Sql, Statement
 from bridge.ledger.tables import attempts, issuances
 
 # No lease is as long. One that ends later was given by a clock that has been set back since.
@@ -60,34 +62,24 @@ def start(
     """
     if not claims:
         return []
-    rows = [
-        {"issuance_id": one.issuance.id, "delivery_id": one.delivery_id, "started_at": now} for one in claims
-    ]
-    ids = connection.execute(_START, rows).scalars()
+    rows = [(one.issuance.id, one.delivery_id, now) for one in claims]
+    attempt_of = {row.issuance_id: row.id for row in _START.ask(connection, attempts=rows)}
     started = [
         StartedAttempt(
-            attempt_id,
+            attempt_of[one.issuance.id],
             one.issuance.id,
             one.issuance.order_id,
             one.issuance.attempts + 1,
             one.issuance.first_attempt_at or now,
             one.delivery_id,
         )
-        for attempt_id, one in zip(ids, claims, strict=True)
+        for one in claims
     ]
     moves = [
-        {
-            "issuance_id": attempt.issuance_id,
-            "attempt_id": attempt.id,
-            "attempts": attempt.number,
-            "first_attempt_at": attempt.first_attempt_at,
-            "lease_ends_at": lease_ends_at,
-            "total": one.total,
-            "currency": one.currency,
-        }
+        (attempt.issuance_id, attempt.id, one.total, one.currency)
         for attempt, one in zip(started, claims, strict=True)
     ]
-    if not ledger_issuances.start_sending(connection, moves):
+    if not ledger_issuances.start_sending(connection, moves, now=now, lease_ends_at=lease_ends_at):
         raise NotDueError
     return started
 
@@ -106,17 +98,8 @@ class End:
 def finish(connection: Connection, ends: Sequence[End]) -> None:
     """Note how attempts ended."""
     if ends:
-        rows = [
-            {
-                "ended_id": one.attempt.id,
-                "outcome": one.outcome,
-                "duration_ms": one.duration_ms,
-                "status": one.status,
-                "excerpt": one.excerpt,
-            }
-            for one in ends
-        ]
-        connection.execute(_FINISH, rows)
+        rows = [(one.attempt.id, one.outcome, one.duration_ms, one.status, one.excerpt) for one in ends]
+        _FINISH.tell(connection, {"ends": rows})
 
 
 def expired(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:
@@ -162,12 +145,21 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
     ]
 
 
-_START = insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True)
-_FINISH = (
-    update(attempts)
-    .where(attempts.c.id == bindparam("ended_id"))
-    .values({attempts.c[name]: bindparam(name) for name in ("outcome", "duration_ms", "status", "excerpt")})
-)
+def _start(sql: Sql) -> Any:
+    names = ["issuance_id", "delivery_id", "started_at"]
+    given = sql.rows("attempts", *(attempts.c[name] for name in names))
+    return insert(attempts).from_select(names, select(given)).returning(attempts.c.id, attempts.c.issuance_id)
+
+
+def _finish(sql: Sql) -> Any:
+    told = [attempts.c[name] for name in ("outcome", "duration_ms", "status", "excerpt")]
+    given = sql.rows("ends", attempts.c.id, *told)
+    values = {one: given.c[one.name] for one in told}
+    return update(attempts).where(attempts.c.id == given.c.id).values(values)
+
+
+_START = Statement(_start)
+_FINISH = Statement(_finish)
 
 
 def _has_ended(now: datetime) -> ColumnElement[bool]:

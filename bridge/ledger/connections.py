@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bridge.ledger.errors import LedgerFaultError
+from bridge.ledger.statements import leave_pipeline, value_refused
 
 IDLE_FOR = 5.0  # seconds after which a connection to a server is tried before it is used
 # hide_parameters: the text of a database error would otherwise quote orders and secrets.
@@ -53,7 +53,7 @@ def postgresql_engine(
     pool_size: int,
     lock_timeout: float,
     patience: float,
-    isolation_level: Any = "READ COMMITTED",
+    isolation_level: Any,
     **settings: str,
 ) -> Engine:
     """Connections to a PostgreSQL server, with these of its settings.
@@ -80,9 +80,14 @@ def postgresql_engine(
         **_OPTIONS,
     )
     event.listen(engine, "handle_error", _name_faults)
+    event.listen(engine, "before_cursor_execute", _leave_pipeline)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_refuse_if_lost, engine.dialect))
     return engine
+
+
+def _leave_pipeline(connection: Connection, *_: object) -> None:
+    leave_pipeline(connection)  # in which SQLAlchemy would find no answers
 
 
 def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -115,7 +120,7 @@ def _name_faults(context: ExceptionContext) -> Exception | None:
     error = context.original_exception
     if context.sqlalchemy_exception is not None or not isinstance(error, Exception):
         return None
-    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
+    return value_refused(error)
 
 
 def with_driver(url: str) -> URL:

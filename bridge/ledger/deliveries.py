@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, Row, bindparam, case, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
+from bridge.ledger.statements import Sql, Statement
 from bridge.ledger.tables import deliveries, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
@@ -142,14 +143,16 @@ def lock(connection: Connection, delivery_id: int) -> Delivery | None:
 
 def get_each(connection: Connection, delivery_ids: Collection[int]) -> Mapping[int, Delivery]:
     """The deliveries of these ids."""
-    found = connection.execute(_EACH, {"ids": list(delivery_ids)})
-    return {row.id: _delivery(row) for row in found}
+    return {row.id: _delivery(row) for row in _EACH.ask(connection, ids=list(delivery_ids))}
 
 
-def resources_of(connection: Connection, delivery_ids: Collection[int]) -> Collection[tuple[int, int]]:
-    """What these deliveries are about, of those that wait to be processed: stores and WooCommerce ids."""
-    found = connection.execute(_RESOURCES_OF, {"ids": list(delivery_ids)})
-    return {(row.store_id, row.resource_id) for row in found}
+def lock_resources_of(connection: Connection, delivery_ids: Collection[int]) -> None:
+    """Let nobody else process a delivery on what these are about until this transaction ends.
+
+    An order that is not there yet has no row to lock, and its deletion may be processed just then.
+    """
+    if connection.dialect.name == "postgresql":
+        _LOCK_RESOURCES_OF.tell(connection, {"ids": list(delivery_ids)})
 
 
 def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> Sequence[Delivery]:
@@ -158,8 +161,7 @@ def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> S
     Left out is what somebody else has locked: it is being repeated or processed just now, and whoever
     processes it afterwards knows more.
     """
-    found = connection.execute(_LOCK_UNPROCESSED, {"ids": list(delivery_ids)})
-    return [_delivery(row) for row in found]
+    return [_delivery(row) for row in _LOCK_UNPROCESSED.ask(connection, ids=list(delivery_ids))]
 
 
 def listed(
@@ -218,14 +220,7 @@ def deletions(
 ) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
     """Every deletion of these WooCommerce ids, each of a store."""
     found: dict[tuple[int, int], list[KnownDeletion]] = {one: [] for one in resources}
-    for row in connection.execute(
-        _DELETIONS,
-        {
-            "resources": list(resources),
-            "store_ids": sorted({one[0] for one in resources}),
-            "resource_ids": sorted({one[1] for one in resources}),
-        },
-    ):
+    for row in _DELETIONS.ask(connection, resources=list(resources)):
         known = KnownDeletion(row.id, row.last_received_at, row.state == RECEIVED)
         found[row.store_id, row.resource_id].append(known)
     return found
@@ -243,10 +238,7 @@ class Finished:
 def finish(connection: Connection, finished: Sequence[Finished]) -> None:
     """Note what became of deliveries."""
     if finished:
-        rows = [
-            {"delivery_id": one.delivery_id, "state": one.state, "reason": one.reason} for one in finished
-        ]
-        connection.execute(_FINISH, rows)
+        _FINISH.tell(connection, {"finished": [[one.delivery_id, one.state, one.reason] for one in finished]})
 
 
 def replay(connection: Connection, delivery_id: int) -> bool:
@@ -277,35 +269,65 @@ def _with_store() -> Any:
     return select(deliveries, stores.c.name.label("store")).join(stores)
 
 
-# Made once: to put a statement together takes longer than the database has to do with it.
-_IDS: Any = bindparam("ids", expanding=True)
-_EACH = _with_store().where(deliveries.c.id.in_(_IDS))
-_RESOURCES_OF = select(deliveries.c.store_id, deliveries.c.resource_id).where(
-    deliveries.c.id.in_(_IDS), deliveries.c.state == RECEIVED, deliveries.c.resource_id.is_not(None)
-)
-_LOCK_UNPROCESSED = (
-    _EACH.where(deliveries.c.state == RECEIVED)
-    .order_by(deliveries.c.id)
-    # It stays what attempts refer to: who only adds one need not wait.
-    .with_for_update(of=deliveries, key_share=True, skip_locked=True)
-)
-_DELETIONS = select(
-    deliveries.c.id,
-    deliveries.c.store_id,
-    deliveries.c.resource_id,
-    deliveries.c.state,
-    deliveries.c.last_received_at,
-).where(
-    tuple_(deliveries.c.store_id, deliveries.c.resource_id).in_(bindparam("resources", expanding=True)),
-    deliveries.c.store_id.in_(bindparam("store_ids", expanding=True)),
-    deliveries.c.resource_id.in_(bindparam("resource_ids", expanding=True)),
-    deliveries.c.is_deletion,
-)
-_FINISH = (
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("delivery_id"))
-    .values(state=bindparam("state"), reason=bindparam("reason"))
-)
+def _each(sql: Sql) -> Any:
+    return _with_store().where(sql.among(deliveries.c.id, "ids"))
+
+
+def _lock_resources_of(sql: Sql) -> Any:
+    name = func.concat("spacebridge ", deliveries.c.store_id, " ", deliveries.c.resource_id)
+    keys = (
+        select(func.hashtextextended(name, 0).label("key"))
+        .distinct()
+        .where(
+            sql.among(deliveries.c.id, "ids"),
+            deliveries.c.state == RECEIVED,
+            deliveries.c.resource_id.is_not(None),
+        )
+        # Sorted, so that of two who lock several, none waits for the other in a circle.
+        .order_by("key")
+        .subquery()
+    )
+    return select(func.pg_advisory_xact_lock(keys.c.key))
+
+
+def _lock_unprocessed(sql: Sql) -> Any:
+    return (
+        _each(sql)
+        .where(deliveries.c.state == RECEIVED)
+        .order_by(deliveries.c.id)
+        # It stays what attempts refer to: who only adds one need not wait.
+        .with_for_update(of=deliveries, key_share=True, skip_locked=True)
+    )
+
+
+def _deletions(sql: Sql) -> Any:
+    wanted = sql.rows("resources", deliveries.c.store_id, deliveries.c.resource_id)
+    return select(
+        deliveries.c.id,
+        deliveries.c.store_id,
+        deliveries.c.resource_id,
+        deliveries.c.state,
+        deliveries.c.last_received_at,
+    ).where(
+        tuple_(deliveries.c.store_id, deliveries.c.resource_id).in_(select(wanted)),
+        deliveries.c.is_deletion,
+    )
+
+
+def _finish(sql: Sql) -> Any:
+    given = sql.rows("finished", deliveries.c.id, deliveries.c.state, deliveries.c.reason)
+    return (
+        update(deliveries)
+        .where(deliveries.c.id == given.c.id)
+        .values(state=given.c.state, reason=given.c.reason)
+    )
+
+
+_EACH = Statement(_each)
+_LOCK_RESOURCES_OF = Statement(_lock_resources_of)
+_LOCK_UNPROCESSED = Statement(_lock_unprocessed)
+_DELETIONS = Statement(_deletions)
+_FINISH = Statement(_finish)
 
 
 def _delivery(row: Row[Any]) -> Delivery:

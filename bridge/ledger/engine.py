@@ -30,6 +30,7 @@ from bridge.ledger.errors import (
     LedgerUnavailableError,
 )
 from bridge.ledger.schema import Schema, schema_of
+from bridge.ledger.statements import abandon, begin, commit, value_refused
 from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
@@ -57,6 +58,7 @@ class Ledger:
         self._writer: Engine
         self._reader: Engine
         self._direct: Engine  # for `write_by_driver`
+        self._driver_error: type[Exception]
         self._at_hand: dict[int, PoolProxiedConnection] = {}  # by process: a fork must not use its parent's
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
@@ -66,37 +68,47 @@ class Ledger:
             self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")
             self._reader = connect(begin="BEGIN", query_only="ON")
         else:
-            connect = partial(postgresql_engine, self._url, patience=lock_timeout)
+            connect = partial(
+                postgresql_engine, self._url, patience=lock_timeout, isolation_level="AUTOCOMMIT"
+            )
+            # It is told by hand when a transaction begins and ends: the driver would wait for either.
             self._writer = connect(pool_size=pool_size, lock_timeout=lock_timeout)
             # Many requests share a transaction there: none may have the others wait for long. What it carries
             # out is always the same, so its plan is, too.
             self._direct = connect(
                 pool_size=DIRECT_WRITERS,
                 lock_timeout=min(lock_timeout, BUSY_AFTER),
-                isolation_level="AUTOCOMMIT",
                 plan_cache_mode="force_generic_plan",
             )
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
 
+        self._driver_error = self.dialect.loaded_dbapi.Error
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the ledger, and is refused any change."""
-        with _translated(), self._reader.connect() as connection:
+        with self._translated(), self._reader.connect() as connection:
+            connection.begin()  # closing the connection ends it
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction, committed and synced to disk at the end of the block, undone if that raises."""
-        with _translated():
-            if not self._is_sqlite:
-                with self._writer.begin() as connection:
+        with self._translated():
+            if self._is_sqlite:
+                with self._turn(), self._writer.begin() as connection:
                     yield connection
-                    _require_a_commit(connection)
                 return
-            with self._turn(), self._writer.begin() as connection:
-                yield connection
+            with self._writer.connect() as connection:
+                try:
+                    begin(connection)
+                    yield connection
+                    commit(connection)
+                except BaseException:
+                    abandon(connection)
+                    raise
 
     def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
         """What `work` returns, when what it does is committed. It is given a cursor of the driver's own.
@@ -106,15 +118,17 @@ class Ledger:
         exchange with the server. Raises LedgerBusyError where that has to wait for another transaction, and
         otherwise what `write()` does.
         """
-        driver = self._direct.dialect.loaded_dbapi
-        try:
-            if not self._is_sqlite:
+        with self._translated():
+            if self._is_sqlite:
+                with self._turn():
+                    return self._carry_out_and_commit(work)
+            try:
                 return self._carry_out(work)
-            with self._turn():
-                return self._carry_out_and_commit(work)
-        except driver.Error as error:
-            with _translated():
-                raise _wrapped(error, driver.Error) from None
+            except self._driver_error as error:
+                if getattr(error, "sqlstate", None) in _IN_THE_WAY:
+                    kind = type(error).__name__
+                    raise LedgerBusyError(f"another transaction was in the way: {kind}") from None
+                raise
 
     def _carry_out(self, work: Callable[[Any], _Result]) -> _Result:
         connection = self._direct.raw_connection()
@@ -151,7 +165,7 @@ class Ledger:
         """Create or migrate the schema. Of several processes at once, one does it and the others wait."""
         from bridge.ledger.migrating import migrate  # noqa: PLC0415 - see there
 
-        with _translated():
+        with self._translated():
             if self._is_sqlite:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._turns.next(within=None), self._writer.connect() as connection:
@@ -161,8 +175,8 @@ class Ledger:
                     connection.rollback()
                     migrate(connection)
                 return
-            lock_engine = self._writer.execution_options(isolation_level="AUTOCOMMIT")
-            with lock_engine.connect() as lock, self._writer.connect() as connection:
+            migrations = self._writer.execution_options(isolation_level="READ COMMITTED")
+            with self._writer.connect() as lock, migrations.connect() as connection:
                 # Neither a transaction nor a statement that waits: CREATE INDEX CONCURRENTLY waits for every
                 # snapshot, and would wait for whoever waits here for it.
                 key = {"key": _UPGRADE_LOCK}
@@ -222,34 +236,26 @@ class Ledger:
         for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with self._as_sqlalchemy_has_it():
+                yield
+        except (IntegrityError, DataError) as error:
+            # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
+            state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+            raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
+        except (PoolTimeoutError, PendingRollbackError, DBAPIError) as error:
+            # It is away, or was; or a table or a right is missing.
+            raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
+        except StatementError as error:  # a value that could not be made into one of the database's
+            raise value_refused(error.orig) from None
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (IntegrityError, DataError) as error:
-        # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
-        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
-        raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
-    except (PoolTimeoutError, PendingRollbackError, DBAPIError) as error:
-        # It is away, or was; or a table or a right is missing.
-        raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
-    except StatementError as error:  # a value that could not be made into one of the database's
-        raise LedgerFaultError(f"the ledger refused a value: {type(error.orig).__name__}") from None
-
-
-def _wrapped(error: Exception, base: type[Exception]) -> BaseException:
-    """A driver's error as SQLAlchemy raises it, which quotes no values."""
-    if getattr(error, "sqlstate", None) in _IN_THE_WAY:
-        return LedgerBusyError(f"another transaction was in the way: {type(error).__name__}")
-    return DBAPIError.instance(None, None, error, base, hide_parameters=True)
-
-
-def _require_a_commit(connection: Connection) -> None:
-    """Raise LedgerFaultError if a statement has failed and nobody minded.
-
-    PostgreSQL undoes such a transaction when it is told to commit it, and does not call that an error.
-    """
-    driver: Any = connection.connection.driver_connection
-    if driver.info.transaction_status.name == "INERROR":
-        raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
+    @contextmanager
+    def _as_sqlalchemy_has_it(self) -> Iterator[None]:
+        """The errors of what is handed to the driver as SQLAlchemy raises them, without values in them."""
+        try:
+            yield
+        except self._driver_error as error:
+            wrapped = DBAPIError.instance(None, None, error, self._driver_error, hide_parameters=True)
+            raise wrapped from None

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, or_, select, true, update
 
 from bridge.ledger.orders import KnownOrder
+from bridge.ledger.statements import Sql, Statement
 from bridge.ledger.tables import issuances, orders, stores
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
@@ -90,15 +90,9 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Issuance]:
 def of_orders(connection: Connection, order_ids: Collection[int]) -> Mapping[int, Sequence[Issuance]]:
     """The same of each of these orders."""
     found: dict[int, list[Issuance]] = {order_id: [] for order_id in order_ids}
-    for row in connection.execute(_OF_ORDERS, {"order_ids": sorted(order_ids)}):
+    for row in _OF_ORDERS.ask(connection, order_ids=list(order_ids)):
         found[row.order_id].append(_issuance(row))
     return found
-
-
-def orders_of(connection: Connection, issuance_ids: Collection[int]) -> Mapping[int, int]:
-    """The order of each of these issuances, by their ids."""
-    rows = connection.execute(_ORDERS_OF, {"ids": sorted(issuance_ids)})
-    return {row.id: row.order_id for row in rows}
 
 
 def listed(
@@ -113,40 +107,45 @@ def listed(
     return [_issuance(row) for row in connection.execute(query)]
 
 
-def make_due(connection: Connection, documents: Sequence[tuple[int, int, str]], now: datetime) -> None:
+def make_due(
+    connection: Connection, documents: Sequence[tuple[int, int, str]], now: datetime
+) -> Mapping[tuple[int, str], int]:
     """Have documents issued, each of a store and an order (by their ids) and of a kind.
 
     Nothing changes for one that is due, under way or settled otherwise. A withdrawn one comes back to life,
-    unless an operator withdrew it.
+    unless an operator withdrew it. Returns the ids of those that are due now and were not, by order and kind.
     """
-    if documents:
-        rows = [
-            {"store_id": store_id, "order_id": order_id, "kind": kind}
-            | {"state": DUE, "next_attempt_at": now, "created_at": now}
-            for store_id, order_id, kind in documents
-        ]
-        connection.execute(_MAKE_DUE[connection.dialect.name], rows)
+    if not documents:
+        return {}
+    rows = [(*document, DUE, now, now) for document in documents]
+    return {(row.order_id, row.kind): row.id for row in _MAKE_DUE.ask(connection, documents=rows)}
 
 
 def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """Take back documents that are due no more; one that is being sent cannot be taken back."""
     if issuance_ids:
-        connection.execute(_WITHDRAW, [{"issuance_id": one, "now": now} for one in issuance_ids])
+        _WITHDRAW.tell(connection, {"ids": list(issuance_ids), "now": now})
 
 
-def start_sending(connection: Connection, claims: Sequence[Mapping[str, Any]]) -> bool:
+def start_sending(
+    connection: Connection,
+    claims: Sequence[tuple[int, int, str, str]],
+    *,
+    now: datetime,
+    lease_ends_at: datetime,
+) -> bool:
     """Have attempts send due issuances, for as long as their leases last; whether each of them was due.
 
-    A claim has the columns `attempt_id`, `attempts`, `first_attempt_at`, `lease_ends_at`, `total` and
-    `currency`, and `issuance_id`.
+    A claim: the issuance's id, the attempt's, and the total and the currency that are sent.
     """
-    return connection.execute(_START_SENDING, claims).rowcount == len(claims)
+    begun = _START_SENDING.ask(connection, claims=claims, now=now, lease_ends_at=lease_ends_at)
+    return len(begun) == len(claims)
 
 
 def mark_issued(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """The documents exist. A late answer may find any state: after its lease, `held`, or due again."""
     if issuance_ids:
-        connection.execute(_MARK_ISSUED, [{"issuance_id": one, "now": now} for one in issuance_ids])
+        _MARK_ISSUED.tell(connection, {"ids": list(issuance_ids), "now": now})
 
 
 def mark_held(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
@@ -266,14 +265,14 @@ def _with_names() -> Any:
     )
 
 
-def _each(leaving: Sequence[str], **values: Any) -> Any:
-    """An update of many rows, each with its own parameters and each in one of these states."""
-    # Not `in_`, whose parameters cannot be given for many rows at once.
-    is_leaving = or_(*(issuances.c.state == state for state in leaving))
-    return update(issuances).where(issuances.c.id == bindparam("issuance_id"), is_leaving).values(values)
+def _of_orders(sql: Sql) -> Any:
+    return _with_names().where(sql.among(issuances.c.order_id, "order_ids")).order_by(issuances.c.id)
 
 
-def _make_due(insertion: postgresql.Insert | sqlite.Insert) -> Any:
+def _make_due(sql: Sql) -> Any:
+    names = ["store_id", "order_id", "kind", "state", "next_attempt_at", "created_at"]
+    given = sql.rows("documents", *(issuances.c[name] for name in names))
+    insertion = sql.insert(issuances).from_select(names, select(given).where(true()))
     return insertion.on_conflict_do_update(
         index_elements=["order_id", "kind"],
         set_={
@@ -283,38 +282,43 @@ def _make_due(insertion: postgresql.Insert | sqlite.Insert) -> Any:
             "settled_at": None,
         },
         where=and_(issuances.c.state == WITHDRAWN, issuances.c.withdrawn_by.is_(None)),
+    ).returning(issuances.c.id, issuances.c.order_id, issuances.c.kind)
+
+
+def _moving(leaving: Sequence[str], **values: Any) -> Statement:
+    """One that has the issuances whose `ids` are given, and that are in one of these states, leave it."""
+    is_leaving = or_(*(issuances.c.state == state for state in leaving))
+    return Statement(
+        lambda sql: update(issuances).where(sql.among(issuances.c.id, "ids"), is_leaving).values(values)
     )
 
 
-def _given(name: str) -> Any:
-    return bindparam(name, type_=issuances.c[name].type)
+def _start_sending(sql: Sql) -> Any:
+    columns = ("id", "attempt_id", "total", "currency")
+    given = sql.rows("claims", *(issuances.c[name] for name in columns))
+    return (
+        update(issuances)
+        .where(issuances.c.id == given.c.id, issuances.c.state == DUE)
+        .values(
+            state=SENDING,
+            next_attempt_at=None,
+            attempt_id=given.c.attempt_id,
+            attempts=issuances.c.attempts + 1,
+            first_attempt_at=func.coalesce(issuances.c.first_attempt_at, _NOW),
+            lease_ends_at=bindparam("lease_ends_at", type_=issuances.c.lease_ends_at.type),
+            total=given.c.total,
+            currency=given.c.currency,
+        )
+        .returning(issuances.c.id)
+    )
 
 
-# Made once: to put a statement together takes longer than the database has to do with it.
-_OF_ORDERS = (
-    _with_names()
-    .where(issuances.c.order_id.in_(bindparam("order_ids", expanding=True)))
-    .order_by(issuances.c.id)
-)
-_ORDERS_OF = select(issuances.c.id, issuances.c.order_id).where(
-    issuances.c.id.in_(bindparam("ids", expanding=True))
-)
-_MAKE_DUE = {
-    "sqlite": _make_due(sqlite.insert(issuances)),
-    "postgresql": _make_due(postgresql.insert(issuances)),
-}
 _NOW = bindparam("now", type_=issuances.c.settled_at.type)
-_WITHDRAW = _each([DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=_NOW)
-_START_SENDING = _each(
-    [DUE],
-    state=SENDING,
-    next_attempt_at=None,
-    **{
-        name: _given(name)
-        for name in ("attempt_id", "attempts", "first_attempt_at", "lease_ends_at", "total", "currency")
-    },
-)
-_MARK_ISSUED = _each(
+_OF_ORDERS = Statement(_of_orders)
+_MAKE_DUE = Statement(_make_due)
+_WITHDRAW = _moving([DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=_NOW)
+_START_SENDING = Statement(_start_sending)
+_MARK_ISSUED = _moving(
     [SENDING, HELD, DUE, FAILED, WITHDRAWN],
     state=ISSUED,
     lease_ends_at=None,

@@ -8,11 +8,11 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, Row, Text, bindparam, func, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, select, true, tuple_, union, update
 
 from bridge.issuance import Decision, Order
-from bridge.ledger.tables import orders, stores
+from bridge.ledger.statements import Sql, Statement
+from bridge.ledger.tables import issuances, orders, stores
 
 Resource = tuple[int, int]
 """A store's id and a WooCommerce id there."""
@@ -42,16 +42,6 @@ class KnownOrder:
         return self.store_id, self.resource_id, self.order_key
 
 
-def lock_resources(connection: Connection, resources: Collection[Resource]) -> None:
-    """Let nobody else process a delivery on these WooCommerce ids until this transaction ends.
-
-    An order that is not there yet has no row to lock, and its deletion may be processed just then.
-    """
-    if connection.dialect.name == "postgresql" and resources:
-        names = [f"spacebridge {store_id} {resource_id}" for store_id, resource_id in resources]
-        connection.execute(_LOCK_RESOURCES, {"names": names})
-
-
 def lock(connection: Connection, order_id: int) -> KnownOrder:
     """The order, which nobody else changes or decides on until this transaction ends.
 
@@ -60,9 +50,14 @@ def lock(connection: Connection, order_id: int) -> KnownOrder:
     return lock_each(connection, [order_id])[order_id]
 
 
-def lock_each(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
-    """The orders of these ids, likewise. All who lock several do so by their ids: none waits in a circle."""
-    found = connection.execute(_LOCK_EACH, {"ids": sorted(order_ids)})
+def lock_each(
+    connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
+) -> Mapping[int, KnownOrder]:
+    """The orders of these ids, and those of these issuances, likewise; by their ids.
+
+    All who lock several do so in the order of their ids: none waits in a circle.
+    """
+    found = _LOCK_EACH.ask(connection, ids=list(order_ids), issuance_ids=list(of_issuances))
     return {row.id: _order(row) for row in found}
 
 
@@ -71,25 +66,13 @@ def add(connection: Connection, identities: Sequence[Identity]) -> None:
 
     Of several with the same WooCommerce id, the last one here is the youngest.
     """
-    names = "store_id", "resource_id", "order_key"
     if identities:
-        connection.execute(
-            _ADD[connection.dialect.name],
-            [dict(zip(names, one, strict=True)) for one in sorted(identities, key=itemgetter(0, 1))],
-        )
+        _ADD.tell(connection, {"identities": sorted(identities, key=itemgetter(0, 1))})
 
 
 def lock_of_resources(connection: Connection, resources: Collection[Resource]) -> Sequence[KnownOrder]:
     """All orders of these WooCommerce ids, locked: several of one if the shop was installed anew."""
-    found = connection.execute(
-        _LOCK_OF_RESOURCES,
-        {
-            "resources": list(resources),
-            "store_ids": sorted({one[0] for one in resources}),
-            "resource_ids": sorted({one[1] for one in resources}),
-        },
-    )
-    return [_order(row) for row in found]
+    return [_order(row) for row in _LOCK_OF_RESOURCES.ask(connection, resources=list(resources))]
 
 
 def listed(
@@ -132,43 +115,37 @@ def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit
 def save(connection: Connection, changed: Sequence[KnownOrder]) -> None:
     """Keep what is known of these orders, which the caller has locked, and what was decided on them."""
     if changed:
-        connection.execute(_SAVE, [_row(order) for order in changed])
+        _SAVE.tell(connection, {"changed": [_row(order) for order in changed]})
 
 
 def _with_store() -> Any:
     return select(orders, stores.c.name.label("store")).join(stores)
 
 
-# Made once: to put a statement together takes longer than the database has to do with it.
-_LOCK_RESOURCES = select(
-    func.pg_advisory_xact_lock(
-        # Sorted, so that of two who lock several, none waits for the other in a circle.
-        select(func.hashtextextended(func.unnest(bindparam("names", type_=ARRAY(Text))), 0).label("key"))
-        .order_by("key")
-        .subquery()
-        .c.key
+def _lock_each(sql: Sql) -> Any:
+    of_issuances = select(issuances.c.order_id).where(sql.among(issuances.c.id, "issuance_ids"))
+    wanted = union(sql.listed(orders.c.id, "ids"), of_issuances)
+    return _with_store().where(orders.c.id.in_(wanted)).order_by(orders.c.id).with_for_update(of=orders)
+
+
+def _lock_of_resources(sql: Sql) -> Any:
+    wanted = sql.rows("resources", orders.c.store_id, orders.c.resource_id)
+    return (
+        _with_store()
+        .where(tuple_(orders.c.store_id, orders.c.resource_id).in_(select(wanted)))
+        .order_by(orders.c.id)
+        .with_for_update(of=orders)
     )
-)
-_LOCK_EACH = (
-    _with_store()
-    .where(orders.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(orders.c.id)
-    .with_for_update(of=orders)
-)
-_LOCK_OF_RESOURCES = (
-    _with_store()
-    .where(
-        tuple_(orders.c.store_id, orders.c.resource_id).in_(bindparam("resources", expanding=True)),
-        orders.c.store_id.in_(bindparam("store_ids", expanding=True)),
-        orders.c.resource_id.in_(bindparam("resource_ids", expanding=True)),
-    )
-    .order_by(orders.c.id)
-    .with_for_update(of=orders)
-)
-_ADD = {
-    dialect: insert(orders).on_conflict_do_nothing(index_elements=["store_id", "resource_id", "order_key"])
-    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+
+
+def _add(sql: Sql) -> Any:
+    names = ["store_id", "resource_id", "order_key"]
+    given = sql.rows("identities", *(orders.c[name] for name in names))
+    # A condition, since SQLite would take the ON CONFLICT for one of a join.
+    added = sql.insert(orders).from_select(names, select(given).where(true()))
+    return added.on_conflict_do_nothing(index_elements=names)
+
+
 _SAVED = [
     orders.c[name]
     for name in (
@@ -176,31 +153,25 @@ _SAVED = [
         *("has_date_paid", "has_refunds", "deleted_at", "decision", "reason", "decided_version"),
     )
 ]
-_SAVE = (
-    update(orders)
-    .where(orders.c.id == bindparam("order_id"))
-    .values({column: bindparam(column.name, type_=column.type) for column in _SAVED})
-)
 
 
-def _row(order: KnownOrder) -> Mapping[str, Any]:
+def _save(sql: Sql) -> Any:
+    given = sql.rows("changed", orders.c.id, *_SAVED)
+    values = {one: given.c[one.name] for one in _SAVED}
+    return update(orders).where(orders.c.id == given.c.id).values(values)
+
+
+_LOCK_EACH = Statement(_lock_each)
+_LOCK_OF_RESOURCES = Statement(_lock_of_resources)
+_ADD = Statement(_add)
+_SAVE = Statement(_save)
+
+
+def _row(order: KnownOrder) -> Sequence[Any]:
     known = order.snapshot
-    return {
-        "order_id": order.id,
-        "delivery_id": order.delivery_id,
-        "number": known and known.number,
-        "status": known and known.status,
-        "payment_method": known and known.payment_method,
-        "total": known and known.total,
-        "currency": known and known.currency,
-        "modified": known and known.modified,
-        "has_date_paid": known and known.has_date_paid,
-        "has_refunds": known and known.has_refunds,
-        "deleted_at": order.deleted_at,
-        "decision": order.decision,
-        "reason": order.reason,
-        "decided_version": order.decided_version,
-    }
+    of_snapshot = [known and getattr(known, one.name) for one in _SAVED[1:9]]
+    decided = [order.decision, order.reason, order.decided_version]
+    return [order.id, order.delivery_id, *of_snapshot, order.deleted_at, *decided]
 
 
 def _order(row: Row[Any]) -> KnownOrder:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.issuance import Policy
+from bridge.ledger.statements import Statement
 from bridge.ledger.store import Choices, Store, flags, store_of
 from bridge.ledger.tables import stores
 from bridge.ledger.vault import Vault
@@ -75,8 +76,7 @@ def get(connection: Connection, store_id: int) -> Store:
 
 def get_each(connection: Connection, store_ids: Sequence[int]) -> Sequence[Store]:
     """The stores of these ids, in this order."""
-    rows = connection.execute(select(stores).where(stores.c.id.in_(store_ids)))
-    found = {row.id: store_of(row) for row in rows}
+    found = {row.id: store_of(row) for row in _EACH.ask(connection, ids=list(store_ids))}
     return [found[one] for one in store_ids]
 
 
@@ -291,6 +291,10 @@ def probe_now(connection: Connection, store_id: int, now: datetime) -> None:
         .where(stores.c.id == store_id, stores.c.next_probe_at.is_not(None))
         .values(next_probe_at=now, failures=0)
     )
+
+
+# Made once: it is read for every few orders.
+_EACH = Statement(lambda sql: select(stores).where(sql.among(stores.c.id, "ids")))
 
 
 def _columns(choices: Choices) -> dict[str, object]:

@@ -19,7 +19,7 @@ from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.configs import is_to_be_awaited
 from bridge.pipeline.context import Account, Context
-from bridge.pipeline.settle import open_dossiers, settle, stores_of
+from bridge.pipeline.settle import Cabinet, decide_on, save
 
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
 
@@ -54,28 +54,31 @@ class No(Enum):
 
 
 def claim(
-    context: Context, connection: Connection, wanted: Mapping[int, Wanted], locked: Sequence[KnownOrder]
+    context: Context, connection: Connection, wanted: Mapping[int, Wanted], cabinet: Cabinet
 ) -> Mapping[int, Claimed | No]:
     """Claim what may be sent of what is wanted; the answers by the issuances' ids."""
     now = context.now()  # and no sooner: the locks may have been waited for
-    by_store = stores_of(connection, locked)
-    for order in locked:
-        if order.decided_version != by_store[order.store_id].decision_version:
-            settle(connection, by_store[order.store_id], order, now)
     answers: dict[int, Claimed | No] = {}
     chosen: list[tuple[KnownOrder, Issuance]] = []
-    for dossier in open_dossiers(connection, locked).values():
+    for dossier in cabinet.dossiers.values():
+        if not any(issuance.id in wanted for issuance in dossier.issuances.values()):
+            continue
+        store = cabinet.stores[dossier.order.store_id]
+        if dossier.order.decided_version != store.decision_version:
+            decide_on(dossier, store)
+            save(connection, [dossier], now)
         siblings = list(dossier.issuances.values())
         for issuance in siblings:
             if (one := wanted.get(issuance.id)) is None:
                 continue
-            no = _why_not(context, by_store[issuance.store_id], issuance, siblings, one, now)
+            no = _why_not(context, store, issuance, siblings, one, now)
             if no is not None:
                 answers[issuance.id] = no
             elif dossier.order.snapshot is not None:
                 chosen.append((dossier.order, issuance))
                 break  # the other one, if it is wanted, too, has to wait
-    return {**answers, **_start(context, connection, wanted, by_store, chosen, now)}
+    context.remember(cabinet.stores.values())
+    return {**answers, **_start(context, connection, wanted, cabinet.stores, chosen, now)}
 
 
 def _start(
@@ -87,6 +90,8 @@ def _start(
     now: datetime,
 ) -> Mapping[int, Claimed]:
     """Begin an attempt for each of these. All that can go wrong on this side goes wrong before that."""
+    if not chosen:
+        return {}
     sent = deliveries.get_each(connection, {order.delivery_id or 0 for order, _ in chosen})
     bodies = [_compose(by_store[order.store_id], sent[order.delivery_id or 0]) for order, _ in chosen]
     started = attempts.start(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -75,9 +75,15 @@ class Context:
         found = self._recent_stores.get(store_id)
         if found is None or time.monotonic() >= found[1]:
             with self.ledger.read() as connection:
-                found = stores.get(connection, store_id), time.monotonic() + RECENT
-            self._recent_stores[store_id] = found
+                store = stores.get(connection, store_id)
+            self.remember([store])
+            return store
         return found[0]
+
+    def remember(self, just_read: Iterable[Store]) -> None:
+        """Take these stores for recent ones."""
+        until = time.monotonic() + RECENT
+        self._recent_stores.update((store.id, (store, until)) for store in just_read)
 
     def group(
         self, write: Callable[[Context, Sequence[_Item]], Sequence[_Result]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import NamedTuple
@@ -18,10 +18,12 @@ from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import Ended, record
+from bridge.pipeline.settle import Cabinet
 from bridge.telemetry import counts
 
 DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
+SHORT_WAIT = 0.05  # seconds for which an outcome may be kept, to be recorded with the next claim
 RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
 
 log = structlog.get_logger(__name__)
@@ -36,7 +38,7 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
 class Forwarder:
     """A thread's way from one issuance to the next: the outcome of each is recorded as the next is claimed.
 
-    It is recorded by itself wherever the next one has to be waited for, and at the end.
+    It is recorded by itself wherever the next one has to be waited for any longer, and at the end.
 
     A worker that dies before a claim is committed leaves `due`; one that dies after it, until the outcome is
     recorded, leaves `sending`, which turns into `held` when its lease has ended. Nothing in between can be
@@ -100,8 +102,9 @@ class Forwarder:
         seconds = self._context.pace.take(account.name, within=LONGEST_TURN)
         if seconds is None:
             return False
-        if seconds > 0:
+        if seconds > SHORT_WAIT:
             self._record()
+        if seconds > 0:
             time.sleep(seconds)
         return True
 
@@ -189,14 +192,11 @@ def _write_each(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]
 def _carry_out(context: Context, connection: Connection, errands: Sequence[_Errand]) -> Sequence[_Done]:
     ended = [one.ended for one in errands if one.ended is not None]
     wanted = {one.wanted.issuance_id: one.wanted for one in errands if one.wanted is not None}
-    order_of = issuances.orders_of(connection, wanted) if wanted else {}
-    locked = orders.lock_each(connection, {*order_of.values(), *(one.attempt.order_id for one in ended)})
+    locked = orders.lock_each(connection, {one.attempt.order_id for one in ended}, of_issuances=list(wanted))
+    cabinet = Cabinet(connection, locked)
     if ended:
-        record(context, connection, ended, locked)
-    claims: Mapping[int, Claimed | No] = {}
-    if wanted:
-        of_wanted = [locked[order_id] for order_id in sorted(set(order_of.values()))]
-        claims = claim(context, connection, wanted, of_wanted)
+        record(context, connection, ended, cabinet)
+    claims = claim(context, connection, wanted, cabinet) if wanted else {}
 
     def answer(one: Wanted | None) -> Claimed | No | None:
         if one is None:

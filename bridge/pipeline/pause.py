@@ -33,16 +33,21 @@ def note_outcome(
     now: datetime,
     *,
     of_probe: bool,
-) -> None:
-    """Count an outcome for or against the store's account, and pause or resume the store by it."""
+) -> bool:
+    """Count an outcome for or against the store's account, and pause or resume the store by it.
+
+    Returns whether that has changed the store.
+    """
     if _is_paused_by_operator(store):
-        return  # which outlasts any answer
+        return False  # which outlasts any answer
     if outcome.effect in {Effect.ISSUED, Effect.REFUSED}:
         # Whatever it thinks of the order, Space Invoices takes orders of the account.
-        _resume(connection, store, now)
-    elif store.paused_at is None or of_probe:
+        return _resume(connection, store, now)
+    if store.paused_at is None or of_probe:
         # The others were under way when the store was paused, and tell nothing new.
         _count_failure(context, connection, store, outcome, now)
+        return True
+    return False
 
 
 def is_probe_due(store: Store, now: datetime) -> bool:
@@ -96,12 +101,15 @@ def _count_failure(
         log.warning("store paused", store=store.name, reason=reason)
 
 
-def _resume(connection: Connection, store: Store, now: datetime) -> None:
+def _resume(connection: Connection, store: Store, now: datetime) -> bool:
     if store.paused_at is not None:
         stores.resume(connection, store.id, now, by_operator=False)
         log.info("store resumed", store=store.name)
-    elif store.failures:
+        return True
+    if store.failures:
         stores.forget_failures(connection, store.id)
+        return True
+    return False
 
 
 def _is_paused_by_operator(store: Store) -> bool:

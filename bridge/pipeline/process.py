@@ -15,7 +15,7 @@ from bridge.ledger.deliveries import Delivery, Finished, KnownDeletion
 from bridge.ledger.orders import Identity, KnownOrder, Resource
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.pipeline.settle import Dossier, decide_on, open_dossiers, save
+from bridge.pipeline.settle import Cabinet, Dossier, decide_on, save
 from bridge.pipeline.work import Work
 
 log = structlog.get_logger(__name__)
@@ -49,16 +49,17 @@ def process_deliveries(context: Context, delivery_ids: Collection[int]) -> Work:
 
 def _process(context: Context, connection: Connection, delivery_ids: Collection[int]) -> Work:
     # Whoever processes a delivery locks what it is about first, and then all else by its id.
-    orders.lock_resources(connection, deliveries.resources_of(connection, delivery_ids))
+    deliveries.lock_resources_of(connection, delivery_ids)
     batch = _read(connection, deliveries.lock_unprocessed(connection, delivery_ids))
     for delivery, about in batch.read:
         if delivery.id not in batch.finished:
             _process_one(connection, batch, delivery, about)
+    context.remember(batch.stores.values())
     save(connection, batch.dossiers.values(), context.now())
     deliveries.finish(connection, list(batch.finished.values()))
     for delivery, _ in batch.read:
         log.info("delivery processed", delivery=delivery.id, store=delivery.store, order=delivery.resource_id)
-    return _work(connection, batch)
+    return _work(batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _read(connection: Connection, locked: Sequence[Delivery]) -> _Batch:
         read=read,
         stores={store.id: store for store in found},
         deletions=deliveries.deletions(connection, resources),
-        dossiers=open_dossiers(connection, known),
+        dossiers=Cabinet(connection, {one.id: one for one in known}).dossiers,
         arrived_at={one.id: one.received_at for one in locked},
     )
 
@@ -212,13 +213,11 @@ def _resource(delivery: Delivery) -> Resource:
     return delivery.store_id, delivery.resource_id or 0
 
 
-def _work(connection: Connection, batch: _Batch) -> Work:
+def _work(batch: _Batch) -> Work:
     due: dict[int, list[int]] = {}
-    with_due = [order_id for order_id, one in batch.dossiers.items() if one.has_something_due]
-    if with_due:
-        for of_order in issuances.of_orders(connection, with_due).values():
-            for issuance in of_order:
-                if issuance.state == issuances.DUE:
-                    due.setdefault(issuance.store_id, []).append(issuance.id)
+    for dossier in batch.dossiers.values():
+        for issuance in dossier.issuances.values():
+            if issuance.state == issuances.DUE:
+                due.setdefault(issuance.store_id, []).append(issuance.id)
     configs = [store.id for store in batch.stores.values() if store.config is None]
     return Work(due_stores=list(due), configs=configs, due_issuances=due)

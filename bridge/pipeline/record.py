@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,12 +12,11 @@ from sqlalchemy import Connection
 from bridge.ledger import attempts, issuances, orders
 from bridge.ledger.attempts import End
 from bridge.ledger.issuances import StartedAttempt
-from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_attempt
 from bridge.pipeline.context import Context
 from bridge.pipeline.pause import note_outcome
-from bridge.pipeline.settle import decide_on, open_dossiers, save, stores_of
+from bridge.pipeline.settle import Cabinet, decide_on, save
 from bridge.spaceinvoices import Effect, Outcome
 from bridge.telemetry import counts
 
@@ -35,21 +34,27 @@ class Ended:
 
 
 def record(
-    context: Context, connection: Connection, ended: Sequence[Ended], locked: Mapping[int, KnownOrder]
+    context: Context,
+    connection: Connection,
+    ended: Sequence[Ended],
+    cabinet: Cabinet,
 ) -> None:
-    """Bring attempts to their end, and their orders and stores with them. The orders are `locked`, by id."""
+    """Bring attempts to their end, and their orders and stores with them.
+
+    Their orders are in the `cabinet`, none of whose dossiers was opened yet.
+    """
     now = context.now()
-    by_store = stores_of(connection, (locked[one.attempt.order_id] for one in ended))
     attempts.finish(connection, [_end(one) for one in ended])
     issued = [one for one in ended if one.outcome.effect is Effect.ISSUED]
     issuances.mark_issued(connection, [one.attempt.issuance_id for one in issued], now)
+    has_changed = False
     # By their stores: of two processes that count failures of several, none waits for the other in a circle.
-    for one in sorted(ended, key=lambda one: locked[one.attempt.order_id].store_id):
-        order = locked[one.attempt.order_id]
-        store = by_store[order.store_id]
+    for one in sorted(ended, key=lambda one: cabinet.orders[one.attempt.order_id].store_id):
+        order = cabinet.orders[one.attempt.order_id]
+        store = cabinet.stores[order.store_id]
         if one.outcome.effect is not Effect.ISSUED:
             _move_issuance(context, connection, store, one.attempt, one.outcome, now)
-        note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe)
+        has_changed |= note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe)
         log.info(
             "attempt ended",
             issuance=one.attempt.issuance_id,
@@ -61,10 +66,12 @@ def record(
             status=one.outcome.status,
             ms=None if one.duration is None else round(one.duration * 1000),
         )
-    dossiers = open_dossiers(connection, [locked[id] for id in {one.attempt.order_id for one in ended}])
-    for dossier in dossiers.values():
-        decide_on(dossier, by_store[dossier.order.store_id])
-    save(connection, dossiers.values(), now)
+    dossiers = [cabinet.dossiers[order_id] for order_id in {one.attempt.order_id for one in ended}]
+    for dossier in dossiers:
+        decide_on(dossier, cabinet.stores[dossier.order.store_id])
+    save(connection, dossiers, now)
+    if has_changed:
+        cabinet.forget_stores()
 
 
 def release_expired(context: Context, issuance_id: int) -> None:
@@ -77,7 +84,8 @@ def release_expired(context: Context, issuance_id: int) -> None:
         order = orders.lock(connection, issuance.order_id)
         attempt = attempts.expired(connection, issuance_id, context.now())
         if attempt is not None:
-            record(context, connection, [Ended(attempt, lost, duration=None)], {order.id: order})
+            ended = [Ended(attempt, lost, duration=None)]
+            record(context, connection, ended, Cabinet(connection, {order.id: order}))
     if attempt is not None:
         counts.attempt_ended(issuance.store, lost.effect, attempt.number)
 

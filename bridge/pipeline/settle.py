@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import Connection
 
@@ -22,7 +23,7 @@ _MAY_EXIST = {issuances.SENDING, issuances.ISSUED, issuances.HELD}
 class Dossier:
     """An order that the caller has locked, with its issuances by kind: changed here, then saved.
 
-    `order` and `issuances` are as they will be; the others as the ledger has them.
+    `order` and `issuances` are as they will be; the others as they were saved last.
     """
 
     order: KnownOrder
@@ -43,20 +44,32 @@ class Settlement:
     due: bool
 
 
-def open_dossiers(connection: Connection, locked: Collection[KnownOrder]) -> Mapping[int, Dossier]:
-    """The dossiers of orders that the caller has locked, by the orders' ids."""
-    found = issuances.of_orders(connection, [order.id for order in locked])
-    dossiers = {}
-    for order in locked:
-        by_kind = {one.kind: one for one in found[order.id]}
-        dossiers[order.id] = Dossier(order, dict(by_kind), order, by_kind)
-    return dossiers
+class Cabinet:
+    """What is known of orders that the caller has locked: each kind is read when it is first asked for."""
 
+    def __init__(self, connection: Connection, locked: Mapping[int, KnownOrder]) -> None:
+        self._connection = connection
+        self.orders = locked  # as they were then, by their ids
 
-def stores_of(connection: Connection, of_orders: Iterable[KnownOrder]) -> Mapping[int, Store]:
-    """The stores of orders, by their ids."""
-    found = stores.get_each(connection, sorted({order.store_id for order in of_orders}))
-    return {store.id: store for store in found}
+    @cached_property
+    def stores(self) -> Mapping[int, Store]:
+        """The orders' stores, by their ids."""
+        found = stores.get_each(self._connection, sorted({order.store_id for order in self.orders.values()}))
+        return {store.id: store for store in found}
+
+    def forget_stores(self) -> None:
+        """Read them anew, since they have been changed."""
+        self.__dict__.pop("stores", None)
+
+    @cached_property
+    def dossiers(self) -> Mapping[int, Dossier]:
+        """The orders' dossiers, by the orders' ids."""
+        found = issuances.of_orders(self._connection, self.orders.keys())
+        dossiers = {}
+        for order in self.orders.values():
+            by_kind = {one.kind: one for one in found[order.id]}
+            dossiers[order.id] = Dossier(order, dict(by_kind), order, by_kind)
+        return dossiers
 
 
 def decide_on(dossier: Dossier, store: Store) -> Verdict:
@@ -86,8 +99,11 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
     return shown
 
 
-def save(connection: Connection, dossiers: Iterable[Dossier], now: datetime) -> None:
-    """Write what has changed. Decision and issuances change together: nobody sees one without the other."""
+def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -> None:
+    """Write what has changed. Decision and issuances change together: nobody sees one without the other.
+
+    New issuances have their ids then.
+    """
     changed, withdrawn, due = [], [], []
     for dossier in dossiers:
         if dossier.order != dossier.saved_order:
@@ -102,12 +118,17 @@ def save(connection: Connection, dossiers: Iterable[Dossier], now: datetime) -> 
                 withdrawn.append(issuance.id)
     orders.save(connection, changed)
     issuances.withdraw(connection, withdrawn, now)
-    issuances.make_due(connection, due, now)
+    added = issuances.make_due(connection, due, now)
+    for dossier in dossiers:
+        for kind, issuance in dossier.issuances.items():
+            if issuance.id == NOT_ADDED_YET:
+                dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
+        dossier.saved_order, dossier.saved_issuances = dossier.order, dict(dossier.issuances)
 
 
 def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:
     """Decide on one order that the caller has locked and that has a snapshot, and carry it out."""
-    dossier = open_dossiers(connection, [order])[order.id]
+    dossier = Cabinet(connection, {order.id: order}).dossiers[order.id]
     verdict = decide_on(dossier, store)
     save(connection, [dossier], now)
     return Settlement(verdict, dossier.has_something_due)

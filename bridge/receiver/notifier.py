@@ -12,7 +12,9 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-PAUSE = 0.05  # seconds after an announcement in which ids are gathered for the next one
+# Seconds after an announcement in which ids are gathered for the next one, for each id in it: the more come,
+# the longer, so that few are as soon announced as many are announced together.
+PAUSE, LONGEST_PAUSE = 0.005, 0.05
 MOST_AT_ONCE = 50  # ids a message
 PAUSE_AFTER_FAILURE = 1.0  # seconds before a broker that was down is tried again
 
@@ -59,7 +61,7 @@ class Notifier:
                 self._forget_what_waits()
             elif len(batch) < MOST_AT_ONCE:
                 # Asleep, not waiting for the next id: to be woken by each takes the processor from requests.
-                self._sleep(PAUSE)
+                self._sleep(min(PAUSE * len(batch), LONGEST_PAUSE))
 
     def _wait_for_some(self) -> Sequence[int]:
         batch = [self._ids.get()]

@@ -20,6 +20,7 @@ from bridge.ledger.deliveries import FAILED, GIVE_UP_AFTER, PROCESSED, RECEIVED
 from bridge.ledger.issuances import Issuance
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.record import Ended, record
+from bridge.pipeline.settle import Cabinet
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.books import add_store
 from tests.shop import WOOCOMMERCE, Shop, at
@@ -152,7 +153,12 @@ def _end(shop: Shop, connection: Connection, issuance: Issuance, end: str) -> No
         "put off": Effect.NOT_TAKEN,
     }
     if end in effects:
-        record(shop.context, connection, [Ended(attempt, Outcome(effects[end], end), duration=0.1)], locked)
+        record(
+            shop.context,
+            connection,
+            [Ended(attempt, Outcome(effects[end], end), duration=0.1)],
+            Cabinet(connection, locked),
+        )
 
 
 def _documents(of_order: Collection[Issuance]) -> Iterator[Issuance]:

@@ -17,6 +17,7 @@ from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.operate import Report, doubtful, mark_issued, replay, resend, withdraw
 from bridge.pipeline.record import Ended, record
+from bridge.pipeline.settle import Cabinet
 from bridge.pipeline.sweep import sweep
 from bridge.spaceinvoices import Effect, Outcome
 from tests.shop import WOOCOMMERCE, Shop, at
@@ -57,7 +58,12 @@ def end(shop: Shop, attempt: StartedAttempt, effect: Effect) -> None:
     """Record an attempt's outcome."""
     ended = Ended(attempt, Outcome(effect, "as the test says"), duration=0.1)
     with shop.context.ledger.write() as connection:
-        record(shop.context, connection, [ended], orders.lock_each(connection, [attempt.order_id]))
+        record(
+            shop.context,
+            connection,
+            [ended],
+            Cabinet(connection, orders.lock_each(connection, [attempt.order_id])),
+        )
 
 
 def ended(shop: Shop, issuance_id: int, effect: Effect) -> int:

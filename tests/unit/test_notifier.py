@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from bridge.receiver.notifier import MOST_AT_ONCE, PAUSE, Notifier
+from bridge.receiver.notifier import LONGEST_PAUSE, MOST_AT_ONCE, PAUSE, Notifier
 
 WITHIN = 10  # seconds in which what is to happen has happened
 
@@ -80,12 +80,14 @@ def test_many_deliveries_are_announced_together(broker: Broker, notifier: Notifi
     assert broker.next() == list(range(2, 32))
 
 
-def test_the_first_is_announced_at_once_and_those_that_soon_follow_together() -> None:
+def test_the_more_are_announced_the_longer_others_are_gathered() -> None:
     broker, asleep, awake = Broker(), threading.Semaphore(0), threading.Semaphore(0)
     broker.come_up()
 
+    pauses: list[float] = []
+
     def sleep(seconds: float) -> None:
-        assert seconds == PAUSE
+        pauses.append(seconds)
         asleep.release()
         assert awake.acquire(timeout=WITHIN)
 
@@ -100,7 +102,14 @@ def test_the_first_is_announced_at_once_and_those_that_soon_follow_together() ->
 
     assert broker.next() == [2, 3, 4]
     assert asleep.acquire(timeout=WITHIN)
+    for delivery_id in range(5, 5 + MOST_AT_ONCE - 1):
+        notifier.notify(delivery_id)
     awake.release()
+
+    assert len(broker.next()) == MOST_AT_ONCE - 1
+    assert asleep.acquire(timeout=WITHIN)
+    awake.release()
+    assert pauses == [PAUSE, 3 * PAUSE, LONGEST_PAUSE]
 
 
 def test_what_one_announcement_cannot_hold_is_announced_without_a_pause() -> None:

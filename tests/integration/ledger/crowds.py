@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, text
 
-from bridge.ledger import Ledger, group_commit, issuances, orders, turns
+from bridge.ledger import Ledger, group_commit, orders, turns
 from tests.servers import wait_until
 
 START_WITHIN = 60.0  # seconds
@@ -28,8 +28,7 @@ _barriers: list[Barrier] = []  # of a process of a crew: the one where it meets 
 def held_up(ledger: Ledger, *issuance_ids: int) -> Iterator[Connection]:
     """Nothing can be written for these issuances until the block ends, but by who is in it."""
     with ledger.write() as connection:
-        of = issuances.orders_of(connection, issuance_ids)
-        orders.lock_each(connection, set(of.values()))
+        orders.lock_each(connection, [], of_issuances=issuance_ids)
         yield connection
 
 

@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta, timezone
 
 import pytest
+from sqlalchemy import text
 
 from bridge.issuance import printable
 from bridge.ledger import Ledger, deliveries, tables
@@ -311,7 +312,7 @@ def test_a_deletion_that_is_repeated_has_arrived_when_it_did_last_and_waits_agai
     assert books.read(deliveries.deletions, [about])[about] == [KnownDeletion(first, later, True)]
 
 
-def test_what_deliveries_are_about_is_told_of_those_that_wait(books: Books) -> None:
+def test_what_deliveries_are_about_is_locked_of_those_that_wait(books: Books) -> None:
     other = books.write(add_store, "other")
     ids = [
         books.deliver(body, resource_id=about).delivery_id
@@ -319,9 +320,19 @@ def test_what_deliveries_are_about_is_told_of_those_that_wait(books: Books) -> N
     ]
     ids.append(books.write(deliveries.record, **delivery_of(other, b"1", resource_id=5)).delivery_id)
     books.write(finish, ids[3], state=PROCESSED, reason=None)
-    found = books.read(deliveries.resources_of, [*ids, 99])
-    assert sorted(found) == [(books.store_id, 5), (books.store_id, 6), (other, 5)]
-    assert not books.read(deliveries.resources_of, [])
+
+    def is_held(about: tuple[int, int]) -> bool:
+        name = f"spacebridge {about[0]} {about[1]}"
+        query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+        with books.ledger.write() as another:
+            return not another.execute(query, {"name": name}).scalar_one()
+
+    with books.ledger.write() as connection:
+        deliveries.lock_resources_of(connection, [*ids, 99])
+        assert deliveries.lock_unprocessed(connection, []) == []
+        if connection.dialect.name == "postgresql":  # who writes in SQLite has locked everything
+            abouts = [(books.store_id, 5), (books.store_id, 6), (books.store_id, 7), (other, 5), (other, 6)]
+            assert [one for one in abouts if is_held(one)] == [abouts[0], abouts[1], abouts[3]]
 
 
 def test_those_that_wait_are_locked_as_they_came_and_those_that_somebody_holds_are_left_out(

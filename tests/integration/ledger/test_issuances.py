@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection
 
-from bridge.ledger import Ledger, issuances, tables
+from bridge.ledger import Ledger, issuances, orders, tables
 from bridge.ledger.issuances import Issuance
 from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, claim, make_due, withdraw
 from tests.integration.ledger.crowds import Crew, at_once
@@ -187,7 +187,6 @@ def test_what_is_not_there_is_not_found(books: Books) -> None:
     assert books.read(issuances.get, 1) is None
     assert books.read(issuances.of_order, 1) == []
     assert books.read(issuances.of_orders, [1, 2]) == {1: [], 2: []}
-    assert books.read(issuances.orders_of, [1]) == {}
     books.write(issuances.mark_issued, [1], NOW)
     books.write(issuances.withdraw, [1], NOW)
     assert books.count(tables.issuances) == 0
@@ -199,5 +198,5 @@ def test_the_issuances_of_several_orders_are_told_order_by_order(books: Books) -
     nothing_due = books.known(4)
     found = books.read(issuances.of_orders, [second.order_id, first[0].order_id, nothing_due])
     assert found == {first[0].order_id: first, second.order_id: [second], nothing_due: []}
-    asked = {first[1].id: first[1].order_id, third.id: third.order_id}
-    assert books.read(issuances.orders_of, asked.keys()) == asked
+    of_these = books.write(orders.lock_each, [second.order_id], of_issuances=[first[1].id, third.id, 99])
+    assert sorted(of_these) == [first[0].order_id, second.order_id, third.order_id]

@@ -199,8 +199,9 @@ def test_who_waited_for_another_that_failed_adds_the_order(books: Books) -> None
 
 
 def test_an_order_that_is_not_there_yet_can_be_kept_from_others_by_its_id(books: Books) -> None:
+    _deliver_about(books, 1)
     with books.ledger.write() as connection:
-        orders.lock_resources(connection, {(books.store_id, 1)})
+        deliveries.lock_resources_of(connection, [1])
         other = Other(lambda: books.write(_ids_of_locked, (books.store_id, 1)))
         other.wait_until_it_waits(books.ledger)
         order_id = add_order(connection, books.store_id)
@@ -208,8 +209,9 @@ def test_an_order_that_is_not_there_yet_can_be_kept_from_others_by_its_id(books:
 
 
 def test_who_locks_several_ids_waits_for_whoever_has_one_of_them(books: Books) -> None:
+    _deliver_about(books, 1, 2, 3, 4, 5)
     with books.ledger.write() as connection:
-        orders.lock_resources(connection, {(books.store_id, 2), (books.store_id, 3)})
+        deliveries.lock_resources_of(connection, [2, 3])
         others = [
             Other(lambda: books.write(_ids_of_locked, (books.store_id, 1), (books.store_id, 3))),
             Other(lambda: books.write(_ids_of_locked, (books.store_id, 2), (books.store_id, 5))),
@@ -223,6 +225,7 @@ def test_who_locks_several_ids_waits_for_whoever_has_one_of_them(books: Books) -
 def test_those_who_lock_the_same_ones_in_other_orders_never_wait_in_a_circle(
     books: Books, crew: Crew
 ) -> None:
+    _deliver_about(books, *range(1, 13))
     with books.ledger.write() as connection:
         for number in range(1, 13):
             add_order(connection, books.store_id, number)
@@ -236,7 +239,7 @@ def _lock_all(ledger: Ledger, number: int) -> None:
     resources = [(1, 1 + (number + step) % 12) for step in range(12)]
     for _ in range(5):
         with ledger.write() as connection:
-            orders.lock_resources(connection, resources)
+            deliveries.lock_resources_of(connection, [about for _, about in resources])
             _count_in(connection, orders.lock_of_resources(connection, resources))
         with ledger.write() as connection:
             locked = orders.lock_of_resources(connection, resources)
@@ -252,10 +255,11 @@ def _count_in(connection: Connection, locked: Iterable[KnownOrder]) -> None:
 
 def test_other_orders_wait_only_where_there_is_but_one_writer(books: Books) -> None:
     """That is, in SQLite."""
+    _deliver_about(books, *range(1, 6))
     order_id, another = books.known(1), books.known(2)
     with books.ledger.write() as connection:
         orders.lock(connection, order_id)
-        orders.lock_resources(connection, {(books.store_id, 3)})
+        deliveries.lock_resources_of(connection, [3])
         others: list[Other[list[int]]] = [
             Other(lambda: [books.order(another).id]),
             Other(lambda: [books.write(lock_or_add, books.store_id, 4, "wc_order_4").id]),
@@ -269,8 +273,16 @@ def test_other_orders_wait_only_where_there_is_but_one_writer(books: Books) -> N
     assert [other.result() for other in others] == [[another], [another + 1], []]
 
 
+def _deliver_about(books: Books, *numbers: int) -> None:
+    """Record a delivery about each of these WooCommerce ids, which are from 1 on: it has the same id."""
+    for number in numbers:
+        recorded = books.deliver(b"about %d" % number, resource_id=number)
+        assert recorded.delivery_id == number
+
+
 def _ids_of_locked(connection: Connection, *resources: Resource) -> list[int]:
-    orders.lock_resources(connection, set(resources))
+    """Lock the WooCommerce ids, by the deliveries of the same ids, and their orders."""
+    deliveries.lock_resources_of(connection, [about for _, about in resources])
     return [one.id for one in orders.lock_of_resources(connection, resources)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text
 
-from bridge.ledger import Ledger, backlog, deliveries, issuances, stores, tables
+from bridge.ledger import Ledger, backlog, deliveries, issuances, statements, stores, tables
 from bridge.pipeline.drain import drain_store
 from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.lanes import Lanes
@@ -57,8 +57,15 @@ class Filled:
                 values = parameters[0] if isinstance(parameters, list) else parameters
                 self.statements.setdefault(statement, values)
 
+        def keep_of_driver(cursor: Any, statement: str, *each: Any) -> None:
+            self.statements.setdefault(statement, each[0])
+            execute(cursor, statement, *each)
+
         event.listen(Engine, "before_cursor_execute", keep)
-        yield
+        with pytest.MonkeyPatch.context() as patched:
+            execute = statements._execute
+            patched.setattr(statements, "_execute", keep_of_driver)
+            yield
         event.remove(Engine, "before_cursor_execute", keep)
 
     def scans(self) -> Mapping[str, list[str]]:

@@ -1,0 +1,247 @@
+"""Statements that are carried out for each order: made once, and handed to the driver.
+
+SQLAlchemy writes their text and converts their values. To have it carry them out, too, would take longer than
+most of them take the database. In PostgreSQL, what gives no answer is not waited for, either: it is sent at
+once, and what the database has to say of it is heard with the next answer, or at the end of the transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Dialect,
+    FromClause,
+    Select,
+    Text,
+    bindparam,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.selectable import ReturnsRows
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from bridge.ledger.errors import LedgerFaultError
+
+_PIPELINE = "spacebridge: pipeline"  # in the notes that SQLAlchemy keeps with a connection
+
+
+class Sql:
+    """What of SQL each database has of its own."""
+
+    def __init__(self, dialect: str) -> None:
+        self.is_sqlite = dialect == "sqlite"
+        self.insert: Any = sqlite.insert if self.is_sqlite else postgresql.insert
+        self.columns_of: dict[str, Sequence[str]] = {}  # parameters that are given column by column
+
+    def among(self, of: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Whether a column is in the list that is the parameter of this name."""
+        return of.in_(self.listed(of, name))
+
+    def listed(self, of: ColumnElement[Any], name: str) -> Select[Any]:
+        """The values of the list that is the parameter of this name, which are such as this column's."""
+        if self.is_sqlite:
+            return select(func.json_each(bindparam(name, type_=_Rows())).table_valued("value").c.value)
+        return select(func.unnest(bindparam(name, type_=ARRAY(of.type))))
+
+    def rows(self, name: str, *columns: ColumnElement[Any]) -> FromClause:
+        """The rows of the parameter of this name, a list of lists of values, such as these columns have."""
+        if self.is_sqlite:
+            given = bindparam(name, type_=_Rows(*(one.type for one in columns)))
+            value = func.json_each(given).table_valued("value").c.value
+            typed = [
+                func.json_extract(value, f"$[{place}]", type_=one.type) for place, one in enumerate(columns)
+            ]
+            labelled = [one.label(of.name) for one, of in zip(typed, columns, strict=True)]
+            return select(*labelled).subquery(name)
+        # Arrays, whose length PostgreSQL's planner knows: of JSON, it would expect a hundred rows, and rather
+        # read through a table.
+        names = self.columns_of[name] = [f"{name}_{one.name}" for one in columns]
+        arrays = [bindparam(each, type_=ARRAY(one.type)) for each, one in zip(names, columns, strict=True)]
+        derived = [column(one.name, one.type) for one in columns]
+        return func.unnest(*arrays).table_valued(*derived, name=name).render_derived()
+
+
+class _Rows(TypeDecorator[Any]):
+    """A list as JSON: of rows with values of these types, or of bare values."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, *types: TypeEngine[Any]) -> None:
+        super().__init__()
+        self._types = types
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        converters = [one.dialect_impl(dialect).bind_processor(dialect) for one in self._types]
+        if any(converters):
+            value = [
+                [convert(one) if convert else one for one, convert in zip(row, converters, strict=True)]
+                for row in value
+            ]
+        return json.dumps(value, ensure_ascii=False)  # what the driver cannot send, no escape may hide
+
+
+class Statement:
+    """A statement whose text is made once for each kind of database."""
+
+    def __init__(self, make: Callable[[Sql], Executable]) -> None:
+        """`make` writes it: values that differ are parameters, by name, and of a list it uses `Sql.among`."""
+        self._make = make
+        self._forms: dict[str, _Form] = {}
+
+    def ask(self, connection: Connection, **parameters: Any) -> Sequence[Any]:
+        """Carry it out; the rows of its answer, with the columns as attributes."""
+        form = self._form(connection.dialect)
+        with _faults_named(connection.dialect):
+            cursor = _cursor(connection)
+            _execute(cursor, form.text, form.values(parameters))
+            return form.rows(cursor.fetchall())
+
+    def tell(self, connection: Connection, *each: Mapping[str, Any]) -> None:
+        """Carry it out for each of these parameters. In PostgreSQL, that it fails may be raised later."""
+        if not each:
+            return
+        form = self._form(connection.dialect)
+        _enter_pipeline(connection)
+        with _faults_named(connection.dialect):
+            _execute(_cursor(connection), form.text, *(form.values(one) for one in each))
+
+    def _form(self, dialect: Dialect) -> _Form:
+        form = self._forms.get(dialect.name)
+        if form is None:
+            form = self._forms[dialect.name] = _Form(self._make, dialect)
+        return form
+
+
+class _Form:
+    """A statement as one database's driver takes it."""
+
+    def __init__(self, make: Callable[[Sql], Executable], dialect: Dialect) -> None:
+        if dialect.name == "sqlite":
+            dialect = sqlite.dialect(paramstyle="named")
+        sql = Sql(dialect.name)
+        statement = make(sql)
+        self._columns_of = sql.columns_of
+        compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        self.text = str(compiled)
+        self._to_driver = {
+            name: convert
+            for given, name in compiled.bind_names.items()
+            if (convert := given.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        }
+        self._constants = {
+            name: value if value is None else self._converted(name, value)
+            for name, value in compiled.params.items()
+        }
+        columns = list(statement.exported_columns) if isinstance(statement, ReturnsRows) else []
+        row: Any = namedtuple("row", [one.name for one in columns])  # type: ignore[misc]
+        self._make_row = row._make
+        processors = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
+        self._from_driver = [(place, convert) for place, convert in enumerate(processors) if convert]
+
+    def values(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All parameters, as the driver takes them."""
+        values = dict(self._constants)
+        for name, value in parameters.items():
+            if (names := self._columns_of.get(name)) is None:
+                values[name] = self._converted(name, value)
+            else:
+                for place, each in enumerate(names):
+                    values[each] = self._converted(each, [row[place] for row in value])
+        return values
+
+    def _converted(self, name: str, value: Any) -> Any:
+        convert = self._to_driver.get(name)
+        return value if convert is None else convert(value)
+
+    def rows(self, found: Iterable[Sequence[Any]]) -> Sequence[Any]:
+        """The driver's rows, as SQLAlchemy would return them."""
+        make, conversions = self._make_row, self._from_driver
+        if not conversions:
+            return [make(row) for row in found]
+        rows = []
+        for row in found:
+            values = list(row)
+            for place, convert in conversions:
+                values[place] = convert(values[place])
+            rows.append(make(values))
+        return rows
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction in PostgreSQL, without waiting for it."""
+    _enter_pipeline(connection)
+    _cursor(connection).execute("BEGIN")
+
+
+def commit(connection: Connection) -> None:
+    """Commit that, when all that was told has been carried out.
+
+    Raises LedgerFaultError if a statement has failed and nobody minded: PostgreSQL undoes such a transaction
+    when it is told to commit it, and does not call that an error.
+    """
+    cursor = _cursor(connection)
+    cursor.execute("COMMIT")
+    leave_pipeline(connection)
+    if cursor.statusmessage != "COMMIT":
+        raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
+
+
+def abandon(connection: Connection) -> None:
+    """Leave it as it is, whatever is wrong with it; closing it undoes the transaction."""
+    if connection.invalidated:
+        return
+    with suppress(connection.dialect.loaded_dbapi.Error):
+        leave_pipeline(connection)
+
+
+def leave_pipeline(connection: Connection) -> None:
+    """Wait until all that was told has been carried out; raises what is wrong with it."""
+    pipeline: ExitStack | None = connection.info.pop(_PIPELINE, None)
+    if pipeline is not None:
+        pipeline.close()
+
+
+def _enter_pipeline(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql" and _PIPELINE not in connection.info:
+        pipeline = ExitStack()
+        pipeline.enter_context(connection.connection.driver_connection.pipeline())  # type: ignore[union-attr]
+        connection.info[_PIPELINE] = pipeline
+
+
+def _cursor(connection: Connection) -> Any:
+    return connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+
+
+def _execute(cursor: Any, text: str, *each: Mapping[str, Any]) -> None:
+    if len(each) == 1:
+        cursor.execute(text, each[0])
+    else:
+        cursor.executemany(text, each)
+
+
+@contextmanager
+def _faults_named(dialect: Dialect) -> Iterator[None]:
+    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
+    try:
+        yield
+    except (dialect.loaded_dbapi.Error, LedgerFaultError):
+        raise
+    except Exception as error:
+        raise value_refused(error) from None
+
+
+def value_refused(error: BaseException | None) -> LedgerFaultError:
+    """The fault, without the value in its text."""
+    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
