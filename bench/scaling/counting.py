@@ -133,7 +133,7 @@ def _issue_what_is_due(context: Context, store_id: int) -> None:
         waiting = due.of_store(connection, store_id, now=context.now(), after=None, limit=10)
     for entry in waiting:
         with context.ledger.write() as connection:
-            (order,) = orders.lock_each(connection, [], of_issuances=[entry.id]).values()
+            (order,) = orders.lock_each(connection, [], of_issuances=[entry.id]).answer.values()
             (attempt,) = attempts.start(
                 connection,
                 [
@@ -145,7 +145,7 @@ def _issue_what_is_due(context: Context, store_id: int) -> None:
                 lease_ends_at=context.now() + timedelta(seconds=90),
             )
         with context.ledger.write() as connection:
-            cabinet = Cabinet(connection, orders.lock_each(connection, [order.id]))
+            cabinet = Cabinet(connection, [order.id])
             record(context, connection, [Ended(attempt, ISSUED, duration=0.1)], cabinet)
 
 

@@ -62,9 +62,13 @@ def start(
     """
     if not claims:
         return []
-    rows = [(one.issuance.id, one.delivery_id, now) for one in claims]
-    attempt_of = {row.issuance_id: row.id for row in _START.ask(connection, attempts=rows)}
-    started = [
+    _START.tell(connection, {"attempts": [(one.issuance.id, one.delivery_id, now) for one in claims]})
+    sent = [(one.issuance.id, one.total, one.currency) for one in claims]
+    sending = ledger_issuances.start_sending(connection, sent, now=now, lease_ends_at=lease_ends_at)
+    attempt_of = sending.answer
+    if len(attempt_of) < len(claims):
+        raise NotDueError
+    return [
         StartedAttempt(
             attempt_of[one.issuance.id],
             one.issuance.id,
@@ -75,13 +79,6 @@ def start(
         )
         for one in claims
     ]
-    moves = [
-        (attempt.issuance_id, attempt.id, one.total, one.currency)
-        for attempt, one in zip(started, claims, strict=True)
-    ]
-    if not ledger_issuances.start_sending(connection, moves, now=now, lease_ends_at=lease_ends_at):
-        raise NotDueError
-    return started
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +145,7 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
 def _start(sql: Sql) -> Any:
     names = ["issuance_id", "delivery_id", "started_at"]
     given = sql.rows("attempts", *(attempts.c[name] for name in names))
-    return insert(attempts).from_select(names, select(given)).returning(attempts.c.id, attempts.c.issuance_id)
+    return insert(attempts).from_select(names, select(given))
 
 
 def _finish(sql: Sql) -> Any:

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, case, func, literal, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from bridge.ledger.statements import Sql, Statement
-from bridge.ledger.tables import deliveries, stores
+from bridge.ledger.statements import Asked, Sql, Statement
+from bridge.ledger.tables import deliveries, issuances, orders, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
 CLOCK_TOLERANCE = timedelta(minutes=1)  # what arrived later than that was dated by a clock set back since
@@ -141,9 +141,11 @@ def lock(connection: Connection, delivery_id: int) -> Delivery | None:
     return _delivery(row) if row else None
 
 
-def get_each(connection: Connection, delivery_ids: Collection[int]) -> Mapping[int, Delivery]:
-    """The deliveries of these ids."""
-    return {row.id: _delivery(row) for row in _EACH.ask(connection, ids=list(delivery_ids))}
+def newest_of(connection: Connection, issuance_ids: Collection[int]) -> Asked[Mapping[int, Delivery]]:
+    """The deliveries of the newest snapshots of these issuances' orders, by the orders' ids."""
+    return _NEWEST_OF.ask(
+        connection, lambda rows: {row.order_id: _delivery(row) for row in rows}, ids=list(issuance_ids)
+    )
 
 
 def lock_resources_of(connection: Connection, delivery_ids: Collection[int]) -> None:
@@ -161,7 +163,10 @@ def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> S
     Left out is what somebody else has locked: it is being repeated or processed just now, and whoever
     processes it afterwards knows more.
     """
-    return [_delivery(row) for row in _LOCK_UNPROCESSED.ask(connection, ids=list(delivery_ids))]
+    locked = _LOCK_UNPROCESSED.ask(
+        connection, lambda rows: [_delivery(row) for row in rows], ids=list(delivery_ids)
+    )
+    return locked.answer
 
 
 def listed(
@@ -217,13 +222,17 @@ class KnownDeletion:
 
 def deletions(
     connection: Connection, resources: Collection[tuple[int, int]]
-) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
+) -> Asked[Mapping[tuple[int, int], Sequence[KnownDeletion]]]:
     """Every deletion of these WooCommerce ids, each of a store."""
-    found: dict[tuple[int, int], list[KnownDeletion]] = {one: [] for one in resources}
-    for row in _DELETIONS.ask(connection, resources=list(resources)):
-        known = KnownDeletion(row.id, row.last_received_at, row.state == RECEIVED)
-        found[row.store_id, row.resource_id].append(known)
-    return found
+
+    def read(rows: Sequence[Any]) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
+        found: dict[tuple[int, int], list[KnownDeletion]] = {one: [] for one in resources}
+        for row in rows:
+            known = KnownDeletion(row.id, row.last_received_at, row.state == RECEIVED)
+            found[row.store_id, row.resource_id].append(known)
+        return found
+
+    return _DELETIONS.ask(connection, read, resources=list(resources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +278,12 @@ def _with_store() -> Any:
     return select(deliveries, stores.c.name.label("store")).join(stores)
 
 
-def _each(sql: Sql) -> Any:
-    return _with_store().where(sql.among(deliveries.c.id, "ids"))
+def _newest_of(sql: Sql) -> Any:
+    of_issuances = select(issuances.c.order_id).where(sql.among(issuances.c.id, "ids"))
+    joined = orders.join(deliveries, deliveries.c.id == orders.c.delivery_id)
+    joined = joined.join(stores, stores.c.id == deliveries.c.store_id)
+    names = stores.c.name.label("store"), orders.c.id.label("order_id")
+    return select(deliveries, *names).select_from(joined).where(orders.c.id.in_(of_issuances))
 
 
 def _lock_resources_of(sql: Sql) -> Any:
@@ -292,8 +305,8 @@ def _lock_resources_of(sql: Sql) -> Any:
 
 def _lock_unprocessed(sql: Sql) -> Any:
     return (
-        _each(sql)
-        .where(deliveries.c.state == RECEIVED)
+        _with_store()
+        .where(sql.among(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
         .order_by(deliveries.c.id)
         # It stays what attempts refer to: who only adds one need not wait.
         .with_for_update(of=deliveries, key_share=True, skip_locked=True)
@@ -323,7 +336,7 @@ def _finish(sql: Sql) -> Any:
     )
 
 
-_EACH = Statement(_each)
+_NEWEST_OF = Statement(_newest_of)
 _LOCK_RESOURCES_OF = Statement(_lock_resources_of)
 _LOCK_UNPROCESSED = Statement(_lock_unprocessed)
 _DELETIONS = Statement(_deletions)

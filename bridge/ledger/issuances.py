@@ -11,11 +11,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
-from bridge.ledger.orders import KnownOrder
-from bridge.ledger.statements import Sql, Statement
-from bridge.ledger.tables import issuances, orders, stores
+from bridge.ledger.orders import KnownOrder, Resource, orders_wanted
+from bridge.ledger.statements import Asked, Sql, Statement
+from bridge.ledger.tables import attempts, issuances, orders, stores
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
 NOT_ADDED_YET = 0  # in place of an id
@@ -87,12 +99,18 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Issuance]:
     return [_issuance(row) for row in connection.execute(query)]
 
 
-def of_orders(connection: Connection, order_ids: Collection[int]) -> Mapping[int, Sequence[Issuance]]:
-    """The same of each of these orders."""
-    found: dict[int, list[Issuance]] = {order_id: [] for order_id in order_ids}
-    for row in _OF_ORDERS.ask(connection, order_ids=list(order_ids)):
-        found[row.order_id].append(_issuance(row))
-    return found
+def of_orders(
+    connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
+) -> Asked[Mapping[int, Sequence[Issuance]]]:
+    """The same of each of these orders that has some, and of those of these issuances; by the orders' ids."""
+    return _OF_ORDERS.ask(connection, _by_order, ids=list(order_ids), issuance_ids=list(of_issuances))
+
+
+def of_resources(
+    connection: Connection, resources: Collection[Resource]
+) -> Asked[Mapping[int, Sequence[Issuance]]]:
+    """The same of the orders of these WooCommerce ids."""
+    return _OF_RESOURCES.ask(connection, _by_order, resources=list(resources))
 
 
 def listed(
@@ -109,16 +127,17 @@ def listed(
 
 def make_due(
     connection: Connection, documents: Sequence[tuple[int, int, str]], now: datetime
-) -> Mapping[tuple[int, str], int]:
+) -> Asked[Mapping[tuple[int, str], int]]:
     """Have documents issued, each of a store and an order (by their ids) and of a kind.
 
     Nothing changes for one that is due, under way or settled otherwise. A withdrawn one comes back to life,
     unless an operator withdrew it. Returns the ids of those that are due now and were not, by order and kind.
     """
-    if not documents:
-        return {}
-    rows = [(*document, DUE, now, now) for document in documents]
-    return {(row.order_id, row.kind): row.id for row in _MAKE_DUE.ask(connection, documents=rows)}
+    return _MAKE_DUE.ask(
+        connection,
+        lambda rows: {(row.order_id, row.kind): row.id for row in rows},
+        documents=[(*document, DUE, now, now) for document in documents],
+    )
 
 
 def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
@@ -129,17 +148,23 @@ def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime)
 
 def start_sending(
     connection: Connection,
-    claims: Sequence[tuple[int, int, str, str]],
+    claims: Sequence[tuple[int, str, str]],
     *,
     now: datetime,
     lease_ends_at: datetime,
-) -> bool:
-    """Have attempts send due issuances, for as long as their leases last; whether each of them was due.
+) -> Asked[Mapping[int, int]]:
+    """Have the last attempts of due issuances send them, for as long as their leases last.
 
-    A claim: the issuance's id, the attempt's, and the total and the currency that are sent.
+    A claim: the issuance's id, and the total and the currency that are sent. Returns the attempt's id for
+    each issuance that was due.
     """
-    begun = _START_SENDING.ask(connection, claims=claims, now=now, lease_ends_at=lease_ends_at)
-    return len(begun) == len(claims)
+    return _START_SENDING.ask(
+        connection,
+        lambda rows: {row.id: row.attempt_id for row in rows},
+        claims=claims,
+        now=now,
+        lease_ends_at=lease_ends_at,
+    )
 
 
 def mark_issued(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
@@ -266,7 +291,14 @@ def _with_names() -> Any:
 
 
 def _of_orders(sql: Sql) -> Any:
-    return _with_names().where(sql.among(issuances.c.order_id, "order_ids")).order_by(issuances.c.id)
+    wanted = issuances.c.order_id.in_(orders_wanted(sql))
+    return _with_names().where(wanted).order_by(issuances.c.id)
+
+
+def _of_resources(sql: Sql) -> Any:
+    wanted = sql.rows("resources", orders.c.store_id, orders.c.resource_id)
+    of_them = tuple_(orders.c.store_id, orders.c.resource_id).in_(select(wanted))
+    return _with_names().where(of_them).order_by(issuances.c.id)
 
 
 def _make_due(sql: Sql) -> Any:
@@ -294,27 +326,28 @@ def _moving(leaving: Sequence[str], **values: Any) -> Statement:
 
 
 def _start_sending(sql: Sql) -> Any:
-    columns = ("id", "attempt_id", "total", "currency")
-    given = sql.rows("claims", *(issuances.c[name] for name in columns))
+    given = sql.rows("claims", *(issuances.c[name] for name in ("id", "total", "currency")))
+    last = select(func.max(attempts.c.id)).where(attempts.c.issuance_id == issuances.c.id)
     return (
         update(issuances)
         .where(issuances.c.id == given.c.id, issuances.c.state == DUE)
         .values(
             state=SENDING,
             next_attempt_at=None,
-            attempt_id=given.c.attempt_id,
+            attempt_id=last.scalar_subquery(),
             attempts=issuances.c.attempts + 1,
             first_attempt_at=func.coalesce(issuances.c.first_attempt_at, _NOW),
             lease_ends_at=bindparam("lease_ends_at", type_=issuances.c.lease_ends_at.type),
             total=given.c.total,
             currency=given.c.currency,
         )
-        .returning(issuances.c.id)
+        .returning(issuances.c.id, issuances.c.attempt_id)
     )
 
 
 _NOW = bindparam("now", type_=issuances.c.settled_at.type)
 _OF_ORDERS = Statement(_of_orders)
+_OF_RESOURCES = Statement(_of_resources)
 _MAKE_DUE = Statement(_make_due)
 _WITHDRAW = _moving([DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=_NOW)
 _START_SENDING = Statement(_start_sending)
@@ -327,6 +360,13 @@ _MARK_ISSUED = _moving(
     withdrawn_by=None,
     settled_at=_NOW,
 )
+
+
+def _by_order(rows: Sequence[Any]) -> Mapping[int, Sequence[Issuance]]:
+    found: dict[int, list[Issuance]] = {}
+    for row in rows:
+        found.setdefault(row.order_id, []).append(_issuance(row))
+    return found
 
 
 def _issuance(row: Row[Any]) -> Issuance:

@@ -8,10 +8,10 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, true, tuple_, union, update
+from sqlalchemy import CompoundSelect, Connection, Row, select, true, tuple_, union, update
 
 from bridge.issuance import Decision, Order
-from bridge.ledger.statements import Sql, Statement
+from bridge.ledger.statements import Asked, Sql, Statement
 from bridge.ledger.tables import issuances, orders, stores
 
 Resource = tuple[int, int]
@@ -47,18 +47,17 @@ def lock(connection: Connection, order_id: int) -> KnownOrder:
 
     SQLite has but one writing transaction at a time, so there the transaction is the lock.
     """
-    return lock_each(connection, [order_id])[order_id]
+    return lock_each(connection, [order_id]).answer[order_id]
 
 
 def lock_each(
     connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-) -> Mapping[int, KnownOrder]:
+) -> Asked[Mapping[int, KnownOrder]]:
     """The orders of these ids, and those of these issuances, likewise; by their ids.
 
     All who lock several do so in the order of their ids: none waits in a circle.
     """
-    found = _LOCK_EACH.ask(connection, ids=list(order_ids), issuance_ids=list(of_issuances))
-    return {row.id: _order(row) for row in found}
+    return _LOCK_EACH.ask(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
 def add(connection: Connection, identities: Sequence[Identity]) -> None:
@@ -70,9 +69,11 @@ def add(connection: Connection, identities: Sequence[Identity]) -> None:
         _ADD.tell(connection, {"identities": sorted(identities, key=itemgetter(0, 1))})
 
 
-def lock_of_resources(connection: Connection, resources: Collection[Resource]) -> Sequence[KnownOrder]:
+def lock_of_resources(
+    connection: Connection, resources: Collection[Resource]
+) -> Asked[Mapping[int, KnownOrder]]:
     """All orders of these WooCommerce ids, locked: several of one if the shop was installed anew."""
-    return [_order(row) for row in _LOCK_OF_RESOURCES.ask(connection, resources=list(resources))]
+    return _LOCK_OF_RESOURCES.ask(connection, _by_id, resources=list(resources))
 
 
 def listed(
@@ -122,10 +123,15 @@ def _with_store() -> Any:
     return select(orders, stores.c.name.label("store")).join(stores)
 
 
-def _lock_each(sql: Sql) -> Any:
+def orders_wanted(sql: Sql) -> CompoundSelect[Any]:
+    """The ids of the orders that are the parameter `ids`, or of which are the issuances `issuance_ids`."""
     of_issuances = select(issuances.c.order_id).where(sql.among(issuances.c.id, "issuance_ids"))
-    wanted = union(sql.listed(orders.c.id, "ids"), of_issuances)
-    return _with_store().where(orders.c.id.in_(wanted)).order_by(orders.c.id).with_for_update(of=orders)
+    return union(sql.listed(orders.c.id, "ids"), of_issuances)
+
+
+def _lock_each(sql: Sql) -> Any:
+    locked = _with_store().where(orders.c.id.in_(orders_wanted(sql))).order_by(orders.c.id)
+    return locked.with_for_update(of=orders)
 
 
 def _lock_of_resources(sql: Sql) -> Any:
@@ -165,6 +171,10 @@ _LOCK_EACH = Statement(_lock_each)
 _LOCK_OF_RESOURCES = Statement(_lock_of_resources)
 _ADD = Statement(_add)
 _SAVE = Statement(_save)
+
+
+def _by_id(rows: Sequence[Any]) -> Mapping[int, KnownOrder]:
+    return {row.id: _order(row) for row in rows}
 
 
 def _row(order: KnownOrder) -> Sequence[Any]:

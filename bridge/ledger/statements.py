@@ -11,7 +11,7 @@ import json
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -32,6 +32,8 @@ from sqlalchemy.sql.selectable import ReturnsRows
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from bridge.ledger.errors import LedgerFaultError
+
+_Answer = TypeVar("_Answer")
 
 _PIPELINE = "spacebridge: pipeline"  # in the notes that SQLAlchemy keeps with a connection
 
@@ -100,13 +102,19 @@ class Statement:
         self._make = make
         self._forms: dict[str, _Form] = {}
 
-    def ask(self, connection: Connection, **parameters: Any) -> Sequence[Any]:
-        """Carry it out; the rows of its answer, with the columns as attributes."""
+    def ask(
+        self, connection: Connection, read: Callable[[Sequence[Any]], _Answer], **parameters: Any
+    ) -> Asked[_Answer]:
+        """Carry it out. `read` makes the answer of the rows, which have the columns as attributes."""
         form = self._form(connection.dialect)
+        _enter_pipeline(connection)
         with _faults_named(connection.dialect):
             cursor = _cursor(connection)
             _execute(cursor, form.text, form.values(parameters))
-            return form.rows(cursor.fetchall())
+        asked = Asked(lambda: read(form.rows(cursor.fetchall())), connection.dialect)
+        if connection.dialect.name == "sqlite":
+            _ = asked.answer  # there is nobody to wait for, and whoever writes next would break it off
+        return asked
 
     def tell(self, connection: Connection, *each: Mapping[str, Any]) -> None:
         """Carry it out for each of these parameters. In PostgreSQL, that it fails may be raised later."""
@@ -122,6 +130,27 @@ class Statement:
         if form is None:
             form = self._forms[dialect.name] = _Form(self._make, dialect)
         return form
+
+
+class Asked(Generic[_Answer]):
+    """What the database was asked: in PostgreSQL, the answer is waited for when it is first looked at.
+
+    With it come all other answers, so what can be asked before any is looked at costs no waiting of its own.
+    """
+
+    def __init__(self, fetch: Callable[[], _Answer], dialect: Dialect) -> None:
+        self._fetch = fetch
+        self._dialect = dialect
+        self._answer: tuple[_Answer] | None = None
+
+    @property
+    def answer(self) -> _Answer:
+        """The answer; raises what is wrong with it, or with anything that was told before."""
+        # No cached_property: in Python 3.11, all threads that wait for one wait for each other.
+        if self._answer is None:
+            with _faults_named(self._dialect):
+                self._answer = (self._fetch(),)
+        return self._answer[0]
 
 
 class _Form:
@@ -214,9 +243,11 @@ def leave_pipeline(connection: Connection) -> None:
 
 
 def _enter_pipeline(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql" and _PIPELINE not in connection.info:
+    """Unless there is one, or the driver itself begins this transaction: then, nothing is told in it."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "postgresql" and driver.autocommit and _PIPELINE not in connection.info:
         pipeline = ExitStack()
-        pipeline.enter_context(connection.connection.driver_connection.pipeline())  # type: ignore[union-attr]
+        pipeline.enter_context(driver.pipeline())
         connection.info[_PIPELINE] = pipeline
 
 

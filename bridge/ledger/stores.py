@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.issuance import Policy
-from bridge.ledger.statements import Statement
+from bridge.ledger.orders import orders_wanted
+from bridge.ledger.statements import Asked, Sql, Statement
 from bridge.ledger.store import Choices, Store, flags, store_of
-from bridge.ledger.tables import stores
+from bridge.ledger.tables import orders, stores
 from bridge.ledger.vault import Vault
 
 __all__ = ["Choices", "Store", "flags"]  # beside the queries
@@ -74,10 +75,16 @@ def get(connection: Connection, store_id: int) -> Store:
     return store_of(connection.execute(select(stores).where(stores.c.id == store_id)).one())
 
 
-def get_each(connection: Connection, store_ids: Sequence[int]) -> Sequence[Store]:
-    """The stores of these ids, in this order."""
-    found = {row.id: store_of(row) for row in _EACH.ask(connection, ids=list(store_ids))}
-    return [found[one] for one in store_ids]
+def get_each(connection: Connection, store_ids: Collection[int]) -> Asked[Mapping[int, Store]]:
+    """The stores of these ids, by them."""
+    return _EACH.ask(connection, _by_id, ids=list(store_ids))
+
+
+def of_orders(
+    connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
+) -> Asked[Mapping[int, Store]]:
+    """The stores of these orders, and of these issuances, by their ids."""
+    return _OF_ORDERS.ask(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
 def lock(connection: Connection, store_id: int) -> Store:
@@ -293,8 +300,21 @@ def probe_now(connection: Connection, store_id: int, now: datetime) -> None:
     )
 
 
-# Made once: it is read for every few orders.
-_EACH = Statement(lambda sql: select(stores).where(sql.among(stores.c.id, "ids")))
+def _each(sql: Sql) -> Any:
+    return select(stores).where(sql.among(stores.c.id, "ids"))
+
+
+def _of_orders(sql: Sql) -> Any:
+    of_them = select(orders.c.store_id).where(orders.c.id.in_(orders_wanted(sql)))
+    return select(stores).where(stores.c.id.in_(of_them))
+
+
+_EACH = Statement(_each)
+_OF_ORDERS = Statement(_of_orders)
+
+
+def _by_id(rows: Sequence[Any]) -> Mapping[int, Store]:
+    return {row.id: store_of(row) for row in rows}
 
 
 def _columns(choices: Choices) -> dict[str, object]:

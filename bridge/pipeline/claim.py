@@ -12,10 +12,11 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 
 from bridge.issuance import compose
-from bridge.ledger import attempts, deliveries, due, issuances
+from bridge.ledger import attempts, due, issuances
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
+from bridge.ledger.statements import Asked
 from bridge.ledger.stores import Store
 from bridge.pipeline.configs import is_to_be_awaited
 from bridge.pipeline.context import Account, Context
@@ -54,13 +55,21 @@ class No(Enum):
 
 
 def claim(
-    context: Context, connection: Connection, wanted: Mapping[int, Wanted], cabinet: Cabinet
+    context: Context,
+    connection: Connection,
+    wanted: Mapping[int, Wanted],
+    cabinet: Cabinet,
+    sent: Asked[Mapping[int, Delivery]],
 ) -> Mapping[int, Claimed | No]:
-    """Claim what may be sent of what is wanted; the answers by the issuances' ids."""
+    """Claim what may be sent of what is wanted; the answers by the issuances' ids.
+
+    The `cabinet` has their orders; `sent`: of each order, the delivery that would be sent.
+    """
+    dossiers = cabinet.dossiers.values()
     now = context.now()  # and no sooner: the locks may have been waited for
     answers: dict[int, Claimed | No] = {}
     chosen: list[tuple[KnownOrder, Issuance]] = []
-    for dossier in cabinet.dossiers.values():
+    for dossier in dossiers:
         if not any(issuance.id in wanted for issuance in dossier.issuances.values()):
             continue
         store = cabinet.stores[dossier.order.store_id]
@@ -78,7 +87,7 @@ def claim(
                 chosen.append((dossier.order, issuance))
                 break  # the other one, if it is wanted, too, has to wait
     context.remember(cabinet.stores.values())
-    return {**answers, **_start(context, connection, wanted, cabinet.stores, chosen, now)}
+    return {**answers, **_start(context, connection, wanted, cabinet.stores, chosen, sent.answer, now)}
 
 
 def _start(
@@ -87,13 +96,13 @@ def _start(
     wanted: Mapping[int, Wanted],
     by_store: Mapping[int, Store],
     chosen: Sequence[tuple[KnownOrder, Issuance]],
+    sent: Mapping[int, Delivery],
     now: datetime,
 ) -> Mapping[int, Claimed]:
     """Begin an attempt for each of these. All that can go wrong on this side goes wrong before that."""
     if not chosen:
         return {}
-    sent = deliveries.get_each(connection, {order.delivery_id or 0 for order, _ in chosen})
-    bodies = [_compose(by_store[order.store_id], sent[order.delivery_id or 0]) for order, _ in chosen]
+    bodies = [_compose(by_store[order.store_id], sent[order.id]) for order, _ in chosen]
     started = attempts.start(
         connection,
         [attempts.Claim.of(order, issuance) for order, issuance in chosen],

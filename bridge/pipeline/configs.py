@@ -119,7 +119,8 @@ def to_fetch(context: Context, connection: Connection) -> Sequence[int]:
         or_after=now + SET_BACK,
         limit=MOST_CANDIDATES,
     )
-    stale = [one.id for one in stores.get_each(connection, candidates) if is_stale(context, one)]
+    found = stores.get_each(connection, candidates).answer
+    stale = [one for one in candidates if is_stale(context, found[one])]
     return stale[:limit]
 
 

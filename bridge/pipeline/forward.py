@@ -11,7 +11,7 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import Connection
 
-from bridge.ledger import LedgerUnavailableError, issuances, orders, stores
+from bridge.ledger import LedgerUnavailableError, deliveries, issuances, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.claim import Claimed, No, Wanted, claim
 from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
@@ -192,11 +192,11 @@ def _write_each(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]
 def _carry_out(context: Context, connection: Connection, errands: Sequence[_Errand]) -> Sequence[_Done]:
     ended = [one.ended for one in errands if one.ended is not None]
     wanted = {one.wanted.issuance_id: one.wanted for one in errands if one.wanted is not None}
-    locked = orders.lock_each(connection, {one.attempt.order_id for one in ended}, of_issuances=list(wanted))
-    cabinet = Cabinet(connection, locked)
+    cabinet = Cabinet(connection, {one.attempt.order_id for one in ended}, of_issuances=wanted)
+    sent = deliveries.newest_of(connection, wanted)
     if ended:
         record(context, connection, ended, cabinet)
-    claims = claim(context, connection, wanted, cabinet) if wanted else {}
+    claims = claim(context, connection, wanted, cabinet, sent) if wanted else {}
 
     def answer(one: Wanted | None) -> Claimed | No | None:
         if one is None:

@@ -15,7 +15,7 @@ from bridge.ledger.deliveries import Delivery, Finished, KnownDeletion
 from bridge.ledger.orders import Identity, KnownOrder, Resource
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.pipeline.settle import Cabinet, Dossier, decide_on, save
+from bridge.pipeline.settle import Dossier, decide_on, save
 from bridge.pipeline.work import Work
 
 log = structlog.get_logger(__name__)
@@ -105,13 +105,15 @@ def _read(connection: Connection, locked: Sequence[Delivery]) -> _Batch:
     ]
     orders.add(connection, identities)
     known = orders.lock_of_resources(connection, resources)
+    documents = issuances.of_resources(connection, resources)
     # If a store's rules change from here on, its decisions bear the old version, and the sweep decides anew.
-    found = stores.get_each(connection, sorted({one.store_id for one in locked}))
+    found = stores.get_each(connection, {one.store_id for one in locked})
+    deletions = deliveries.deletions(connection, resources)
     return _Batch(
         read=read,
-        stores={store.id: store for store in found},
-        deletions=deliveries.deletions(connection, resources),
-        dossiers=Cabinet(connection, {one.id: one for one in known}).dossiers,
+        stores=found.answer,
+        deletions=deletions.answer,
+        dossiers={one.id: Dossier.of(one, documents.answer.get(one.id, ())) for one in known.answer.values()},
         arrived_at={one.id: one.received_at for one in locked},
     )
 

@@ -41,12 +41,13 @@ def record(
 ) -> None:
     """Bring attempts to their end, and their orders and stores with them.
 
-    Their orders are in the `cabinet`, none of whose dossiers was opened yet.
+    The `cabinet` has their orders.
     """
     now = context.now()
     attempts.finish(connection, [_end(one) for one in ended])
     issued = [one for one in ended if one.outcome.effect is Effect.ISSUED]
     issuances.mark_issued(connection, [one.attempt.issuance_id for one in issued], now)
+    cabinet.ask_for_documents()
     has_changed = False
     # By their stores: of two processes that count failures of several, none waits for the other in a circle.
     for one in sorted(ended, key=lambda one: cabinet.orders[one.attempt.order_id].store_id):
@@ -54,6 +55,7 @@ def record(
         store = cabinet.stores[order.store_id]
         if one.outcome.effect is not Effect.ISSUED:
             _move_issuance(context, connection, store, one.attempt, one.outcome, now)
+            cabinet.ask_for_documents()
         has_changed |= note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe)
         log.info(
             "attempt ended",
@@ -71,7 +73,7 @@ def record(
         decide_on(dossier, cabinet.stores[dossier.order.store_id])
     save(connection, dossiers, now)
     if has_changed:
-        cabinet.forget_stores()
+        cabinet.ask_for_stores()
 
 
 def release_expired(context: Context, issuance_id: int) -> None:
@@ -85,7 +87,7 @@ def release_expired(context: Context, issuance_id: int) -> None:
         attempt = attempts.expired(connection, issuance_id, context.now())
         if attempt is not None:
             ended = [Ended(attempt, lost, duration=None)]
-            record(context, connection, ended, Cabinet(connection, {order.id: order}))
+            record(context, connection, ended, Cabinet(connection, [order.id]))
     if attempt is not None:
         counts.attempt_ended(issuance.store, lost.effect, attempt.number)
 

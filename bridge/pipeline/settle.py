@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 
 from sqlalchemy import Connection
 
@@ -13,6 +12,7 @@ from bridge.issuance import Decision, Document, Documents, Verdict, decide
 from bridge.ledger import issuances, orders, stores
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
+from bridge.ledger.statements import Asked
 from bridge.ledger.stores import Store
 from bridge.telemetry import counts
 
@@ -31,6 +31,12 @@ class Dossier:
     saved_order: KnownOrder
     saved_issuances: Mapping[str, Issuance]
 
+    @classmethod
+    def of(cls, order: KnownOrder, documents: Iterable[Issuance]) -> Dossier:
+        """That of an order with these issuances."""
+        by_kind = {one.kind: one for one in documents}
+        return cls(order, dict(by_kind), order, by_kind)
+
     @property
     def has_something_due(self) -> bool:
         return any(one.state == DUE for one in self.issuances.values())
@@ -45,31 +51,49 @@ class Settlement:
 
 
 class Cabinet:
-    """What is known of orders that the caller has locked: each kind is read when it is first asked for."""
+    """What is known of orders that are locked for the caller. It is waited for when it is looked at."""
 
-    def __init__(self, connection: Connection, locked: Mapping[int, KnownOrder]) -> None:
+    def __init__(
+        self, connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
+    ) -> None:
+        """The orders of these ids, and those of these issuances."""
         self._connection = connection
-        self.orders = locked  # as they were then, by their ids
+        self._wanted = order_ids, of_issuances
+        self._orders = orders.lock_each(connection, order_ids, of_issuances=of_issuances)
+        self.ask_for_stores()
+        self._documents: Asked[Mapping[int, Sequence[Issuance]]] | None = None
+        self._dossiers: Mapping[int, Dossier] = {}
 
-    @cached_property
+    def ask_for_stores(self) -> None:
+        """Have the stores read as they are now."""
+        order_ids, of_issuances = self._wanted
+        self._stores = stores.of_orders(self._connection, order_ids, of_issuances=of_issuances)
+
+    def ask_for_documents(self) -> None:
+        """Have the issuances read as they are now."""
+        order_ids, of_issuances = self._wanted
+        self._documents = issuances.of_orders(self._connection, order_ids, of_issuances=of_issuances)
+        self._dossiers = {}
+
+    @property
+    def orders(self) -> Mapping[int, KnownOrder]:
+        """The orders by their ids, as they were when they were locked."""
+        return self._orders.answer
+
+    @property
     def stores(self) -> Mapping[int, Store]:
         """The orders' stores, by their ids."""
-        found = stores.get_each(self._connection, sorted({order.store_id for order in self.orders.values()}))
-        return {store.id: store for store in found}
+        return self._stores.answer
 
-    def forget_stores(self) -> None:
-        """Read them anew, since they have been changed."""
-        self.__dict__.pop("stores", None)
-
-    @cached_property
+    @property
     def dossiers(self) -> Mapping[int, Dossier]:
         """The orders' dossiers, by the orders' ids."""
-        found = issuances.of_orders(self._connection, self.orders.keys())
-        dossiers = {}
-        for order in self.orders.values():
-            by_kind = {one.kind: one for one in found[order.id]}
-            dossiers[order.id] = Dossier(order, dict(by_kind), order, by_kind)
-        return dossiers
+        if self._documents is None:
+            self.ask_for_documents()
+        if not self._dossiers and self._documents is not None:
+            found = self._documents.answer
+            self._dossiers = {one.id: Dossier.of(one, found.get(one.id, ())) for one in self.orders.values()}
+        return self._dossiers
 
 
 def decide_on(dossier: Dossier, store: Store) -> Verdict:
@@ -118,17 +142,19 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
                 withdrawn.append(issuance.id)
     orders.save(connection, changed)
     issuances.withdraw(connection, withdrawn, now)
-    added = issuances.make_due(connection, due, now)
+    if due:
+        added = issuances.make_due(connection, due, now).answer
+        for dossier in dossiers:
+            for kind, issuance in dossier.issuances.items():
+                if issuance.id == NOT_ADDED_YET:
+                    dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
     for dossier in dossiers:
-        for kind, issuance in dossier.issuances.items():
-            if issuance.id == NOT_ADDED_YET:
-                dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
         dossier.saved_order, dossier.saved_issuances = dossier.order, dict(dossier.issuances)
 
 
 def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:
     """Decide on one order that the caller has locked and that has a snapshot, and carry it out."""
-    dossier = Cabinet(connection, {order.id: order}).dossiers[order.id]
+    dossier = Dossier.of(order, issuances.of_order(connection, order.id))
     verdict = decide_on(dossier, store)
     save(connection, [dossier], now)
     return Settlement(verdict, dossier.has_something_due)

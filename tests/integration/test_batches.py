@@ -140,11 +140,11 @@ class Side:
 
 def _end(shop: Shop, connection: Connection, issuance: Issuance, end: str) -> None:
     now = shop.clock.now()
-    locked = orders.lock_each(connection, [issuance.order_id])
+    order = orders.lock(connection, issuance.order_id)
     if end == "withdrawn":
         assert issuances.withdraw_for_good(connection, issuance.id, now, who="maja")
         return
-    claims = [Claim.of(locked[issuance.order_id], issuance)]
+    claims = [Claim.of(order, issuance)]
     (attempt,) = start(connection, claims, now=now, lease_ends_at=now + timedelta(hours=1))
     effects = {
         "issued": Effect.ISSUED,
@@ -157,7 +157,7 @@ def _end(shop: Shop, connection: Connection, issuance: Issuance, end: str) -> No
             shop.context,
             connection,
             [Ended(attempt, Outcome(effects[end], end), duration=0.1)],
-            Cabinet(connection, locked),
+            Cabinet(connection, [order.id]),
         )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from bridge.ledger import actions, deliveries, issuances, orders, stores
+from bridge.ledger import actions, deliveries, issuances, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.pipeline.forward import forward_issuance
@@ -58,12 +58,7 @@ def end(shop: Shop, attempt: StartedAttempt, effect: Effect) -> None:
     """Record an attempt's outcome."""
     ended = Ended(attempt, Outcome(effect, "as the test says"), duration=0.1)
     with shop.context.ledger.write() as connection:
-        record(
-            shop.context,
-            connection,
-            [ended],
-            Cabinet(connection, orders.lock_each(connection, [attempt.order_id])),
-        )
+        record(shop.context, connection, [ended], Cabinet(connection, [attempt.order_id]))
 
 
 def ended(shop: Shop, issuance_id: int, effect: Effect) -> int:

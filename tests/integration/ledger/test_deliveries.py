@@ -288,7 +288,7 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     books.write(finish, done.delivery_id, state=PROCESSED, reason=None)
     elsewhere = books.write(deliveries.record, **delivery_of(other, b"1", is_deletion=True, resource_id=5))
     here, there, nowhere = (books.store_id, 5), (other, 5), (books.store_id, 7)
-    found = books.read(deliveries.deletions, [here, there, nowhere])
+    found = books.read(deliveries.deletions, [here, there, nowhere]).answer
     assert set(found) == {here, there, nowhere}
     assert sorted(found[here], key=lambda one: one.delivery_id) == [
         KnownDeletion(waiting.delivery_id, NOW, is_unprocessed=True),
@@ -297,19 +297,19 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     ]
     assert found[there] == [KnownDeletion(elsewhere.delivery_id, NOW, is_unprocessed=True)]
     assert found[nowhere] == []
-    assert books.read(deliveries.deletions, []) == {}
+    assert books.read(deliveries.deletions, []).answer == {}
 
 
 def test_a_deletion_that_is_repeated_has_arrived_when_it_did_last_and_waits_again(books: Books) -> None:
     about = books.store_id, 5
     books.deliver(b"1", resource_id=5, now=NOW + timedelta(days=1))
-    assert books.read(deliveries.deletions, [about]) == {about: []}
+    assert books.read(deliveries.deletions, [about]).answer == {about: []}
     first = books.deliver(b"2", resource_id=5, is_deletion=True).delivery_id
     books.write(finish, first, state=PROCESSED, reason=None)
-    assert books.read(deliveries.deletions, [about])[about] == [KnownDeletion(first, NOW, False)]
+    assert books.read(deliveries.deletions, [about]).answer[about] == [KnownDeletion(first, NOW, False)]
     later = NOW + timedelta(hours=1)
     books.deliver(b"2", resource_id=5, is_deletion=True, now=later)
-    assert books.read(deliveries.deletions, [about])[about] == [KnownDeletion(first, later, True)]
+    assert books.read(deliveries.deletions, [about]).answer[about] == [KnownDeletion(first, later, True)]
 
 
 def test_what_deliveries_are_about_is_locked_of_those_that_wait(books: Books) -> None:
@@ -353,11 +353,12 @@ def test_those_that_wait_are_locked_as_they_came_and_those_that_somebody_holds_a
     assert [one.id for one in second.result()] == left
 
 
-def test_deliveries_are_found_by_their_ids(books: Books) -> None:
-    ids = [books.deliver(body).delivery_id for body in CONTENTS[:3]]
-    found = books.read(deliveries.get_each, [ids[2], ids[0], 99])
-    assert found == {one: books.delivery(one) for one in (ids[0], ids[2])}
-    assert books.read(deliveries.get_each, []) == {}
+def test_the_newest_deliveries_are_found_by_the_issuances_of_their_orders(books: Books) -> None:
+    due = [books.due(number) for number in (1, 2, 3)]
+    found = books.read(deliveries.newest_of, [due[2].id, due[0].id, 99]).answer
+    newest = {one.order_id: books.order(one.order_id).delivery_id or 0 for one in (due[0], due[2])}
+    assert found == {order_id: books.delivery(delivery_id) for order_id, delivery_id in newest.items()}
+    assert books.read(deliveries.newest_of, []).answer == {}
 
 
 def test_each_of_several_that_come_to_their_end_together_has_its_own(books: Books) -> None:

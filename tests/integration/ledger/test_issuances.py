@@ -186,7 +186,8 @@ def test_issuances_are_listed_from_the_youngest(books: Books) -> None:
 def test_what_is_not_there_is_not_found(books: Books) -> None:
     assert books.read(issuances.get, 1) is None
     assert books.read(issuances.of_order, 1) == []
-    assert books.read(issuances.of_orders, [1, 2]) == {1: [], 2: []}
+    assert books.read(issuances.of_orders, [1, 2]).answer == {}
+    assert books.read(issuances.of_resources, [(books.store_id, 1)]).answer == {}
     books.write(issuances.mark_issued, [1], NOW)
     books.write(issuances.withdraw, [1], NOW)
     assert books.count(tables.issuances) == 0
@@ -197,6 +198,10 @@ def test_the_issuances_of_several_orders_are_told_order_by_order(books: Books) -
     second, third = books.due(2), books.due(3)
     nothing_due = books.known(4)
     found = books.read(issuances.of_orders, [second.order_id, first[0].order_id, nothing_due])
-    assert found == {first[0].order_id: first, second.order_id: [second], nothing_due: []}
+    assert found.answer == {first[0].order_id: first, second.order_id: [second]}
+    by_issuances = books.read(issuances.of_orders, [second.order_id], of_issuances=[first[1].id, 99])
+    assert by_issuances.answer == found.answer
+    resources = [(books.store_id, number) for number in (2, 1, 4, 99)]
+    assert books.read(issuances.of_resources, resources).answer == found.answer
     of_these = books.write(orders.lock_each, [second.order_id], of_issuances=[first[1].id, third.id, 99])
-    assert sorted(of_these) == [first[0].order_id, second.order_id, third.order_id]
+    assert sorted(of_these.answer) == [first[0].order_id, second.order_id, third.order_id]
