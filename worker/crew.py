@@ -1,8 +1,10 @@
-"""The threads of this process that take tasks: how many have nothing to do, and could share some work."""
+"""The threads of this process that take tasks: those that have nothing to do can share some work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import TypeVar
 
 from celery.worker import state
@@ -11,14 +13,39 @@ _Item = TypeVar("_Item")
 
 
 class Crew:
-    """The threads of a worker's pool; 0 in a child of a pool of processes, which has none to share with."""
+    """The threads of a worker's pool; none in a child of a pool of processes, which has none to share."""
 
-    def __init__(self, size: int = 0) -> None:
+    def __init__(self, size: int = 0, executor: Executor | None = None) -> None:
+        """`executor`: the pool's own, whose threads they are."""
         self.size = size
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._helping = 0
 
     def idle(self) -> int:
         """How many have nothing to do, and no message that has come for them."""
-        return max(0, self.size - len(state.reserved_requests))
+        return max(0, self.size - len(state.reserved_requests) - self._helping)
+
+    def hand(self, work: Callable[[], object]) -> bool:
+        """Have an idle thread do this; False, and nothing is done, if there is none.
+
+        It costs a fraction of a message. What is handed to a worker that stops is lost, as a message may be.
+        """
+        with self._lock:
+            if self._executor is None or self.idle() == 0:
+                return False
+            self._helping += 1
+        try:
+            helping = self._executor.submit(work)
+        except RuntimeError:  # the worker stops
+            self._helped()
+            return False
+        helping.add_done_callback(self._helped)
+        return True
+
+    def _helped(self, _: object = None) -> None:
+        with self._lock:
+            self._helping -= 1
 
     def share(self, items: Sequence[_Item]) -> Sequence[Sequence[_Item]]:
         """The items in parts of about the same length: one for the caller, one for each idle thread.

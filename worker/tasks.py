@@ -56,7 +56,8 @@ def _open_lanes(sender: Any, **_: object) -> None:
 
     Not called in the children of a pool of processes, of which each has one task at a time.
     """
-    crew.size = sender.controller.concurrency
+    global crew  # noqa: PLW0603 - it is this process', and there is no pool before
+    crew = Crew(sender.controller.concurrency, sender.pool.executor)
     lanes.per_store = max(1, crew.size * 3 // 4)
 
 
@@ -79,11 +80,17 @@ def _forward(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]]) ->
     """Forward what is due of these stores: a part here, and a part for each thread that has nothing to do."""
     mine, *others = crew.share(store_ids)
     for part in others:
-        announcer.due_stores(part)
+        if not crew.hand(partial(_forward_each, part, just_due)):
+            announcer.due_stores(part)
+    _forward_each(mine, just_due)
+
+
+def _forward_each(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]]) -> None:
+    """Forward what is due of these stores, in this thread and for a turn."""
     until = time.monotonic() + TURN
-    for number, store_id in enumerate(mine):
+    for number, store_id in enumerate(store_ids):
         if time.monotonic() >= until:
-            announcer.due_stores(mine[number:])
+            announcer.due_stores(store_ids[number:])
             return
         with _logged(store=store_id):
             drain.drain_store(
@@ -97,8 +104,9 @@ def _forward(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]]) ->
 
 
 def _call(store_id: int, lanes_wanted: int) -> None:
-    for _ in range(lanes_wanted):  # one a message, so that idle threads share them
-        announcer.due_stores([store_id])
+    for _ in range(lanes_wanted):
+        if not crew.hand(partial(_forward_each, [store_id], {})):
+            announcer.due_stores([store_id])
 
 
 @app.task(name=broker.REFRESH_CONFIGS)

@@ -18,7 +18,7 @@ from bridge.ledger.statements import leave_pipeline, value_refused
 
 IDLE_FOR = 5.0  # seconds after which a connection to a server is tried before it is used
 # hide_parameters: the text of a database error would otherwise quote orders and secrets.
-_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20}
+_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20, "pool_use_lifo": True}
 
 
 def sqlite_engine(url: URL, *, begin: str, pool_size: int, lock_timeout: float, **pragmas: str) -> Engine:
@@ -74,6 +74,7 @@ def postgresql_engine(
         isolation_level=isolation_level,
         connect_args={
             "connect_timeout": 5,
+            "prepare_threshold": 1,
             "tcp_user_timeout": round(patience * 1000),
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },

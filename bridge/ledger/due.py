@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Integer,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from bridge.ledger.issuances import DUE, Issuance
+from bridge.ledger.statements import Sql, Statement
 from bridge.ledger.tables import issuances, stores
 
 # Nothing is postponed for as long. What is due later was postponed by a clock that has been set back since.
@@ -27,15 +40,11 @@ def of_store(
     connection: Connection, store_id: int, *, now: datetime, after: Due | None, limit: int
 ) -> Sequence[Due]:
     """What of a store is due by now, in the order it fell due; `after` that place in the queue."""
-    query = select(issuances.c.next_attempt_at, issuances.c.id).where(
-        issuances.c.store_id == store_id, issuances.c.state == DUE, _has_fallen_due(now)
-    )
-    if after is not None:
-        place = tuple_(issuances.c.next_attempt_at, issuances.c.id)
-        types = [issuances.c.next_attempt_at.type, issuances.c.id.type]
-        query = query.where(place > tuple_(after.next_attempt_at, after.id, types=types))
-    rows = connection.execute(query.order_by(issuances.c.next_attempt_at, issuances.c.id).limit(limit))
-    return [Due(row.next_attempt_at, row.id) for row in rows]
+    given = {"store_id": store_id, "now": now, "beyond": now + LONGEST_WAIT, "limit": limit}
+    if after is None:
+        return _OF_STORE.ask(connection, _read, **given).answer
+    place = {"after_at": after.next_attempt_at, "after_id": after.id}
+    return _OF_STORE_AFTER.ask(connection, _read, **given, **place).answer
 
 
 def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
@@ -48,9 +57,8 @@ def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Se
         stores.c.next_probe_at <= now,
         stores.c.next_probe_at > now + LONGEST_WAIT,
     )
-    something_due = exists().where(
-        issuances.c.store_id == stores.c.id, issuances.c.state == DUE, _has_fallen_due(now)
-    )
+    fallen_due = or_(issuances.c.next_attempt_at <= now, issuances.c.next_attempt_at > now + LONGEST_WAIT)
+    something_due = exists().where(issuances.c.store_id == stores.c.id, issuances.c.state == DUE, fallen_due)
     query = select(stores.c.id).where(may_send, something_due).order_by(func.random()).limit(limit)
     return connection.execute(query).scalars().all()
 
@@ -61,5 +69,35 @@ def has_fallen_due(issuance: Issuance, now: datetime) -> bool:
     return at is not None and (at <= now or at > now + LONGEST_WAIT)
 
 
-def _has_fallen_due(now: datetime) -> ColumnElement[bool]:
-    return or_(issuances.c.next_attempt_at <= now, issuances.c.next_attempt_at > now + LONGEST_WAIT)
+def _of_store(sql: Sql) -> Any:
+    at = issuances.c.next_attempt_at
+    fallen_due = or_(at <= _moment("now"), at > _moment("beyond"))
+    return (
+        select(at, issuances.c.id)
+        # The state in the text: whoever plans for any state knows no index of those that are due.
+        .where(
+            issuances.c.store_id == bindparam("store_id", type_=issuances.c.store_id.type),
+            issuances.c.state == literal_column(f"'{DUE}'"),
+            fallen_due,
+        )
+        .order_by(at, issuances.c.id)
+        .limit(bindparam("limit", type_=Integer))
+    )
+
+
+def _of_store_after(sql: Sql) -> Any:
+    place = tuple_(issuances.c.next_attempt_at, issuances.c.id)
+    after = tuple_(_moment("after_at"), bindparam("after_id", type_=issuances.c.id.type))
+    return _of_store(sql).where(place > after)
+
+
+def _moment(name: str) -> BindParameter[datetime]:
+    return bindparam(name, type_=issuances.c.next_attempt_at.type)
+
+
+_OF_STORE = Statement(_of_store)
+_OF_STORE_AFTER = Statement(_of_store_after)
+
+
+def _read(rows: Sequence[Any]) -> Sequence[Due]:
+    return [Due(row.next_attempt_at, row.id) for row in rows]

@@ -72,7 +72,11 @@ class Ledger:
                 postgresql_engine, self._url, patience=lock_timeout, isolation_level="AUTOCOMMIT"
             )
             # It is told by hand when a transaction begins and ends: the driver would wait for either.
-            self._writer = connect(pool_size=pool_size, lock_timeout=lock_timeout)
+            self._writer = connect(
+                pool_size=pool_size,
+                lock_timeout=lock_timeout,
+                plan_cache_mode="force_generic_plan",
+            )
             # Many requests share a transaction there: none may have the others wait for long. What it carries
             # out is always the same, so its plan is, too.
             self._direct = connect(
@@ -80,7 +84,7 @@ class Ledger:
                 lock_timeout=min(lock_timeout, BUSY_AFTER),
                 plan_cache_mode="force_generic_plan",
             )
-            self._reader = self._writer.execution_options(
+            self._reader = connect(pool_size=pool_size, lock_timeout=lock_timeout).execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
 
