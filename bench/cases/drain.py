@@ -13,7 +13,7 @@ from bench.sides import Side
 from bench.tested import Bridge
 
 STORES = 20
-COUNT = 1_500  # orders
+COUNT = 4_000  # orders
 
 
 def drain(ground: Ground, *, at_least: float) -> Iterator[Result]:

@@ -16,7 +16,7 @@ from bridge.ledger import Ledger, Vault, stores
 from bridge.ledger.group_commit import GroupCommit
 from bridge.ledger.stores import Store
 from bridge.pipeline.pace import Pace
-from bridge.spaceinvoices import SpaceInvoices
+from bridge.spaceinvoices import Line, SpaceInvoices
 from bridge.telemetry import counts
 
 RECENT = 1.0  # seconds
@@ -53,21 +53,22 @@ class Context:
 
     def account(self, store: Store) -> Account:
         """The store's account, with a client of the calling thread's own."""
-        accounts: dict[str, Account] | None = getattr(self._of_thread, "accounts", None)
-        if accounts is None:
-            accounts = self._of_thread.accounts = {}
+        mine = self._of_thread
+        if not hasattr(mine, "accounts"):
+            # One connection for all of the thread's accounts, which are at the same address.
+            mine.line, mine.accounts = Line(self.api_url), {}
         # By the encrypted token: a new token means a new client, and no token is kept as a key.
-        account = accounts.get(store.encrypted_api_token)
+        account: Account | None = mine.accounts.get(store.encrypted_api_token)
         if account is None:
-            if len(accounts) >= 64:
-                accounts.pop(next(iter(accounts))).api.close()
+            if len(mine.accounts) >= 64:
+                mine.accounts.pop(next(iter(mine.accounts)))
             token = store.api_token(self.vault)
             account = Account(
-                SpaceInvoices(self.api_url, token, timeout=self.api_timeout, observe=counts.api_answered),
+                SpaceInvoices(mine.line, token, timeout=self.api_timeout, observe=counts.api_answered),
                 hashlib.sha256(token.encode()).hexdigest()[:32],
                 store.encrypted_api_token,
             )
-            accounts[store.encrypted_api_token] = account
+            mine.accounts[store.encrypted_api_token] = account
         return account
 
     def recent_store(self, store_id: int) -> Store:
@@ -95,6 +96,6 @@ class Context:
         return group
 
     def close(self) -> None:
-        """Close the calling thread's connections to Space Invoices."""
-        for account in getattr(self._of_thread, "accounts", {}).values():
-            account.api.close()
+        """Close the calling thread's connection to Space Invoices."""
+        if hasattr(self._of_thread, "line"):
+            self._of_thread.line.close()

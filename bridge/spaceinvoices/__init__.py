@@ -31,11 +31,13 @@ from bridge.spaceinvoices.filters import (
 )
 from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
 from bridge.spaceinvoices.outcome import Effect, Outcome
+from bridge.spaceinvoices.transport import Line
 
 __all__ = [
     "Answer",
     "Effect",
     "Filter",
+    "Line",
     "NewWoocommerce",
     "Outcome",
     "SpaceInvoices",

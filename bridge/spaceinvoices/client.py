@@ -23,7 +23,7 @@ from bridge.spaceinvoices.outcome import (
     outcome_of_answer,
     parse_retry_after,
 )
-from bridge.spaceinvoices.transport import NoReply, Reply, Transport
+from bridge.spaceinvoices.transport import Line, NoReply, Reply, Transport
 
 MAX_ORDER_ANSWER = 64 * 1024  # bytes that are read of what a handed over order is answered with
 
@@ -50,17 +50,19 @@ class SpaceInvoices:
     """
 
     def __init__(
-        self, base_url: str, token: str, *, timeout: float = 30.0, observe: Observe | None = None
+        self, api: str | Line, token: str, *, timeout: float = 30.0, observe: Observe | None = None
     ) -> None:
-        """`base_url` ends in `/v1`; `timeout`: seconds to connect, and between bytes of the answer.
+        """`api`: the address, which ends in `/v1`, or a connection that is shared with other accounts.
 
-        `observe` must not raise. Raises SpaceInvoicesError for a token that no header can carry.
+        `timeout`: seconds to connect, and between bytes of the answer. `observe` must not raise. Raises
+        SpaceInvoicesError for a token that no header can carry.
         """
-        self._transport = Transport(base_url, token, timeout=timeout)
+        line = Line(api) if isinstance(api, str) else api
+        self._transport = Transport(line, token, timeout=timeout)
         self._observe = observe
 
     def __repr__(self) -> str:
-        return f"SpaceInvoices({self._transport.base_url!r})"
+        return f"SpaceInvoices({self._transport.line.base_url!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +74,7 @@ class SpaceInvoices:
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.close()
+        self._transport.line.close()
 
     def find(
         self, organization_id: str, filter: Filter | Mapping[str, Any] | None = None

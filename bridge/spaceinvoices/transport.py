@@ -48,11 +48,42 @@ class NoReply:
     outcome: Outcome
 
 
+class Line:
+    """A connection to the API that is kept while it is used. For one thread at a time, and for any tokens."""
+
+    def __init__(self, base_url: str) -> None:
+        """`base_url` ends in `/v1`."""
+        self.base_url = base_url.rstrip("/")
+        self._last_used = 0.0
+        self._session = _Session()
+        # What the environment says of proxies and certificates is read once, not for each request.
+        self._session.trust_env = False
+        self._session.proxies = get_environ_proxies(self.base_url)
+        self._session.verify = (
+            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        )
+        self._session.headers["User-Agent"] = f"spacebridge/{__version__}"
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[requests.Session]:
+        """The session to send a request with; a new connection if the one there was has lain idle."""
+        if time.monotonic() - self._last_used > MAX_IDLE:
+            self._session.close()  # its adapters open new connections as they are needed
+        try:
+            yield self._session
+        finally:
+            self._last_used = time.monotonic()
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another one."""
+        self._session.close()
+
+
 class Transport:
     """One token's way to the API. For use by one thread at a time."""
 
-    def __init__(self, base_url: str, token: str, *, timeout: float) -> None:
-        """`base_url` ends in `/v1`; `timeout`: seconds to connect, and between bytes of the answer.
+    def __init__(self, line: Line, token: str, *, timeout: float) -> None:
+        """`timeout`: seconds to connect, and between bytes of the answer.
 
         Raises SpaceInvoicesError for a token that no header can carry.
         """
@@ -61,26 +92,10 @@ class Transport:
             raise SpaceInvoicesError(
                 "The access token has characters that no header can carry: copy it once more.", permanent=True
             )
-        self._base_url = base_url.rstrip("/")
+        self.line = line
         self._timeout = timeout
-        self._last_used = 0.0
-        self._session = _Session()
-        # What the environment says of proxies and certificates is read once, not for each request.
-        self._session.trust_env = False
-        self._session.proxies = get_environ_proxies(self._base_url)
-        self._session.verify = (
-            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        )
         # The bare token, as the API documents it; never in a query, which would end in logs.
-        self._session.headers.update({"Authorization": token, "User-Agent": f"spacebridge/{__version__}"})
-
-    @property
-    def base_url(self) -> str:
-        return self._base_url
-
-    def close(self) -> None:
-        """Close the connection; the next request opens another one."""
-        self._session.close()
+        self._headers = {"Authorization": token}
 
     def send(
         self,
@@ -100,31 +115,24 @@ class Transport:
         that the host's name has.
         """
         outgoing = None if body is None else _TrackedBody(body, is_too_late)
-        try:
-            content_type = {} if body is None else {"Content-Type": "application/json"}
-            response = self._fresh_session().request(
-                method,
-                "/".join([self._base_url, *(quote(part, safe="") for part in path)]),
-                params=query,
-                data=outgoing,
-                headers={**content_type, **(headers or {})},
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            )
-        except Exception as error:  # whatever it is, how far the request got has to be told
-            self._last_used = time.monotonic()
-            sent = _sent_without_body(error) if outgoing is None else outgoing.sent
-            return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
-        start, is_whole = _beginning(response, within=self._timeout, at_most=at_most)
-        self._last_used = time.monotonic()
+        content_type = {} if body is None else {"Content-Type": "application/json"}
+        with self.line.in_use() as session:
+            try:
+                response = session.request(
+                    method,
+                    "/".join([self.line.base_url, *(quote(part, safe="") for part in path)]),
+                    params=query,
+                    data=outgoing,
+                    headers={**self._headers, **content_type, **(headers or {})},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    stream=True,
+                )
+            except Exception as error:  # whatever it is, how far the request got has to be told
+                sent = _sent_without_body(error) if outgoing is None else outgoing.sent
+                return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
+            start, is_whole = _beginning(response, within=self._timeout, at_most=at_most)
         return Reply(response.status_code, response.headers.get("Retry-After"), start, is_whole)
-
-    def _fresh_session(self) -> requests.Session:
-        if time.monotonic() - self._last_used > MAX_IDLE:
-            self._session.close()  # its adapters open new connections as they are needed
-        self._last_used = time.monotonic()
-        return self._session
 
 
 class _Session(requests.Session):
