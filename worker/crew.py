@@ -26,6 +26,10 @@ class Crew:
         """How many have nothing to do, and no message that has come for them."""
         return max(0, self.size - len(state.reserved_requests) - self._helping)
 
+    def is_awaited(self) -> bool:
+        """Whether a message has come that no thread has taken yet."""
+        return len(state.reserved_requests) > len(state.active_requests)
+
     def hand(self, work: Callable[[], object]) -> bool:
         """Have an idle thread do this; False, and nothing is done, if there is none.
 

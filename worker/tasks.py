@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,9 @@ def _open_lanes(sender: Any, **_: object) -> None:
     global crew  # noqa: PLW0603 - it is this process', and there is no pool before
     crew = Crew(sender.controller.concurrency, sender.pool.executor)
     lanes.per_store = max(1, crew.size * 3 // 4)
+    # What is there by now stays. Of what comes and goes with each order, next to nothing is in a circle.
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @app.task(name=broker.PROCESS_DELIVERIES)
@@ -89,7 +93,7 @@ def _forward_each(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]
     """Forward what is due of these stores, in this thread and for a turn."""
     until = time.monotonic() + TURN
     for number, store_id in enumerate(store_ids):
-        if time.monotonic() >= until:
+        if time.monotonic() >= until and crew.is_awaited():
             announcer.due_stores(store_ids[number:])
             return
         with _logged(store=store_id):
@@ -99,6 +103,7 @@ def _forward_each(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]
                 store_id,
                 call=partial(_call, store_id),
                 idle=crew.idle,
+                others_wait=crew.is_awaited,
                 just_due=just_due.get(store_id, ()),
             )
 

@@ -19,14 +19,15 @@ def drain_store(
     *,
     call: Callable[[int], None],
     idle: Callable[[], int] = lambda: sys.maxsize,
+    others_wait: Callable[[], bool] = lambda: True,
     just_due: Sequence[int] = (),
 ) -> None:
     """Forward what is due of a store until nothing is, its account needs a rest, or it is another's turn.
 
     `call` asks for so many lanes more, here or in another process; no more are asked for than threads are
-    `idle`. `just_due`: issuances that the caller has just seen fall due; with them, the lane ends when they
-    are forwarded, and reads no further. All of it rests on hints: what no lane comes upon is found by the
-    sweep.
+    `idle`. A turn that is over goes on while no `others_wait`. `just_due`: issuances that the caller has just
+    seen fall due; with them, the lane ends when they are forwarded, and reads no further. All of it rests on
+    hints: what no lane comes upon is found by the sweep.
     """
 
     def fetch(after: Due | None, limit: int) -> Sequence[Due]:
@@ -41,6 +42,6 @@ def drain_store(
                 call(wanted)
             if not forwarder.forward(issuance_id, context.recent_store(store_id)):
                 return
-            if lane.is_over:
+            if lane.is_over and others_wait():
                 call(1)
                 return
