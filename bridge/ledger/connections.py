@@ -18,12 +18,13 @@ from bridge.ledger.statements import leave_pipeline, value_refused
 
 IDLE_FOR = 5.0  # seconds after which a connection to a server is tried before it is used
 # hide_parameters: the text of a database error would otherwise quote orders and secrets.
-_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "max_overflow": 20, "pool_use_lifo": True}
+# pool_use_lifo: the connection that was used last has the most statements prepared.
+_OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "pool_use_lifo": True}
 
 
 def sqlite_engine(url: URL, *, begin: str, pool_size: int, lock_timeout: float, **pragmas: str) -> Engine:
     """Connections to an SQLite file, with these pragmas. Transactions begin with the statement `begin`."""
-    engine = create_engine(url, pool_size=pool_size, **_OPTIONS)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=20, **_OPTIONS)
     pragmas = {
         "busy_timeout": f"{lock_timeout * 1000:.0f}",
         "synchronous": "FULL",
@@ -71,10 +72,11 @@ def postgresql_engine(
     engine = create_engine(
         url,
         pool_size=pool_size,
+        max_overflow=10,
         isolation_level=isolation_level,
         connect_args={
             "connect_timeout": 5,
-            "prepare_threshold": 1,
+            "prepare_threshold": 1,  # at once: nearly all are carried out again
             "tcp_user_timeout": round(patience * 1000),
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },

@@ -71,23 +71,15 @@ class Ledger:
             connect = partial(
                 postgresql_engine, self._url, patience=lock_timeout, isolation_level="AUTOCOMMIT"
             )
-            # It is told by hand when a transaction begins and ends: the driver would wait for either.
-            self._writer = connect(
-                pool_size=pool_size,
-                lock_timeout=lock_timeout,
-                plan_cache_mode="force_generic_plan",
-            )
-            # Many requests share a transaction there: none may have the others wait for long. What it carries
-            # out is always the same, so its plan is, too.
-            self._direct = connect(
-                pool_size=DIRECT_WRITERS,
-                lock_timeout=min(lock_timeout, BUSY_AFTER),
-                plan_cache_mode="force_generic_plan",
-            )
-            self._reader = connect(pool_size=pool_size, lock_timeout=lock_timeout).execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
-
+            # What writes is always the same and finds its rows by their ids, so it is planned once: to plan
+            # takes longer than to carry out. It is told by hand when a transaction begins and ends, since the
+            # driver would wait for either.
+            write = partial(connect, plan_cache_mode="force_generic_plan")
+            self._writer = write(pool_size=pool_size - pool_size // 2, lock_timeout=lock_timeout)
+            # Many requests share a transaction there: none may have the others wait for long.
+            self._direct = write(pool_size=DIRECT_WRITERS, lock_timeout=min(lock_timeout, BUSY_AFTER))
+            read = connect(pool_size=max(1, pool_size // 2), lock_timeout=lock_timeout)
+            self._reader = read.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._driver_error = self.dialect.loaded_dbapi.Error
 
     @contextmanager

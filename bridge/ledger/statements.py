@@ -98,7 +98,7 @@ class Statement:
     """A statement whose text is made once for each kind of database."""
 
     def __init__(self, make: Callable[[Sql], Executable]) -> None:
-        """`make` writes it: values that differ are parameters, by name, and of a list it uses `Sql.among`."""
+        """`make` writes it. What differs is a parameter, by name; lists are those of `Sql`."""
         self._make = make
         self._forms: dict[str, _Form] = {}
 
@@ -111,7 +111,7 @@ class Statement:
         with _faults_named(connection.dialect):
             cursor = _cursor(connection)
             _execute(cursor, form.text, form.values(parameters))
-        asked = Asked(lambda: read(form.rows(cursor.fetchall())), connection.dialect)
+        asked = Asked(lambda: form.rows(cursor.fetchall()), read, connection.dialect)
         if connection.dialect.name == "sqlite":
             _ = asked.answer  # there is nobody to wait for, and whoever writes next would break it off
         return asked
@@ -138,8 +138,12 @@ class Asked(Generic[_Answer]):
     With it come all other answers, so what can be asked before any is looked at costs no waiting of its own.
     """
 
-    def __init__(self, fetch: Callable[[], _Answer], dialect: Dialect) -> None:
+    def __init__(
+        self, fetch: Callable[[], Sequence[Any]], read: Callable[[Sequence[Any]], _Answer], dialect: Dialect
+    ) -> None:
+        """`fetch` waits for the rows, of which `read` makes the answer."""
         self._fetch = fetch
+        self._read = read
         self._dialect = dialect
         self._answer: tuple[_Answer] | None = None
 
@@ -149,7 +153,8 @@ class Asked(Generic[_Answer]):
         # No cached_property: in Python 3.11, all threads that wait for one wait for each other.
         if self._answer is None:
             with _faults_named(self._dialect):
-                self._answer = (self._fetch(),)
+                rows = self._fetch()
+            self._answer = (self._read(rows),)
         return self._answer[0]
 
 

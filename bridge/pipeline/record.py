@@ -33,16 +33,8 @@ class Ended:
     of_probe: bool = False
 
 
-def record(
-    context: Context,
-    connection: Connection,
-    ended: Sequence[Ended],
-    cabinet: Cabinet,
-) -> None:
-    """Bring attempts to their end, and their orders and stores with them.
-
-    The `cabinet` has their orders.
-    """
+def record(context: Context, connection: Connection, ended: Sequence[Ended], cabinet: Cabinet) -> None:
+    """Bring attempts to their end, and with them their orders and stores, which are in the `cabinet`."""
     now = context.now()
     attempts.finish(connection, [_end(one) for one in ended])
     issued = [one for one in ended if one.outcome.effect is Effect.ISSUED]

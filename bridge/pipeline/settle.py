@@ -62,7 +62,7 @@ class Cabinet:
         self._orders = orders.lock_each(connection, order_ids, of_issuances=of_issuances)
         self.ask_for_stores()
         self._documents: Asked[Mapping[int, Sequence[Issuance]]] | None = None
-        self._dossiers: Mapping[int, Dossier] = {}
+        self._dossiers: Mapping[int, Dossier] | None = None
 
     def ask_for_stores(self) -> None:
         """Have the stores read as they are now."""
@@ -71,9 +71,11 @@ class Cabinet:
 
     def ask_for_documents(self) -> None:
         """Have the issuances read as they are now."""
+        self._documents, self._dossiers = self._ask_for_documents(), None
+
+    def _ask_for_documents(self) -> Asked[Mapping[int, Sequence[Issuance]]]:
         order_ids, of_issuances = self._wanted
-        self._documents = issuances.of_orders(self._connection, order_ids, of_issuances=of_issuances)
-        self._dossiers = {}
+        return issuances.of_orders(self._connection, order_ids, of_issuances=of_issuances)
 
     @property
     def orders(self) -> Mapping[int, KnownOrder]:
@@ -88,9 +90,8 @@ class Cabinet:
     @property
     def dossiers(self) -> Mapping[int, Dossier]:
         """The orders' dossiers, by the orders' ids."""
-        if self._documents is None:
-            self.ask_for_documents()
-        if not self._dossiers and self._documents is not None:
+        if self._dossiers is None:
+            self._documents = self._documents or self._ask_for_documents()
             found = self._documents.answer
             self._dossiers = {one.id: Dossier.of(one, found.get(one.id, ())) for one in self.orders.values()}
         return self._dossiers

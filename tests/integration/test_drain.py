@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import count
 
 from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.lanes import TURN, Lanes
 from bridge.pipeline.pace import Pace
 from bridge.pipeline.sweep import sweep
 from tests.api import failing_api
@@ -46,6 +47,20 @@ def test_no_more_lanes_are_called_than_threads_are_idle(shop: Shop) -> None:
     idle, called = iter([0, 1, 9, 9]), list[int]()
     drain_store(shop.context, Lanes(9), shop.store_id, call=called.append, idle=lambda: next(idle))
     assert {shop.issuance(one).state for one in due} == {"issued"}
+    assert called == [1]
+
+
+def test_a_turn_that_is_over_ends_if_others_wait_and_goes_on_if_nobody_does(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 6)]
+    seconds, waiting, called = count(step=TURN), iter([False, False, True]), list[int]()
+    drain_store(
+        shop.context,
+        Lanes(1, clock=lambda: next(seconds)),
+        shop.store_id,
+        call=called.append,
+        others_wait=lambda: next(waiting),
+    )
+    assert [shop.issuance(one).state for one in due] == ["issued"] * 3 + ["due"] * 2
     assert called == [1]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery.worker import state
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.servers import wait_until
 from worker.crew import Crew, parts
 
 
@@ -26,6 +29,7 @@ class Request:
 
     def __init__(self, number: int) -> None:
         self.id = f"request {number}"
+        self.name = "spacebridge.test"
 
 
 @pytest.fixture
@@ -82,3 +86,47 @@ def test_no_part_is_empty_but_the_callers_where_there_is_nothing(requests: list[
     assert crew.share([]) == [[]]
     assert crew.share([7]) == [[7]]
     assert crew.share([7, 8]) == [[7], [8]]
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as threads:
+        yield threads
+
+
+def test_as_many_are_handed_work_as_are_idle_and_no_more(
+    requests: list[Request], executor: ThreadPoolExecutor
+) -> None:
+    crew, go_on = Crew(3, executor), threading.Event()
+    take(requests, 1)
+    assert [crew.hand(go_on.wait) for _ in range(4)] == [True, True, False, False]
+    assert crew.idle() == 0
+    go_on.set()
+    wait_until(lambda: crew.idle() == 2, "threads that have done what they were handed")
+
+
+def test_a_thread_whose_work_fails_is_idle_again(executor: ThreadPoolExecutor) -> None:
+    crew = Crew(1, executor)
+    assert crew.hand(lambda: 1 / 0)
+    wait_until(lambda: crew.idle() == 1, "an idle thread")
+
+
+def test_a_worker_that_stops_takes_no_more_work(executor: ThreadPoolExecutor) -> None:
+    crew = Crew(2, executor)
+    executor.shutdown()
+    assert not crew.hand(lambda: None)
+    assert crew.idle() == 2
+
+
+def test_a_process_that_has_no_threads_hands_nothing_on() -> None:
+    assert not Crew().hand(lambda: None)
+
+
+def test_a_message_that_no_thread_has_taken_yet_is_waited_for(requests: list[Request]) -> None:
+    crew = Crew(1)
+    take(requests, 1)
+    assert crew.is_awaited()
+    state.task_accepted(requests[0])
+    assert not crew.is_awaited()
+    take(requests, 1)
+    assert crew.is_awaited()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text
 
@@ -44,6 +46,7 @@ class Filled:
     shop: Shop
     url: URL
     statements: dict[str, Any] = field(default_factory=dict)
+    planned_once: set[str] = field(default_factory=set)  # by PostgreSQL, for whatever values
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -56,9 +59,13 @@ class Filled:
                 # One that is carried out for many rows has a list of theirs.
                 values = parameters[0] if isinstance(parameters, list) else parameters
                 self.statements.setdefault(statement, values)
+                if _plans_once(connection.connection.driver_connection):
+                    self.planned_once.add(statement)
 
         def keep_of_driver(cursor: Any, statement: str, *each: Any) -> None:
             self.statements.setdefault(statement, each[0])
+            if _plans_once(cursor.connection):
+                self.planned_once.add(statement)
             execute(cursor, statement, *each)
 
         event.listen(Engine, "before_cursor_execute", keep)
@@ -86,8 +93,17 @@ class Filled:
             return
         with self.shop.context.ledger.write() as connection:
             yield lambda statement, values: list(
-                _postgresql_scans(_postgresql_plan(connection, statement, values))
+                _postgresql_scans(
+                    _plan_for_any_values(connection, statement)
+                    if statement in self.planned_once
+                    else _postgresql_plan(connection, statement, values)
+                )
             )
+
+
+def _plans_once(driver: Any) -> bool:
+    """Whether PostgreSQL is to plan each statement once: on a connection whose transactions write."""
+    return isinstance(driver, psycopg.Connection) and driver.autocommit
 
 
 def _sqlite_scans(plan: Iterable[tuple[int, int, int, str]]) -> list[str]:
@@ -98,6 +114,17 @@ def _sqlite_scans(plan: Iterable[tuple[int, int, int, str]]) -> list[str]:
 def _postgresql_plan(connection: Connection, statement: str, values: Any) -> Mapping[str, Any]:
     explained = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
     plan: Mapping[str, Any] = explained[0]["Plan"]
+    return plan
+
+
+def _plan_for_any_values(connection: Connection, statement: str) -> Mapping[str, Any]:
+    """The one that a statement has which is prepared, and which PostgreSQL is to plan once."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement)
+    connection.exec_driver_sql(f"PREPARE planned AS {numbered}")
+    values = f"({', '.join(['NULL'] * len(names))})" if names else ""
+    plan = _postgresql_plan(connection, f"EXECUTE planned{values}", ())
+    connection.exec_driver_sql("DEALLOCATE planned")
     return plan
 
 
