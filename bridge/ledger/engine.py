@@ -159,8 +159,6 @@ class Ledger:
 
     def upgrade(self) -> None:
         """Create or migrate the schema. Of several processes at once, one does it and the others wait."""
-        from bridge.ledger.migrating import migrate  # noqa: PLC0415 - see there
-
         with self._translated():
             if self._is_sqlite:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +167,7 @@ class Ledger:
                     # "database is locked", so it is set here and nowhere else.
                     connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
                     connection.rollback()
-                    migrate(connection)
+                    _migrate(connection)
                 return
             migrations = self._writer.execution_options(isolation_level="READ COMMITTED")
             with self._writer.connect() as lock, migrations.connect() as connection:
@@ -179,7 +177,7 @@ class Ledger:
                 while not lock.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one():
                     time.sleep(0.2)
                 try:
-                    migrate(connection)
+                    _migrate(connection)
                 finally:
                     lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
@@ -255,3 +253,13 @@ class Ledger:
         except self._driver_error as error:
             wrapped = DBAPIError.instance(None, None, error, self._driver_error, hide_parameters=True)
             raise wrapped from None
+
+
+def _migrate(connection: Connection) -> None:
+    """Migrate the schema, unless it is current."""
+    found = schema_of(connection)
+    connection.rollback()
+    if found is not Schema.CURRENT:
+        from bridge.ledger.migrating import migrate  # noqa: PLC0415 - see there
+
+        migrate(connection)
