@@ -58,7 +58,8 @@ def _open_lanes(sender: Any, **_: object) -> None:
     Not called in the children of a pool of processes, of which each has one task at a time.
     """
     global crew  # noqa: PLW0603 - it is this process', and there is no pool before
-    crew = Crew(sender.controller.concurrency, sender.pool.executor)
+    # A pool of processes has no executor, and its children have no crew.
+    crew = Crew(sender.controller.concurrency, getattr(sender.pool, "executor", None))
     lanes.per_store = max(1, crew.size * 3 // 4)
     # What is there by now stays. Of what comes and goes with each order, next to nothing is in a circle.
     gc.freeze()

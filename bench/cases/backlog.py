@@ -16,7 +16,7 @@ FEW = 20  # deliveries that show that the worker has started
 
 def ack_while_draining(ground: Ground) -> Iterator[Result]:
     """Two bridges, of which one has a backlog and the other none; only one worker runs at a time."""
-    backlog = ground.plan.size(10_000, smoke=150)
+    backlog = ground.plan.size(10_000, smoke=600)
     count = ground.plan.size(round(RATE * SECONDS), smoke=10)
     busy = ground.bridge
     idle = Bridge(ground.site, ground.sandbox, ground.database, stores=len(busy.stores))

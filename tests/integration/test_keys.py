@@ -186,7 +186,13 @@ def test_keys_are_changed_while_the_bridge_runs_and_no_delivery_is_refused(
 ) -> None:
     data = tmp_path / "data"
     assert run_command(data, "db", "upgrade").returncode == 0  # makes the key
-    with RunningBridge(tmp_path, broker_url=redis_server.new_url(), SPACEBRIDGE_SECRET_KEY="") as bridge:
+    # The shop delivers as fast as it is answered, so the account's pace must not be what is waited for.
+    with RunningBridge(
+        tmp_path,
+        broker_url=redis_server.new_url(),
+        SPACEBRIDGE_SECRET_KEY="",
+        SPACEBRIDGE_REQUEST_RATE="1000",
+    ) as bridge:
         woocommerce = bridge.add_config("shop")
         (tmp_path / "secret").write_text("s3cr3t")
         added = run_command(
