@@ -27,7 +27,6 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.selectable import ReturnsRows
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -97,7 +96,7 @@ class _Rows(TypeDecorator[Any]):
 class Statement:
     """A statement whose text is made once for each kind of database."""
 
-    def __init__(self, make: Callable[[Sql], Executable]) -> None:
+    def __init__(self, make: Callable[[Sql], Any]) -> None:
         """`make` writes it. What differs is a parameter, by name; lists are those of `Sql`."""
         self._make = make
         self._forms: dict[str, _Form] = {}
@@ -161,13 +160,13 @@ class Asked(Generic[_Answer]):
 class _Form:
     """A statement as one database's driver takes it."""
 
-    def __init__(self, make: Callable[[Sql], Executable], dialect: Dialect) -> None:
+    def __init__(self, make: Callable[[Sql], Any], dialect: Dialect) -> None:
         if dialect.name == "sqlite":
             dialect = sqlite.dialect(paramstyle="named")
         sql = Sql(dialect.name)
         statement = make(sql)
         self._columns_of = sql.columns_of
-        compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._to_driver = {
             name: convert
@@ -179,7 +178,7 @@ class _Form:
             for name, value in compiled.params.items()
         }
         columns = list(statement.exported_columns) if isinstance(statement, ReturnsRows) else []
-        row: Any = namedtuple("row", [one.name for one in columns])  # type: ignore[misc]
+        row: Any = namedtuple("row", [one.name for one in columns])  # type: ignore[misc]  # its names are known now
         self._make_row = row._make
         processors = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
         self._from_driver = [(place, convert) for place, convert in enumerate(processors) if convert]
@@ -249,7 +248,7 @@ def leave_pipeline(connection: Connection) -> None:
 
 def _enter_pipeline(connection: Connection) -> None:
     """Unless there is one, or the driver itself begins this transaction: then, nothing is told in it."""
-    driver: Any = connection.connection.driver_connection
+    driver = _driver(connection)
     if connection.dialect.name == "postgresql" and driver.autocommit and _PIPELINE not in connection.info:
         pipeline = ExitStack()
         pipeline.enter_context(driver.pipeline())
@@ -257,7 +256,11 @@ def _enter_pipeline(connection: Connection) -> None:
 
 
 def _cursor(connection: Connection) -> Any:
-    return connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+    return _driver(connection).cursor()
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
 
 
 def _execute(cursor: Any, text: str, *each: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ def _act(sql: Sql) -> object:
     return insert(tables.actions).from_select(names, select(given))
 
 
-RENAME, ACT = Statement(_rename), Statement(_act)  # type: ignore[arg-type]
+RENAME, ACT = Statement(_rename), Statement(_act)
 
 
 def act(connection: Connection, *store_ids: int, who: str = "maja") -> None:
