@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 from typing import Any
 
 import structlog
 from celery.beat import ScheduleEntry, Scheduler
+from celery.signals import beat_init
 
 from bridge.ledger import LedgerUnavailableError
 from bridge.ledger.singleton import Singleton
@@ -14,6 +18,34 @@ from worker.app import settings
 ASK_EVERY = 1.0  # seconds a schedule stands by before it asks again
 
 log = structlog.get_logger(__name__)
+
+
+class Stop:
+    """That this process is to end: told at any moment, and heeded only where somebody asks.
+
+    Celery's own handler of signals raises where the process happens to be. A finalizer swallows that, and the
+    schedule would go on.
+    """
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+
+    def tell(self, *_: object) -> None:
+        """To be called by a signal; a pipe is written to without a lock."""
+        os.write(self._writing, b".")
+
+    def is_told(self, *, within: float) -> bool:
+        """Wait for it, for so many seconds."""
+        return bool(select.select([self._reading], [], [], within)[0])
+
+
+stop = Stop()
+
+
+@beat_init.connect(weak=False)
+def _be_told_by_signals(**_: object) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop.tell)
 
 
 class OneSchedule(Scheduler):
@@ -26,7 +58,16 @@ class OneSchedule(Scheduler):
         self._reaches_broker = True
 
     def tick(self, *args: Any, **options: Any) -> float:
-        """Send what is due, if it is this process' turn; returns the seconds until the next call."""
+        """Send what is due, if it is this process' turn, and wait; returns 0: the next call comes at once.
+
+        Raises SystemExit if the process is to end.
+        """
+        if stop.is_told(within=self._send(*args, **options)):
+            raise SystemExit
+        return 0
+
+    def _send(self, *args: Any, **options: Any) -> float:
+        """Returns the seconds until something is due, or until the question whose turn it is."""
         try:
             is_mine = self._singleton.is_mine()
         except LedgerUnavailableError as error:
@@ -38,7 +79,7 @@ class OneSchedule(Scheduler):
         if not is_mine:
             return ASK_EVERY
         wait: float = super().tick(*args, **options)
-        return min(wait, ASK_EVERY)
+        return min(max(wait, 0), ASK_EVERY)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send what is due. If that fails, its next time comes all the same."""

@@ -12,6 +12,7 @@ from random import Random
 
 from bridge.ledger import LedgerUnavailableError
 from bridge.ledger.tables import issuances
+from tests import proc
 from tests.chaos.disk import Disk
 from tests.chaos.wire import MODES, PASS, Wire
 from tests.running import RunningBridge
@@ -113,7 +114,7 @@ def _stopping(part: str) -> Callable[[Stage], None]:
 def _kill_one_receiver(stage: Stage) -> None:
     master = stage.bridge.parts["receiver"].process
     assert master is not None
-    children = _children(master.pid)
+    children = proc.children(master.pid)
     if children:
         os.kill(stage.random.choice(children), signal.SIGKILL)
     stage.pause(0.5, 1)
@@ -194,8 +195,3 @@ def _fill_disk(stage: Stage) -> None:
         if stage.postgres is not None and not stage.postgres.answers():
             stage.postgres.kill()
             stage.postgres.start()
-
-
-def _children(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]

@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from bridge.cli import main
+from tests import proc
 from tests.misbehaving import MisbehavingServer, Visit
 from tests.running import ORGANIZATION, Process, answers, run_command
 from tests.servers import free_port, wait_until
@@ -502,22 +503,29 @@ def test_a_reader_that_has_gone_is_no_traceback(sandbox: Sandbox, arguments: lis
 def test_an_interrupted_order_may_have_its_document(sandbox: Sandbox) -> None:
     def has_it_interrupted(visit: Visit) -> None:
         visit.receive_request()
+        # A signal just before a call that waits is seen by Python only once the call has ended.
+        wait_until(lambda: proc.state(process.pid) == "S", "a command that waits for its answer")
         process.send_signal(signal.SIGINT)
         visit.wait()
 
     # Tests that run in the background may be deaf to it, and their children would be, too.
     usual = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with MisbehavingServer(has_it_interrupted) as server:
-        process = subprocess.Popen(
+    with (
+        MisbehavingServer(has_it_interrupted) as server,
+        subprocess.Popen(
             [sys.executable, "-m", "bridge", "woocommerce", "order", NOBODY, "-", "--yes"],
             env={**os.environ, **sandbox.environment, "SPACEBRIDGE_API_URL": server.url},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process,
+    ):
         signal.signal(signal.SIGINT, usual)
-        said, errors = process.communicate("{}", timeout=30)
+        try:
+            said, errors = process.communicate("{}", timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, said) == (1, "")
     assert "may be done all the same" in errors
     assert "Traceback" not in errors

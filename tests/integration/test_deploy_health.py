@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bridge.ledger.vault import make_key
+from tests import proc
 from tests.servers import RedisServer, free_port, wait_until
 
 CHECK = Path(__file__).parents[2] / "deploy" / "healthcheck.py"
@@ -63,7 +64,7 @@ def test_a_part_whose_loop_turns_is_well_and_a_stopped_one_is_not(
     assert check(tmp_path, pid=part.pid).returncode == 0  # nothing to compare with yet
     wait_until(lambda: _has_turned(part.pid, tmp_path), "a turn of the loop")
     part.send_signal(signal.SIGSTOP)
-    wait_until(lambda: _state(part.pid) == "T", "a stop of all its threads")
+    wait_until(lambda: proc.state(part.pid) == "T", "a stop of all its threads")
     check(tmp_path, pid=part.pid)
     stopped = check(tmp_path, pid=part.pid)
     assert stopped.returncode == 1
@@ -76,10 +77,6 @@ def _has_turned(pid: int, folder: Path) -> bool:
     return check(folder, pid=pid).returncode == 0
 
 
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-
-
 def test_behind_an_init_its_child_is_looked_at(tmp_path: Path) -> None:
     init = tmp_path / "tini"
     init.write_text('#!/bin/sh\n"$@" &\nwait\n')
@@ -90,7 +87,7 @@ def test_behind_an_init_its_child_is_looked_at(tmp_path: Path) -> None:
     notes.mkdir()
     process = subprocess.Popen([init, celery, "1000"], start_new_session=True)
     try:
-        wait_until(lambda: _command_of_child(process.pid) == str(celery), "the init's child")
+        wait_until(lambda: [str(celery)] == _commands_of_children(process.pid), "the init's child")
         check(notes, pid=process.pid)
         again = check(notes, pid=process.pid)
     finally:
@@ -100,9 +97,8 @@ def test_behind_an_init_its_child_is_looked_at(tmp_path: Path) -> None:
     assert "has not woken since the last time" in again.stderr
 
 
-def _command_of_child(pid: int) -> str | None:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return Path(f"/proc/{children[0]}/cmdline").read_text().split("\0")[0] if children else None
+def _commands_of_children(pid: int) -> list[str]:
+    return [proc.command(child)[0] for child in proc.children(pid)]
 
 
 def test_an_address_that_answers_is_well_and_one_that_does_not_is_not(tmp_path: Path) -> None:

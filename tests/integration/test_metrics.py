@@ -29,6 +29,7 @@ from bridge.pipeline.sweep import sweep
 from bridge.settings import Settings
 from bridge.spaceinvoices import Effect
 from bridge.telemetry import counts
+from tests import proc
 from tests.recorded import load
 from tests.running import Process, RunningBridge, answers
 from tests.scraped import Scraped, scrape
@@ -43,10 +44,6 @@ def order(number: int) -> bytes:
     """A paid order of its own."""
     about = {"id": number, "order_key": f"wc_order_{number}", "status": "processing"}
     return json.dumps({**ORDER, **about, "payment_method": "stripe"}).encode()
-
-
-def children(pid: int) -> set[int]:
-    return {int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +161,10 @@ def test_the_receivers_processes_are_counted_together_and_nothing_is_lost_with_o
     assert {accepted() for _ in range(8)} == {sent}
     receiver = bridge.parts["receiver"].process
     assert receiver is not None
-    workers, files = children(receiver.pid), set(folder.glob("*.db"))
+    workers, files = set(proc.children(receiver.pid)), set(folder.glob("*.db"))
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(children(receiver.pid) - workers) == 2, "two other processes")
+    wait_until(lambda: len(set(proc.children(receiver.pid)) - workers) == 2, "two other processes")
     wait_until(lambda: answers(f"{bridge.url}/readyz"), "a ready receiver")
     assert accepted() == sent
     before = counted_by_process(folder, DELIVERIES)

@@ -25,6 +25,7 @@ from bridge.ledger.tables import attempts
 from bridge.ledger.tables import deliveries as delivery_table
 from bridge.ledger.tables import issuances as issuance_table
 from bridge.ledger.vault import make_key
+from tests import proc
 from tests.recorded import load
 from tests.running import SECRET, RunningBridge, answers, run_command, sign
 from tests.servers import PostgresServer, RedisServer, free_port, wait_until
@@ -61,9 +62,9 @@ class Part:
     def pid(self) -> int:
         if not self._in_container:
             return self.process.pid
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        wait_until(lambda: bool(children.read_text()), "a first process")
-        return int(children.read_text())
+        wait_until(lambda: bool(proc.children(self.process.pid)), "a first process")
+        [first] = proc.children(self.process.pid)
+        return first
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged. Whatever is on standard output has to be that."""
@@ -268,6 +269,13 @@ def test_a_schedule_outlives_its_broker(environment: dict[str, str], tmp_path: P
             assert not any("exception" in line for line in beat.lines())
 
 
+def test_a_schedule_that_is_told_amid_a_finalizer_ends(environment: dict[str, str], tmp_path: Path) -> None:
+    told = [*BEAT, "--scheduler", "tests.told_in_a_finalizer:Schedule"]
+    with running(tmp_path / "beat", told, environment) as beat:
+        assert beat.process.wait(60) == 0
+    assert len(senders(environment["SPACEBRIDGE_BROKER_URL"])) == 1  # it ended after what it was at
+
+
 # The log.
 
 
@@ -407,7 +415,7 @@ def test_what_is_forked_has_no_connection_and_no_thread_and_its_children_are_rep
         assert not [name for name in open_files if "ledger.db" in name]
 
         def workers() -> set[int]:
-            return set(map(int, (folder / f"task/{receiver.pid}/children").read_text().split()))
+            return set(proc.children(receiver.pid))
 
         wait_until(lambda: len(workers()) == 2, "both workers")
         killed = workers()

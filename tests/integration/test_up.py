@@ -18,6 +18,7 @@ import requests
 
 from bridge.ledger import Ledger, deliveries
 from bridge.ledger.vault import make_key
+from tests import proc
 from tests.recorded import load
 from tests.running import SECRET, answers, run_command, sign
 from tests.scraped import scrape
@@ -50,7 +51,7 @@ class Up:
         task = Path(f"/proc/{self.process.pid}/task")
         for children in task.glob("*/children"):
             for pid in children.read_text().split():
-                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                line = " ".join(proc.command(int(pid)))
                 for part, pattern in PARTS.items():
                     if re.search(pattern, line):
                         found[part] = int(pid)
@@ -60,7 +61,7 @@ class Up:
 def is_running(pid: int) -> bool:
     """Whether the process is there, and more than an entry that nobody has collected."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return proc.state(pid) != "Z"
     except FileNotFoundError:
         return False
 
