@@ -87,7 +87,7 @@ def test_behind_an_init_its_child_is_looked_at(tmp_path: Path) -> None:
     notes.mkdir()
     process = subprocess.Popen([init, celery, "1000"], start_new_session=True)
     try:
-        wait_until(lambda: [str(celery)] == _commands_of_children(process.pid), "the init's child")
+        wait_until(lambda: [[str(celery)]] == _commands_of_children(process.pid), "the init's child")
         check(notes, pid=process.pid)
         again = check(notes, pid=process.pid)
     finally:
@@ -97,8 +97,8 @@ def test_behind_an_init_its_child_is_looked_at(tmp_path: Path) -> None:
     assert "has not woken since the last time" in again.stderr
 
 
-def _commands_of_children(pid: int) -> list[str]:
-    return [proc.command(child)[0] for child in proc.children(pid)]
+def _commands_of_children(pid: int) -> list[list[str]]:
+    return [proc.command(child)[:1] for child in proc.children(pid)]
 
 
 def test_an_address_that_answers_is_well_and_one_that_does_not_is_not(tmp_path: Path) -> None:

@@ -48,13 +48,11 @@ class Up:
     def children(self) -> dict[str, int]:
         """The process ids of the parts by their command lines."""
         found = {}
-        task = Path(f"/proc/{self.process.pid}/task")
-        for children in task.glob("*/children"):
-            for pid in children.read_text().split():
-                line = " ".join(proc.command(int(pid)))
-                for part, pattern in PARTS.items():
-                    if re.search(pattern, line):
-                        found[part] = int(pid)
+        for pid in proc.children(self.process.pid):
+            line = " ".join(proc.command(pid))
+            for part, pattern in PARTS.items():
+                if re.search(pattern, line):
+                    found[part] = pid
         return found
 
 
@@ -62,7 +60,7 @@ def is_running(pid: int) -> bool:
     """Whether the process is there, and more than an entry that nobody has collected."""
     try:
         return proc.state(pid) != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
