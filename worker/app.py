@@ -31,7 +31,7 @@ app.conf.update(
     beat_schedule={
         # While no worker runs, sweeps must not pile up without end. Their age is told by two machines'
         # clocks, so it is a generous one.
-        "sweep": {"task": SWEEP, "schedule": SWEEP_INTERVAL, "options": {"expires": 300}}
+        "sweep": {"task": SWEEP, "schedule": SWEEP_INTERVAL, "options": {"expires": 300, "retry": False}}
     },
     beat_scheduler="worker.schedule:OneSchedule",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from celery.worker import state
@@ -13,22 +13,31 @@ _Item = TypeVar("_Item")
 
 
 class Crew:
-    """The threads of a worker's pool; none in a child of a pool of processes, which has none to share."""
+    """The threads of a worker's pool; none in a pool of processes, which have none to share."""
 
-    def __init__(self, size: int = 0, executor: Executor | None = None) -> None:
+    def __init__(self, size: int = 0, executor: ThreadPoolExecutor | None = None) -> None:
         """`executor`: the pool's own, whose threads they are."""
         self.size = size
+        self.is_stopping = False
         self._executor = executor
         self._lock = threading.Lock()
         self._helping = 0
 
+    def stop(self) -> None:
+        """The worker is to end: whoever is at work goes on to nothing else."""
+        self.is_stopping = True
+
     def idle(self) -> int:
         """How many have nothing to do, and no message that has come for them."""
-        return max(0, self.size - len(state.reserved_requests) - self._helping)
+        return max(0, self.size - len(state.active_requests) - self._helping - self._waiting())
 
     def is_awaited(self) -> bool:
-        """Whether a message has come that no thread has taken yet."""
-        return len(state.reserved_requests) > len(state.active_requests)
+        """Whether a message has come that no thread has taken yet; also where that cannot be told."""
+        return self._executor is None or self._waiting() > 0
+
+    def _waiting(self) -> int:
+        # Celery forgets those that wait when it loses its broker, and they come to their turn all the same.
+        return 0 if self._executor is None else self._executor._work_queue.qsize()
 
     def hand(self, work: Callable[[], object]) -> bool:
         """Have an idle thread do this; False, and nothing is done, if there is none.
@@ -36,7 +45,7 @@ class Crew:
         It costs a fraction of a message. What is handed to a worker that stops is lost, as a message may be.
         """
         with self._lock:
-            if self._executor is None or self.idle() == 0:
+            if self._executor is None or self.is_stopping or self.idle() == 0:
                 return False
             self._helping += 1
         try:

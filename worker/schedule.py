@@ -51,6 +51,9 @@ def _be_told_by_signals(**_: object) -> None:
 class OneSchedule(Scheduler):
     """Celery's own, in memory, which sends something only while no other schedule does."""
 
+    # None of its own, which is waited for however long the broker is away: the app's is tried, and given up.
+    producer: Any = None
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._singleton = Singleton(settings.ledger_url, "beat")

@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import Any
 
 import structlog
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 
 from bridge import broker
 from bridge.broker import Announcer
@@ -55,15 +55,21 @@ crew = Crew()
 def _open_lanes(sender: Any, **_: object) -> None:
     """A store may have most of this process' threads, but never all.
 
-    Not called in the children of a pool of processes, of which each has one task at a time.
+    The children of a pool of processes have one task at a time each, and no crew.
     """
     global crew  # noqa: PLW0603 - it is this process', and there is no pool before
-    # A pool of processes has no executor, and its children have no crew.
-    crew = Crew(sender.controller.concurrency, getattr(sender.pool, "executor", None))
-    lanes.per_store = max(1, crew.size * 3 // 4)
+    if (executor := getattr(sender.pool, "executor", None)) is not None:
+        crew = Crew(sender.controller.concurrency, executor)
+        lanes.per_store = max(1, crew.size * 3 // 4)
     # What is there by now stays. Of what comes and goes with each order, next to nothing is in a circle.
     gc.freeze()
     gc.set_threshold(20_000)
+
+
+@worker_shutting_down.connect(weak=False)
+def _close_lanes(**_: object) -> None:
+    """What is under way ends; what is due beyond that is another worker's, or the next one's."""
+    crew.stop()
 
 
 @app.task(name=broker.PROCESS_DELIVERIES)
@@ -94,7 +100,7 @@ def _forward_each(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]
     """Forward what is due of these stores, in this thread and for a turn."""
     until = time.monotonic() + TURN
     for number, store_id in enumerate(store_ids):
-        if time.monotonic() >= until and crew.is_awaited():
+        if crew.is_stopping or (time.monotonic() >= until and crew.is_awaited()):
             announcer.due_stores(store_ids[number:])
             return
         with _logged(store=store_id):
@@ -105,6 +111,7 @@ def _forward_each(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]
                 call=partial(_call, store_id),
                 idle=crew.idle,
                 others_wait=crew.is_awaited,
+                is_stopping=lambda: crew.is_stopping,
                 just_due=just_due.get(store_id, ()),
             )
 

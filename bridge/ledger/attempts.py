@@ -62,7 +62,7 @@ def start(
     """
     if not claims:
         return []
-    _START.tell(connection, {"attempts": [(one.issuance.id, one.delivery_id, now) for one in claims]})
+    _START.tell(connection, attempts=[(one.issuance.id, one.delivery_id, now) for one in claims])
     sent = [(one.issuance.id, one.total, one.currency) for one in claims]
     sending = ledger_issuances.start_sending(connection, sent, now=now, lease_ends_at=lease_ends_at)
     attempt_of = sending.answer
@@ -96,7 +96,7 @@ def finish(connection: Connection, ends: Sequence[End]) -> None:
     """Note how attempts ended."""
     if ends:
         rows = [(one.attempt.id, one.outcome, one.duration_ms, one.status, one.excerpt) for one in ends]
-        _FINISH.tell(connection, {"ends": rows})
+        _FINISH.tell(connection, ends=rows)
 
 
 def expired(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:

@@ -93,8 +93,10 @@ def _leave_pipeline(connection: Connection, *_: object) -> None:
     leave_pipeline(connection)  # in which SQLAlchemy would find no answers
 
 
-def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["used_at"] = time.monotonic()
+    if connection is not None and connection.pgconn.pipeline_status:
+        record.invalidate()  # whoever was interrupted as he left the pipeline is still in it
 
 
 def _refuse_if_lost(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:

@@ -154,7 +154,7 @@ def lock_resources_of(connection: Connection, delivery_ids: Collection[int]) -> 
     An order that is not there yet has no row to lock, and its deletion may be processed just then.
     """
     if connection.dialect.name == "postgresql":
-        _LOCK_RESOURCES_OF.tell(connection, {"ids": list(delivery_ids)})
+        _LOCK_RESOURCES_OF.tell(connection, ids=list(delivery_ids))
 
 
 def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> Sequence[Delivery]:
@@ -247,7 +247,7 @@ class Finished:
 def finish(connection: Connection, finished: Sequence[Finished]) -> None:
     """Note what became of deliveries."""
     if finished:
-        _FINISH.tell(connection, {"finished": [[one.delivery_id, one.state, one.reason] for one in finished]})
+        _FINISH.tell(connection, finished=[[one.delivery_id, one.state, one.reason] for one in finished])
 
 
 def replay(connection: Connection, delivery_id: int) -> bool:

@@ -85,8 +85,8 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the ledger, and is refused any change."""
-        with self._translated(), self._reader.connect() as connection:
-            connection.begin()  # closing the connection ends it
+        # Committed at its end: at a rollback, psycopg forgets what it has prepared.
+        with self._translated(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager

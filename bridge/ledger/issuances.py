@@ -143,7 +143,7 @@ def make_due(
 def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """Take back documents that are due no more; one that is being sent cannot be taken back."""
     if issuance_ids:
-        _WITHDRAW.tell(connection, {"ids": list(issuance_ids), "now": now})
+        _WITHDRAW.tell(connection, ids=list(issuance_ids), now=now)
 
 
 def start_sending(
@@ -170,7 +170,7 @@ def start_sending(
 def mark_issued(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """The documents exist. A late answer may find any state: after its lease, `held`, or due again."""
     if issuance_ids:
-        _MARK_ISSUED.tell(connection, {"ids": list(issuance_ids), "now": now})
+        _MARK_ISSUED.tell(connection, ids=list(issuance_ids), now=now)
 
 
 def mark_held(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:

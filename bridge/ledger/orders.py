@@ -66,7 +66,7 @@ def add(connection: Connection, identities: Sequence[Identity]) -> None:
     Of several with the same WooCommerce id, the last one here is the youngest.
     """
     if identities:
-        _ADD.tell(connection, {"identities": sorted(identities, key=itemgetter(0, 1))})
+        _ADD.tell(connection, identities=sorted(identities, key=itemgetter(0, 1)))
 
 
 def lock_of_resources(
@@ -116,7 +116,7 @@ def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit
 def save(connection: Connection, changed: Sequence[KnownOrder]) -> None:
     """Keep what is known of these orders, which the caller has locked, and what was decided on them."""
     if changed:
-        _SAVE.tell(connection, {"changed": [_row(order) for order in changed]})
+        _SAVE.tell(connection, changed=[_row(order) for order in changed])
 
 
 def _with_store() -> Any:

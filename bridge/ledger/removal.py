@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, literal_column, select, update
 
 from bridge.issuance import Decision
 from bridge.ledger.issuances import DUE, WITHDRAWN
@@ -68,7 +68,8 @@ def remove(connection: Connection, store: Store, *, who: str, now: datetime) -> 
     ).scalar_one()
     withdrawn = connection.execute(
         update(issuances)
-        .where(issuances.c.store_id == store.id, issuances.c.state == DUE)
+        # In so many words, so that a plan for any values knows of the index of what is due.
+        .where(issuances.c.store_id == store.id, issuances.c.state == literal_column(f"'{DUE}'"))
         .values(state=WITHDRAWN, withdrawn_by=who, next_attempt_at=None, settled_at=now)
     ).rowcount
     open_ones = [Decision.INVOICE, Decision.ESTIMATE, Decision.WAIT]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
@@ -65,8 +65,8 @@ class Sql:
             ]
             labelled = [one.label(of.name) for one, of in zip(typed, columns, strict=True)]
             return select(*labelled).subquery(name)
-        # Arrays, whose length PostgreSQL's planner knows: of JSON, it would expect a hundred rows, and rather
-        # read through a table.
+        # Arrays, of which PostgreSQL's planner expects ten rows. Of JSON, it would expect a hundred, and
+        # rather read through a table.
         names = self.columns_of[name] = [f"{name}_{one.name}" for one in columns]
         arrays = [bindparam(each, type_=ARRAY(one.type)) for each, one in zip(names, columns, strict=True)]
         derived = [column(one.name, one.type) for one in columns]
@@ -102,27 +102,19 @@ class Statement:
         self._forms: dict[str, _Form] = {}
 
     def ask(
-        self, connection: Connection, read: Callable[[Sequence[Any]], _Answer], **parameters: Any
+        self, connection: Connection, read: Callable[[Sequence[Any]], _Answer], /, **parameters: Any
     ) -> Asked[_Answer]:
         """Carry it out. `read` makes the answer of the rows, which have the columns as attributes."""
         form = self._form(connection.dialect)
-        _enter_pipeline(connection)
-        with _faults_named(connection.dialect):
-            cursor = _cursor(connection)
-            _execute(cursor, form.text, form.values(parameters))
-        asked = Asked(lambda: form.rows(cursor.fetchall()), read, connection.dialect)
+        cursor = form.execute(connection, parameters)
+        asked = Asked(lambda: form.rows(cursor.fetchall()), read)
         if connection.dialect.name == "sqlite":
             _ = asked.answer  # there is nobody to wait for, and whoever writes next would break it off
         return asked
 
-    def tell(self, connection: Connection, *each: Mapping[str, Any]) -> None:
-        """Carry it out for each of these parameters. In PostgreSQL, that it fails may be raised later."""
-        if not each:
-            return
-        form = self._form(connection.dialect)
-        _enter_pipeline(connection)
-        with _faults_named(connection.dialect):
-            _execute(_cursor(connection), form.text, *(form.values(one) for one in each))
+    def tell(self, connection: Connection, /, **parameters: Any) -> None:
+        """Carry it out. In PostgreSQL, that it fails may be raised later."""
+        self._form(connection.dialect).execute(connection, parameters)
 
     def _form(self, dialect: Dialect) -> _Form:
         form = self._forms.get(dialect.name)
@@ -137,23 +129,18 @@ class Asked(Generic[_Answer]):
     With it come all other answers, so what can be asked before any is looked at costs no waiting of its own.
     """
 
-    def __init__(
-        self, fetch: Callable[[], Sequence[Any]], read: Callable[[Sequence[Any]], _Answer], dialect: Dialect
-    ) -> None:
+    def __init__(self, fetch: Callable[[], Sequence[Any]], read: Callable[[Sequence[Any]], _Answer]) -> None:
         """`fetch` waits for the rows, of which `read` makes the answer."""
         self._fetch = fetch
         self._read = read
-        self._dialect = dialect
         self._answer: tuple[_Answer] | None = None
 
     @property
     def answer(self) -> _Answer:
-        """The answer; raises what is wrong with it, or with anything that was told before."""
+        """The answer; raises what is wrong with it, or with anything else that was asked or told by now."""
         # No cached_property: in Python 3.11, all threads that wait for one wait for each other.
         if self._answer is None:
-            with _faults_named(self._dialect):
-                rows = self._fetch()
-            self._answer = (self._read(rows),)
+            self._answer = (self._read(self._fetch()),)
         return self._answer[0]
 
 
@@ -183,7 +170,17 @@ class _Form:
         processors = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
         self._from_driver = [(place, convert) for place, convert in enumerate(processors) if convert]
 
-    def values(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
+        """Hand it to the driver; returns the driver's cursor."""
+        _enter_pipeline(connection)
+        cursor = _cursor(connection)
+        try:
+            cursor.execute(self.text, self._values(parameters))
+        except (ValueError, OverflowError) as error:  # half a surrogate pair, a number beyond 64 bits
+            raise value_refused(error) from None
+        return cursor
+
+    def _values(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """All parameters, as the driver takes them."""
         values = dict(self._constants)
         for name, value in parameters.items():
@@ -215,7 +212,8 @@ class _Form:
 def begin(connection: Connection) -> None:
     """Begin a transaction in PostgreSQL, without waiting for it."""
     _enter_pipeline(connection)
-    _cursor(connection).execute("BEGIN")
+    # Whatever the server's default: who has waited for a row sees what the one before has written.
+    _cursor(connection).execute("BEGIN ISOLATION LEVEL READ COMMITTED")
 
 
 def commit(connection: Connection) -> None:
@@ -263,24 +261,6 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _execute(cursor: Any, text: str, *each: Mapping[str, Any]) -> None:
-    if len(each) == 1:
-        cursor.execute(text, each[0])
-    else:
-        cursor.executemany(text, each)
-
-
-@contextmanager
-def _faults_named(dialect: Dialect) -> Iterator[None]:
-    """Make a fault of what the driver cannot even send: a number beyond 64 bits, half a surrogate pair."""
-    try:
-        yield
-    except (dialect.loaded_dbapi.Error, LedgerFaultError):
-        raise
-    except Exception as error:
-        raise value_refused(error) from None
-
-
 def value_refused(error: BaseException | None) -> LedgerFaultError:
-    """The fault, without the value in its text."""
+    """The fault of a value that the driver cannot even send, without the value in its text."""
     return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")

@@ -35,20 +35,20 @@ class Ended:
 
 def record(context: Context, connection: Connection, ended: Sequence[Ended], cabinet: Cabinet) -> None:
     """Bring attempts to their end, and with them their orders and stores, which are in the `cabinet`."""
-    now = context.now()
+    locked = cabinet.orders
+    now = context.now()  # no sooner: whoever waited for the orders waited for what was done to them
     attempts.finish(connection, [_end(one) for one in ended])
     issued = [one for one in ended if one.outcome.effect is Effect.ISSUED]
     issuances.mark_issued(connection, [one.attempt.issuance_id for one in issued], now)
     cabinet.ask_for_documents()
-    has_changed = False
     # By their stores: of two processes that count failures of several, none waits for the other in a circle.
-    for one in sorted(ended, key=lambda one: cabinet.orders[one.attempt.order_id].store_id):
-        order = cabinet.orders[one.attempt.order_id]
+    for one in sorted(ended, key=lambda one: locked[one.attempt.order_id].store_id):
+        order = locked[one.attempt.order_id]
         store = cabinet.stores[order.store_id]
         if one.outcome.effect is not Effect.ISSUED:
             _move_issuance(context, connection, store, one.attempt, one.outcome, now)
-            cabinet.ask_for_documents()
-        has_changed |= note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe)
+        if note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe):
+            cabinet.ask_for_stores()  # the next outcome finds the store as this one has left it
         log.info(
             "attempt ended",
             issuance=one.attempt.issuance_id,
@@ -60,12 +60,12 @@ def record(context: Context, connection: Connection, ended: Sequence[Ended], cab
             status=one.outcome.status,
             ms=None if one.duration is None else round(one.duration * 1000),
         )
+    if len(issued) < len(ended):
+        cabinet.ask_for_documents()
     dossiers = [cabinet.dossiers[order_id] for order_id in {one.attempt.order_id for one in ended}]
     for dossier in dossiers:
         decide_on(dossier, cabinet.stores[dossier.order.store_id])
     save(connection, dossiers, now)
-    if has_changed:
-        cabinet.ask_for_stores()
 
 
 def release_expired(context: Context, issuance_id: int) -> None:

@@ -45,8 +45,8 @@ class Notifier:
     def _start(self) -> None:
         with self._start_lock:
             if self._pid != os.getpid():
-                self._pid = os.getpid()
                 threading.Thread(target=self._run, name="notifier", daemon=True).start()
+                self._pid = os.getpid()  # not before: where there can be no thread, the next delivery tries
 
     def _run(self) -> None:
         while True:

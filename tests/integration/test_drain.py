@@ -64,6 +64,21 @@ def test_a_turn_that_is_over_ends_if_others_wait_and_goes_on_if_nobody_does(shop
     assert called == [1]
 
 
+def test_a_process_that_stops_goes_on_to_no_other_order_and_leaves_the_store_to_another(shop: Shop) -> None:
+    due = [shop.paid(number) for number in range(1, 6)]
+    stopping, states_when_called = iter([False, True]), list[list[str]]()
+    drain_store(
+        shop.context,
+        Lanes(1),
+        shop.store_id,
+        call=lambda _: states_when_called.append([shop.issuance(one).state for one in due]),
+        others_wait=lambda: False,
+        is_stopping=lambda: next(stopping),
+    )
+    # Whoever is called finds the outcome recorded.
+    assert states_when_called == [["issued"] * 2 + ["due"] * 3]
+
+
 def test_what_falls_due_meanwhile_is_forwarded_too(shop: Shop) -> None:
     shop.paid(1)
     with failing_api(shop) as (api, context):

@@ -245,18 +245,18 @@ def test_processes_that_a_worker_forks_are_counted_together_and_its_port_ends_wi
         broker_url=redis_server.new_url(),
         SPACEBRIDGE_METRICS_PORT=str(port),
     )
-    prefork = [
+    processes = [
         "celery",
         "--app",
         "worker.app",
         "--quiet",
         "worker",
         "--pool",
-        "prefork",
+        "processes",
         "--concurrency",
         "2",
     ]
-    bridge.parts["worker"] = Process(prefork, bridge.environment, bridge.log)
+    bridge.parts["worker"] = Process(processes, bridge.environment, bridge.log)
     with bridge:
         bridge.add_store("shop")
         for number in range(1, 9):
@@ -271,6 +271,9 @@ def test_processes_that_a_worker_forks_are_counted_together_and_its_port_ends_wi
             ),
             "eight attempts",
         )
+        worker = bridge.parts["worker"].process
+        assert worker is not None
+        assert len(proc.children(worker.pid)) == 2
         assert bridge.parts["worker"].stop() == 0
         with pytest.raises(requests.ConnectionError):
             requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import signal
 import socket
 import threading
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from bridge.spaceinvoices import Effect, Outcome, SpaceInvoices, SpaceInvoicesError, transport
+from bridge.spaceinvoices import Effect, Line, Outcome, SpaceInvoices, SpaceInvoicesError, transport
 from tests.misbehaving import Behaviour, MisbehavingServer, Visit, make_certificate, tls_of
 from tests.servers import free_port, wait_until
 
@@ -497,6 +498,22 @@ def test_a_redirect_is_not_followed(status: int, rest: str) -> None:
     assert outcome.effect is Effect.REFUSED
     assert outcome.status == status
     assert elsewhere.visits == []
+
+
+def test_what_one_account_is_told_to_remember_goes_out_with_no_request(serve: Serve) -> None:
+    """A cookie may stand for the account, and a thread's accounts share their connection."""
+    remember = b"HTTP/1.1 200 OK\r\nSet-Cookie: session=the-first\r\nContent-Length: 2\r\n\r\n{}"
+    with serve(answering(remember, remember, TAKEN)) as server:
+        line = Line(server.url)
+        accounts = [SpaceInvoices(line, token) for token in ("first", "second", "first")]
+        assert [send(account).effect for account in accounts] == [Effect.ISSUED] * 3
+        line.close()
+    assert not any(b"\r\ncookie:" in request.head.lower() for request in server.requests)
+    assert [re.findall(rb"Authorization: (\w+)", request.head) for request in server.requests] == [
+        [b"first"],
+        [b"second"],
+        [b"first"],
+    ]
 
 
 def test_a_server_may_say_when_to_come_again(serve: Serve) -> None:

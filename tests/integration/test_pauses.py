@@ -12,7 +12,10 @@ from bridge.ledger import stores
 from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.pace import Pace
 from bridge.pipeline.pause import PAUSE_AFTER
+from bridge.pipeline.record import Ended, record
+from bridge.pipeline.settle import Cabinet
 from bridge.pipeline.sweep import sweep
+from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
 from tests.shop import TOKEN, Shop
 
@@ -62,6 +65,32 @@ def test_a_store_that_only_fails_is_probed_with_one_order_at_a_time(shop: Shop, 
             forward_issuance(context, one)
         assert len(api.orders) == PAUSE_AFTER + 1
         assert spent(shop, due[PAUSE_AFTER:]).count(0) >= len(due) - PAUSE_AFTER - 1
+
+
+@pytest.mark.parametrize("effect", [Effect.UNKNOWN, Effect.NOT_TAKEN])
+def test_failures_that_are_recorded_together_count_as_one_after_the_other(shop: Shop, effect: Effect) -> None:
+    started = [shop.claim(shop.paid(number), lease=90) for number in range(1, 25)]
+    ended = [Ended(one, Outcome(effect, "cut off"), duration=0.1) for one in started]
+    with shop.context.ledger.write() as connection:
+        cabinet = Cabinet(connection, {one.order_id for one in started})
+        record(shop.context, connection, ended, cabinet)
+        assert cabinet.stores[shop.store_id].paused_at is not None  # as it is from here on
+    store = shop.store()
+    assert store.failures == PAUSE_AFTER
+    assert store.next_probe_at is not None
+    assert store.next_probe_at - shop.clock.now() <= timedelta(seconds=5)
+
+
+def test_an_order_that_is_taken_lets_a_store_go_on_that_the_one_before_has_paused(shop: Shop) -> None:
+    started = [shop.claim(shop.paid(number), lease=90) for number in range(1, 7)]
+    effects = [Effect.NOT_TAKEN] * 5 + [Effect.ISSUED]
+    ended = [
+        Ended(one, Outcome(effect, "so it went"), duration=0.1)
+        for one, effect in zip(started, effects, strict=True)
+    ]
+    with shop.context.ledger.write() as connection:
+        record(shop.context, connection, ended, Cabinet(connection, {one.order_id for one in started}))
+    assert (shop.store().paused_at, shop.store().failures) == (None, 0)
 
 
 def test_while_the_api_is_away_altogether_a_probe_costs_no_order_anything(shop: Shop) -> None:

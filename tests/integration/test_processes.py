@@ -184,6 +184,33 @@ def test_a_worker_that_is_told_to_stop_records_the_attempt_under_way(
             assert set(connection.execute(select(attempts.c.outcome)).scalars()) == {"issued"}
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_worker_that_is_told_to_stop_leaves_what_is_not_under_way_to_the_next(
+    request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path: Path, kind: str
+) -> None:
+    url = ""
+    if kind == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres_server")
+        url = postgres.new_database("leaving")
+    with RunningBridge(
+        tmp_path,
+        database_url=url,
+        broker_url=redis_server.new_url(),
+        workers=0,
+        SPACEBRIDGE_REQUEST_RATE="10",  # all of it would take it half a minute
+        sandbox_options=("--rate-limit", "100000", "--latency", "300"),
+    ) as bridge:
+        bridge.add_store("shop")
+        with running(tmp_path / "worker", WORKER, bridge.environment) as worker:
+            bridge.wait_for_config("shop")
+            for order in range(1, 301):
+                assert bridge.deliver("shop", body_of(order)).status_code == 200
+            wait_until(lambda: not bridge.count(delivery_table, "received"), "all that is due")
+            assert worker.stop() == 0
+        assert bridge.count(issuance_table, "due") > 0
+        assert bridge.count(issuance_table, "sending", "held") == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_schedule_stops_at_once_as_the_first_process_too(
     environment: dict[str, str], tmp_path: Path, number: signal.Signals
@@ -267,6 +294,16 @@ def test_a_schedule_outlives_its_broker(environment: dict[str, str], tmp_path: P
             wait_until(lambda: len(senders(url)) > 0, "another sweep")
             assert beat.stop() == 0
             assert not any("exception" in line for line in beat.lines())
+
+
+def test_a_schedule_that_never_had_a_broker_says_so_once_and_can_be_stopped(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["SPACEBRIDGE_BROKER_URL"] = f"redis://127.0.0.1:{free_port()}/0"
+    with running(tmp_path / "beat", BEAT, environment) as beat:
+        wait_until(lambda: beat.said("broker unreachable; nothing is scheduled"), "what it says of it")
+        assert beat.stop() == 0
+        assert [line["level"] for line in beat.lines()] == ["info", "warning"]
 
 
 def test_a_schedule_that_is_told_amid_a_finalizer_ends(environment: dict[str, str], tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Request:
 
 @pytest.fixture
 def requests() -> Iterator[list[Request]]:
-    """As many messages as a test wants, which wait for a thread or keep one busy."""
+    """As many messages as a test wants, each of which keeps a thread busy."""
     taken: list[Request] = []
     yield taken
     for one in taken:
@@ -45,6 +45,7 @@ def take(requests: list[Request], number: int) -> None:
     for _ in range(number):
         requests.append(Request(len(requests)))
         state.task_reserved(requests[-1])
+        state.task_accepted(requests[-1])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,6 @@ def take(requests: list[Request], number: int) -> None:
         pytest.param(1, 3, 4, id="only the caller's"),
         pytest.param(2, 2, 3, id="another one, too"),
         pytest.param(4, 0, 1, id="one for everybody"),
-        pytest.param(6, 0, 1, id="some that wait"),
     ],
 )
 def test_there_is_a_part_for_the_caller_and_one_for_each_idle_thread(
@@ -114,19 +114,39 @@ def test_a_thread_whose_work_fails_is_idle_again(executor: ThreadPoolExecutor) -
 def test_a_worker_that_stops_takes_no_more_work(executor: ThreadPoolExecutor) -> None:
     crew = Crew(2, executor)
     executor.shutdown()
+    before = crew.idle()
     assert not crew.hand(lambda: None)
-    assert crew.idle() == 2
+    assert crew.idle() == before
 
 
 def test_a_process_that_has_no_threads_hands_nothing_on() -> None:
     assert not Crew().hand(lambda: None)
 
 
-def test_a_message_that_no_thread_has_taken_yet_is_waited_for(requests: list[Request]) -> None:
-    crew = Crew(1)
-    take(requests, 1)
-    assert crew.is_awaited()
-    state.task_accepted(requests[0])
-    assert not crew.is_awaited()
-    take(requests, 1)
-    assert crew.is_awaited()
+def test_what_no_thread_has_taken_yet_awaits_one_whatever_celery_knows_of_it() -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def work() -> None:
+        begun.release()
+        go_on.wait()
+
+    with ThreadPoolExecutor(2) as executor:
+        crew = Crew(3, executor)
+        for _ in range(2):
+            executor.submit(work)
+            assert begun.acquire(timeout=10)
+        assert (crew.is_awaited(), crew.idle()) == (False, 3)
+        executor.submit(work)
+        assert (crew.is_awaited(), crew.idle()) == (True, 2)
+        go_on.set()
+
+
+def test_a_process_that_cannot_tell_whether_it_is_awaited_takes_it_that_it_is() -> None:
+    assert Crew().is_awaited()
+
+
+def test_a_crew_that_stops_is_handed_nothing(executor: ThreadPoolExecutor) -> None:
+    crew = Crew(2, executor)
+    crew.stop()
+    assert crew.is_stopping
+    assert not crew.hand(lambda: None)

@@ -72,6 +72,22 @@ def test_a_delivery_is_announced() -> None:
     assert broker.next() == [328]
 
 
+def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    broker = Broker()
+    broker.come_up()
+    notifier = Notifier(broker.announce)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            notifier.notify(1)
+    notifier.notify(2)
+
+    assert broker.next() == [2]
+
+
 def test_many_deliveries_are_announced_together(broker: Broker, notifier: Notifier) -> None:
     for delivery_id in range(2, 32):
         notifier.notify(delivery_id)

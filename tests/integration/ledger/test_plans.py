@@ -62,16 +62,16 @@ class Filled:
                 if _plans_once(connection.connection.driver_connection):
                     self.planned_once.add(statement)
 
-        def keep_of_driver(cursor: Any, statement: str, *each: Any) -> None:
-            self.statements.setdefault(statement, each[0])
-            if _plans_once(cursor.connection):
-                self.planned_once.add(statement)
-            execute(cursor, statement, *each)
+        def keep_of_driver(form: statements._Form, connection: Any, parameters: Any) -> Any:
+            self.statements.setdefault(form.text, form._values(parameters))
+            if _plans_once(connection.connection.driver_connection):
+                self.planned_once.add(form.text)
+            return execute(form, connection, parameters)
 
         event.listen(Engine, "before_cursor_execute", keep)
         with pytest.MonkeyPatch.context() as patched:
-            execute = statements._execute
-            patched.setattr(statements, "_execute", keep_of_driver)
+            execute = statements._Form.execute
+            patched.setattr(statements._Form, "execute", keep_of_driver)
             yield
         event.remove(Engine, "before_cursor_execute", keep)
 

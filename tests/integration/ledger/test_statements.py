@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
+from psycopg import Pipeline
 from sqlalchemy import Connection, insert, select, text, update
 
 from bridge.ledger import Ledger, LedgerFaultError, LedgerUnavailableError, tables
@@ -35,7 +36,7 @@ RENAME, ACT = Statement(_rename), Statement(_act)
 
 def act(connection: Connection, *store_ids: int, who: str = "maja") -> None:
     for store_id in store_ids:
-        ACT.tell(connection, {"actions": [(NOW, who, "renamed", "done", store_id)]})
+        ACT.tell(connection, actions=[(NOW, who, "renamed", "done", store_id)])
 
 
 def names(connection: Connection, *ids: int) -> list[str]:
@@ -45,7 +46,7 @@ def names(connection: Connection, *ids: int) -> list[str]:
 def test_what_is_told_is_seen_by_what_is_asked_after_it(books: Books) -> None:
     with books.ledger.write() as connection:
         before = NAMES.ask(connection, list, ids=[books.store_id])
-        RENAME.tell(connection, {"renamed": [(books.store_id, "renamed")]})
+        RENAME.tell(connection, renamed=[(books.store_id, "renamed")])
         after = NAMES.ask(connection, list, ids=[books.store_id])
         assert [row.name for row in after.answer] == ["renamed"]
         assert [row.name for row in before.answer] == ["shop"]
@@ -60,9 +61,9 @@ def test_an_answer_can_still_be_looked_at_when_the_transaction_is_over(books: Bo
 
 def test_what_is_told_for_many_at_once_is_done_for_each(books: Books) -> None:
     with books.ledger.write() as connection:
-        rows = [{"actions": [(NOW, f"user {number}", "?", "done", books.store_id)]} for number in range(5)]
-        ACT.tell(connection, *rows)
-        ACT.tell(connection)
+        rows = [(NOW, f"user {number}", "?", "done", books.store_id) for number in range(5)]
+        ACT.tell(connection, actions=rows)
+        ACT.tell(connection, actions=[])
     assert books.count(tables.actions) == 5
 
 
@@ -108,6 +109,24 @@ def test_the_connection_of_one_that_failed_is_as_good_as_before(books: Books) ->
     assert books.count(tables.actions) == 3
 
 
+def test_an_interrupt_as_a_transaction_ends_leaves_no_connection_that_others_stumble_over(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    ledger = Ledger(books.url, pool_size=1)
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(Pipeline, "_exit", interrupt)
+        with ledger.write() as connection:
+            act(connection, books.store_id)
+    for _ in range(2):
+        with ledger.write() as connection:
+            assert connection.execute(select(tables.stores.c.name)).scalar_one() == "shop"
+            assert names(connection, books.store_id) == ["shop"]
+    ledger.close()
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -120,7 +139,7 @@ def test_a_value_that_no_database_could_hold_is_a_fault_and_not_quoted(
     books: Books, row: tuple[object, ...]
 ) -> None:
     with pytest.raises(LedgerFaultError) as raised:
-        books.write(ACT.tell, {"actions": [row]})
+        books.write(ACT.tell, actions=[row])
     assert not re.search(r"9223372036854775808|half a pair|maja", str(raised.value))
     assert books.count(tables.actions) == 0
 
@@ -129,7 +148,7 @@ def test_rows_come_back_as_they_were_told(books: Books) -> None:
     who = ['"quoted", {braced}', "NULL", "", "back\\slash\nand a new line", "ž 漢 🙂"]
     moment = datetime(2026, 11, 24, 1, 2, 3, 456789, tzinfo=UTC)
     with books.ledger.write() as connection:
-        ACT.tell(connection, {"actions": [(moment, one, "?", "done", None) for one in who]})
+        ACT.tell(connection, actions=[(moment, one, "?", "done", None) for one in who])
     listed = Statement(lambda _: select(tables.actions).order_by(tables.actions.c.id))
     with books.ledger.read() as connection:
         found = listed.ask(connection, list).answer

@@ -7,9 +7,10 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.synchronize import Event
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, text, update
+from sqlalchemy import Connection, delete, event, text, update
 from sqlalchemy.exc import IntegrityError
 
 from bridge.ledger import Ledger, LedgerFaultError, LedgerUnavailableError, deliveries, orders, stores, tables
@@ -208,14 +209,25 @@ def _lock(ledger: Ledger, order_id: int) -> orders.KnownOrder:
         return orders.lock(connection, order_id)
 
 
-def test_a_ledger_on_a_server_with_stricter_defaults_works_as_on_any_other(database_url: str) -> None:
-    """Under these, who has waited for a row would not see what the one before wrote, and fail."""
+def _drop_options(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+    """Connect as through a pooler, which passes over start-up options."""
+    parameters.pop("options", None)
+
+
+@pytest.mark.parametrize("behind_a_pooler", [False, True])
+@pytest.mark.parametrize("default", ["serializable", "repeatable read"])
+def test_a_ledger_on_a_server_with_stricter_defaults_works_as_on_any_other(
+    database_url: str, default: str, behind_a_pooler: bool
+) -> None:
+    """Under these, who has waited for a row would not see what the one before wrote, or fail."""
     strict = Ledger(database_url)
     if database_url.startswith("postgresql"):
         with strict.write() as connection:
-            connection.execute(text("ALTER DATABASE test SET default_transaction_isolation = 'serializable'"))
+            connection.execute(text(f"ALTER DATABASE test SET default_transaction_isolation = '{default}'"))
         strict.close()
         strict = Ledger(database_url)
+        if behind_a_pooler:
+            event.listen(strict._writer, "do_connect", _drop_options)
     strict.upgrade()
     with strict.write() as connection:
         add_store(connection)
