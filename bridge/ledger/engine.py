@@ -71,9 +71,9 @@ class Ledger:
             connect = partial(
                 postgresql_engine, self._url, patience=lock_timeout, isolation_level="AUTOCOMMIT"
             )
-            # What writes is always the same and finds its rows by their ids, so it is planned once: to plan
-            # takes longer than to carry out. It is told by hand when a transaction begins and ends, since the
-            # driver would wait for either.
+            # What writes is always the same and finds its rows by ids, or by what it says in so many words:
+            # it is planned once, since to plan takes longer than to carry out. It is told by hand when a
+            # transaction begins and ends, since the driver would wait for either.
             write = partial(connect, plan_cache_mode="force_generic_plan")
             self._writer = write(pool_size=pool_size - pool_size // 2, lock_timeout=lock_timeout)
             # Many requests share a transaction there: none may have the others wait for long.

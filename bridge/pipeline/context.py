@@ -72,7 +72,7 @@ class Context:
         return account
 
     def recent_store(self, store_id: int) -> Store:
-        """The store as it was a second ago at most. Whoever claims one of its orders reads it anew."""
+        """The store as it was a moment ago. Whoever claims one of its orders reads it anew."""
         found = self._recent_stores.get(store_id)
         if found is None or time.monotonic() >= found[1]:
             with self.ledger.read() as connection:
@@ -82,7 +82,7 @@ class Context:
         return found[0]
 
     def remember(self, just_read: Iterable[Store]) -> None:
-        """Take these stores for recent ones."""
+        """Take these stores for recent ones, for a second."""
         until = time.monotonic() + RECENT
         self._recent_stores.update((store.id, (store, until)) for store in just_read)
 

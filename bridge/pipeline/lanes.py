@@ -2,7 +2,7 @@
 
 A message says that something of a store is due. The thread that takes it becomes a lane of the store and
 forwards one order after the other; a store with much to do is given more lanes, up to a limit, and
-each lane gives its thread back after a while, so that no store keeps the others waiting.
+each lane gives its thread back after a while if others wait for it, so that no store is kept waiting.
 """
 
 from __future__ import annotations
