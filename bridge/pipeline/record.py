@@ -35,15 +35,14 @@ class Ended:
 
 def record(context: Context, connection: Connection, ended: Sequence[Ended], cabinet: Cabinet) -> None:
     """Bring attempts to their end, and with them their orders and stores, which are in the `cabinet`."""
-    locked = cabinet.orders
-    now = context.now()  # no sooner: whoever waited for the orders waited for what was done to them
+    now = context.now()
     attempts.finish(connection, [_end(one) for one in ended])
     issued = [one for one in ended if one.outcome.effect is Effect.ISSUED]
     issuances.mark_issued(connection, [one.attempt.issuance_id for one in issued], now)
     cabinet.ask_for_documents()
     # By their stores: of two processes that count failures of several, none waits for the other in a circle.
-    for one in sorted(ended, key=lambda one: locked[one.attempt.order_id].store_id):
-        order = locked[one.attempt.order_id]
+    for one in sorted(ended, key=lambda one: cabinet.orders[one.attempt.order_id].store_id):
+        order = cabinet.orders[one.attempt.order_id]
         store = cabinet.stores[order.store_id]
         if one.outcome.effect is not Effect.ISSUED:
             _move_issuance(context, connection, store, one.attempt, one.outcome, now)
