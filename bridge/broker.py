@@ -18,6 +18,7 @@ QUEUE = "spacebridge"
 PROCESS_DELIVERIES = "spacebridge.process_deliveries"
 FORWARD_STORES = "spacebridge.forward_stores"
 REFRESH_CONFIGS = "spacebridge.refresh_configs"
+REDECIDE = "spacebridge.redecide"
 SWEEP = "spacebridge.sweep"
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,10 @@ class Announcer:
     def sweep(self) -> bool:
         """A sweep is to be made when all that was announced before has been taken."""
         return self._send_task(SWEEP, [])
+
+    def redecide(self) -> bool:
+        """The rules of a store have changed: its open orders are to be decided on again."""
+        return self._send_task(REDECIDE, [])
 
     def backlog(self) -> int:
         """How many messages wait in the queue; 0 if the broker cannot be asked."""

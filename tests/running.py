@@ -21,7 +21,7 @@ from sqlalchemy import Table, func, select
 
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, Vault, stores
-from bridge.ledger.stores import Store
+from bridge.ledger.stores import Choices, Store
 from bridge.ledger.tables import deliveries, issuances, orders
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
@@ -171,11 +171,12 @@ class RunningBridge:
         *,
         secret: str = SECRET,
         policy: Policy | None = None,
+        chosen: Choices | None = None,
     ) -> str:
         """A store, with a store config of its own in the sandbox; returns that one's id."""
         woocommerce_id = self.add_config(name, flags)
         with self.ledger.write() as connection:
-            stores.add(
+            store_id = stores.add(
                 connection,
                 vault=self.vault,
                 name=name,
@@ -186,6 +187,8 @@ class RunningBridge:
                 policy=policy or Policy(),
                 now=datetime.now(UTC),
             )
+            if chosen is not None:
+                stores.choose(connection, stores.get(connection, store_id), chosen, datetime.now(UTC))
         return woocommerce_id
 
     def add_config(self, name: str, flags: Mapping[str, object] | None = None) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 from werkzeug.serving import make_server
 
-from bridge.issuance import Policy, content_digest, read_delivery
-from bridge.issuance.order import Deletion
+from bridge.issuance import Policy, read_delivery
 from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders, stores, tables
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
@@ -22,6 +21,7 @@ from bridge.ledger.vault import make_key
 from bridge.pipeline.configs import refresh_config
 from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
+from bridge.receiver.delivery import describe
 from bridge.sandbox import create_sandbox
 from tests.recorded import load
 
@@ -142,18 +142,8 @@ def record(
 ) -> int:
     """Record a delivery for a store, as the receiver does; return its id."""
     raw = json.dumps(body).encode()
-    about = read_delivery(topic, raw)
-    return deliveries.record(
-        connection,
-        store_id=store_id,
-        topic=topic,
-        digest=content_digest(topic, raw),
-        body=raw,
-        resource_id=about.resource_id,
-        is_deletion=isinstance(about, Deletion),
-        ignored_because=None,
-        now=now,
-    ).delivery_id
+    new = describe(topic, raw, read_delivery(topic, raw), ())
+    return deliveries.record(connection, store_id=store_id, **new, now=now).delivery_id
 
 
 def at(second: int, **fields: Any) -> dict[str, Any]:

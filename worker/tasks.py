@@ -19,6 +19,7 @@ from bridge.pipeline import configs, drain, process
 from bridge.pipeline.context import Context
 from bridge.pipeline.lanes import TURN, Lanes
 from bridge.pipeline.pace import Pace
+from bridge.pipeline.redecide import redecide as redecide_orders
 from bridge.pipeline.sweep import BATCH
 from bridge.pipeline.sweep import sweep as sweep_the_ledger
 from bridge.pipeline.work import Work
@@ -124,11 +125,19 @@ def _call(store_id: int, lanes_wanted: int) -> None:
 
 @app.task(name=broker.REFRESH_CONFIGS)
 def refresh_configs(ids: Sequence[int]) -> None:
-    """Fetch the configs of stores, and decide anew where one has changed."""
+    """Fetch the configs of stores, and have open orders decided on again where one has changed."""
     for one in ids:
         with _logged(store=one):
             if configs.refresh_config(context(), one):
-                sweep()
+                announcer.redecide()
+
+
+@app.task(name=broker.REDECIDE)
+def redecide() -> None:
+    """Decide again on a part of the orders whose rules have changed; the sweep finds what falls due."""
+    with _logged():
+        if redecide_orders(context()):
+            announcer.redecide()  # for the rest, when what was announced meanwhile has been taken
 
 
 @app.task(name=broker.SWEEP)
@@ -140,6 +149,8 @@ def sweep() -> None:
 
 
 def _announce(found: Work) -> None:
+    if found.has_rules_changed:
+        announcer.redecide()
     if announcer.backlog() >= LONG_BACKLOG:
         return
     for store_id in found.configs:  # one a message: an API that hangs holds each up by itself

@@ -18,8 +18,7 @@ import click
 import structlog
 from sqlalchemy import Connection, func, select, text
 
-from bridge.issuance import Policy, content_digest, read_delivery
-from bridge.issuance.order import Deletion, NotAnOrder, Order
+from bridge.issuance import About, NotAnOrder, Policy, read_delivery
 from bridge.ledger import Ledger, Vault, attempts, deliveries, due, issuances, orders, stores
 from bridge.ledger.tables import metadata
 from bridge.ledger.vault import make_key
@@ -27,6 +26,7 @@ from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.record import Ended, record
 from bridge.pipeline.settle import Cabinet
+from bridge.receiver.delivery import describe
 from bridge.spaceinvoices import Effect, Outcome
 from tests.recorded import Recorded, load
 from tests.servers import PostgresServer
@@ -114,15 +114,7 @@ def _receive(context: Context, store_id: int, one: Recorded) -> None:
     about = _about(one)
     with context.ledger.write() as connection:
         recorded = deliveries.record(
-            connection,
-            store_id=store_id,
-            topic=one.topic,
-            digest=content_digest(one.topic, one.body),
-            body=one.body,
-            resource_id=about.resource_id,
-            is_deletion=isinstance(about, Deletion),
-            ignored_because=about.reason if isinstance(about, NotAnOrder) else None,
-            now=context.now(),
+            connection, store_id=store_id, **describe(one.topic, one.body, about, ()), now=context.now()
         )
     if recorded.is_to_be_processed and process_deliveries(context, [recorded.delivery_id]).due_stores:
         _issue_what_is_due(context, store_id)
@@ -149,7 +141,7 @@ def _issue_what_is_due(context: Context, store_id: int) -> None:
             record(context, connection, [Ended(attempt, ISSUED, duration=0.1)], cabinet)
 
 
-def _about(one: Recorded) -> Order | Deletion | NotAnOrder:
+def _about(one: Recorded) -> About:
     return read_delivery(one.topic, one.body)
 
 

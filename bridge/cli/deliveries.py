@@ -28,7 +28,7 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @STORE_OPTION
-@click.option("--state", type=click.Choice(["received", "processed", "ignored", "failed"]))
+@click.option("--state", type=click.Choice(ledger_deliveries.STATES))
 @LIMIT_OPTION
 @JSON_OPTION
 def list_(store: str | None, state: str | None, limit: int, as_json: bool) -> None:
@@ -73,6 +73,24 @@ def replay(ids: Sequence[int], who: str, as_json: bool) -> None:
     for_each(
         ids,
         lambda one: operate.replay(ledger, one, who=who, now=datetime.now(UTC)),
+        delivery_row,
+        as_json=as_json,
+    )
+
+
+@deliveries.command()
+@IDS_ARGUMENT
+@AS_OPTION
+@JSON_OPTION
+def ignore(ids: Sequence[int], who: str, as_json: bool) -> None:
+    """Have deliveries wait for nobody that are quarantined, unreadable, or could not be processed.
+
+    They stay in the ledger, and change no order.
+    """
+    ledger = open_ledger()
+    for_each(
+        ids,
+        lambda one: operate.ignore(ledger, one, who=who, now=datetime.now(UTC)),
         delivery_row,
         as_json=as_json,
     )

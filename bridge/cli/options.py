@@ -9,7 +9,7 @@ import socket
 import click
 
 from bridge.issuance import printable
-from bridge.issuance.order import MAX_ID
+from bridge.issuance.reading import MAX_ID
 
 ID = click.IntRange(1, MAX_ID)
 IDS_ARGUMENT = click.argument(

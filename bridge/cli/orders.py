@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 import click
+from sqlalchemy import Connection
 
 from bridge.cli.issuances import COLUMNS as ISSUANCE_COLUMNS
 from bridge.cli.issuances import issuance_row
 from bridge.cli.ledger_access import open_ledger, require_store
-from bridge.cli.options import ID, LIMIT_OPTION, STORE_OPTION
+from bridge.cli.options import AS_OPTION, ID, LIMIT_OPTION, STORE_OPTION
 from bridge.cli.story import tell
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
+from bridge.cli.verbs import for_each
+from bridge.issuance import Decision
 from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger import orders as ledger_orders
+from bridge.ledger.deliveries import Delivery
 from bridge.ledger.orders import KnownOrder
+from bridge.pipeline.issue_anyway import issue_anyway
 
 ORDER_ARGUMENT = click.argument("order", type=ID)
 
@@ -37,8 +45,13 @@ def list_(store: str | None, decision: str | None, limit: int, as_json: bool) ->
         require_store(ledger, store)
     with ledger.read() as connection:
         found = ledger_orders.listed(connection, store=store, decision=decision, limit=limit)
+        unreadable: Sequence[Delivery] = ()
+        if decision in {None, Decision.ATTENTION}:
+            unreadable = ledger_deliveries.unreadable(connection, store=store, limit=limit)
     columns = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
-    print_rows(columns, [order_row(one) for one in found], as_json=as_json)
+    # First what waits for a person, and has no place among the orders.
+    rows = [*(unreadable_row(one) for one in unreadable), *(order_row(one) for one in found)]
+    print_rows(columns, rows[:limit], as_json=as_json)
 
 
 @orders.command()
@@ -55,7 +68,8 @@ def show(store: str, order: int, as_json: bool) -> None:
     with ledger.read() as connection:
         known = ledger_orders.of_resource(connection, of.id, order)
         documents = {one.id: ledger_issuances.of_order(connection, one.id) for one in known}
-    if not known:
+        unreadable = _unreadable(connection, of.id, order)
+    if not known and not unreadable:
         fail(
             f"Nothing is known of an order {order} of store {store}: it goes by its id, which "
             f"`spacebridge orders list --store {store}` shows beside its number."
@@ -64,9 +78,13 @@ def show(store: str, order: int, as_json: bool) -> None:
         order_row(one) | {"issuances": [issuance_row(issuance) for issuance in documents[one.id]]}
         for one in known
     ]
+    rows += [unreadable_row(one) | {"issuances": []} for one in unreadable]
     if as_json:
         print_json(rows)
         return
+    for delivery in unreadable:
+        for key, value in unreadable_row(delivery).items():
+            click.echo(f"{key:14}  {'' if value is None else value}")
     for one in known:
         for key, value in order_row(one).items():
             click.echo(f"{key:14}  {'' if value is None else value}")
@@ -91,12 +109,14 @@ def explain(store: str, order: int, as_json: bool) -> None:
         received = ledger_deliveries.of_resource(connection, of.id, order)
         attempts = [one for row in known for one in ledger_attempts.of_order(connection, row.id)]
         actions = ledger_actions.of_resource(connection, of.id, order)
+        unreadable = _unreadable(connection, of.id, order)
     if not received:
         fail(f"Store {store} never sent a delivery on an order {order}.")
     events = tell(received, attempts, actions)
     if as_json:
         rows = [{"at": one.at, "what": one.what, "result": one.result} for one in events]
-        print_json({"events": rows, "orders": [order_row(one) for one in known]})
+        stand = [*map(order_row, known), *map(unreadable_row, unreadable)]
+        print_json({"events": rows, "orders": stand})
         return
     print_rows(
         ["at", "what", "result"],
@@ -109,6 +129,30 @@ def explain(store: str, order: int, as_json: bool) -> None:
     )
     for one in known:
         click.echo(f"\nNow: {one.decision}. {one.reason}")
+    for delivery in unreadable:
+        click.echo(f"\nNow: attention. {unreadable_row(delivery)['reason']}")
+
+
+@orders.command()
+@click.argument("store")
+@click.argument("ids", metavar="ORDER...", type=ID, nargs=-1, required=True)
+@click.option("--reason", "why", metavar="TEXT", help="Why, for the record.")
+@AS_OPTION
+@JSON_OPTION
+def issue(store: str, ids: Sequence[int], why: str | None, who: str, as_json: bool) -> None:
+    """Issue orders anyway, by their ids in WooCommerce, that a rule keeps back.
+
+    That is one on orders from before the bridge, test orders, parts of other orders, totals of 0 or below, or
+    orders that were paid back. What else decides, such as whether an order is paid, goes on to decide.
+    """
+    ledger = open_ledger()
+    of = require_store(ledger, store)
+    for_each(
+        list(dict.fromkeys(ids)),
+        lambda one: issue_anyway(ledger, of.id, one, why=why, who=who, now=datetime.now(UTC)),
+        order_row,
+        as_json=as_json,
+    )
 
 
 def order_row(order: KnownOrder) -> dict[str, object]:
@@ -125,3 +169,23 @@ def order_row(order: KnownOrder) -> dict[str, object]:
         "decision": order.decision,
         "reason": order.reason,
     }
+
+
+def unreadable_row(delivery: Delivery) -> dict[str, object]:
+    """What looks like an order and cannot be read, by the same names."""
+    return {
+        "id": delivery.resource_id,
+        "store": delivery.store,
+        "number": None,
+        "status": None,
+        "payment_method": None,
+        "total": None,
+        "currency": None,
+        "decision": Decision.ATTENTION.value,
+        "reason": f"Delivery {delivery.id} is unreadable: {delivery.reason}.",
+    }
+
+
+def _unreadable(connection: Connection, store_id: int, resource_id: int) -> Sequence[Delivery]:
+    found = ledger_deliveries.of_resource(connection, store_id, resource_id)
+    return [one for one in found if one.state == ledger_deliveries.UNREADABLE]

@@ -59,5 +59,7 @@ def _of_attempt(attempt: Attempt) -> Event:
 
 
 def _of_action(action: Action) -> Event:
-    about = f"issuance {action.issuance_id}" if action.issuance_id else f"delivery {action.delivery_id}"
+    about = "the order"
+    if action.order_id is None:
+        about = f"issuance {action.issuance_id}" if action.issuance_id else f"delivery {action.delivery_id}"
     return Event(action.at, f"{action.verb} of {about} by {action.who}", action.result)

@@ -1,28 +1,52 @@
-"""When a document is due, and what is sent for it: pure functions over plain values."""
+"""Whose order it is, when a document is due, and what is sent for it: pure functions over plain values."""
 
-from bridge.issuance.decision import Config, Decision, Document, Documents, Policy, Verdict, decide
-from bridge.issuance.order import Deletion, NotAnOrder, Order, content_digest, printable, read_delivery
-from bridge.issuance.payload import CONFIG_PROPERTIES, compose
-from bridge.issuance.status import STANDARD_STATUSES, Standing, is_newer, standing
+from bridge.issuance.case import Config, Decision, Document, Documents, Exceptions, Verdict
+from bridge.issuance.decision import decide
+from bridge.issuance.order import Deletion, Details, NotAnOrder, Order, Timekeeping, Unreadable, printable
+from bridge.issuance.payload import CONFIG_PROPERTIES, compose, said_of
+from bridge.issuance.policy import BANK_PAYMENT, Policy
+from bridge.issuance.reading import About, content_digest, read_delivery
+from bridge.issuance.shop import address_of, is_foreign
+from bridge.issuance.status import (
+    STANDARD_STATUSES,
+    Place,
+    Standing,
+    is_newer,
+    standard_status,
+    standing,
+    was_saved_later,
+)
 
 __all__ = [
+    "BANK_PAYMENT",
     "CONFIG_PROPERTIES",
     "STANDARD_STATUSES",
+    "About",
     "Config",
     "Decision",
     "Deletion",
+    "Details",
     "Document",
     "Documents",
+    "Exceptions",
     "NotAnOrder",
     "Order",
+    "Place",
     "Policy",
     "Standing",
+    "Timekeeping",
+    "Unreadable",
     "Verdict",
+    "address_of",
     "compose",
     "content_digest",
     "decide",
+    "is_foreign",
     "is_newer",
     "printable",
     "read_delivery",
+    "said_of",
+    "standard_status",
     "standing",
+    "was_saved_later",
 ]

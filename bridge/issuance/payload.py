@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
+
+from bridge.issuance.case import Decision
+from bridge.issuance.order import Order
+from bridge.issuance.policy import BANK_PAYMENT, Policy
+from bridge.issuance.status import Standing, standard_status, standing
 
 # "Create Woocommerce ... /order", Properties, in the API document. Read-only ones (`id`, dates,
 # `_isDeleted`, `deletedId`) are not among them: `id` is the order's.
@@ -26,10 +32,36 @@ CONFIG_PROPERTIES = (
 
 _decode = json.JSONDecoder().raw_decode
 _WHITESPACE = " \t\n\r"
+ORIGINALS = "woocommerce"  # in `custom`: the values of the shop that others are sent in the place of
 
 
-def compose(order: bytes, config: Mapping[str, object]) -> bytes:
+def said_of(order: Order, policy: Policy, kind: str, *, issue_anyway: bool) -> Mapping[str, str | bool]:
+    """What has to be sent in other words, so that Space Invoices reads what was decided by a store's choices.
+
+    It decides the kind of document by itself, from the flags, `status` and `payment_method`. It knows one
+    bank payment, `bacs`, and no status but WooCommerce's own.
+    """
+    said: dict[str, str | bool] = {}
+    status = standard_status(order, policy.status_map)
+    by_bank = policy.is_bank_payment(order)
+    if by_bank and order.payment_method != BANK_PAYMENT:
+        said["payment_method"] = BANK_PAYMENT
+    if status != order.status:
+        said["status"] = status
+    is_unpaid = standing(order, policy.status_map) in {Standing.PENDING, Standing.ON_HOLD}
+    if kind == Decision.INVOICE and is_unpaid and not by_bank and order.payment_method == BANK_PAYMENT:
+        said["issueInvoiceForBankPayment"] = True
+    if kind == Decision.INVOICE and issue_anyway:
+        said["issueInvoiceOnComplete"] = False
+    return said
+
+
+def compose(
+    order: bytes, config: Mapping[str, object], said: Mapping[str, str | bool] | None = None
+) -> bytes:
     """Lay the config's documented properties over the order; raises ValueError if it is no JSON object.
+
+    Over both is laid what is `said` in other words; what the shop said itself goes along in `custom`.
 
     Every value of the order keeps its own bytes. Parsing and writing it again would turn PHP's
     `40.979999999999997` into `40.98`: equal as a float, and yet not what the shop sent.
@@ -38,9 +70,18 @@ def compose(order: bytes, config: Mapping[str, object]) -> bytes:
         members = _members(order.decode("utf-8"))
     except RecursionError:
         raise ValueError("the order is nested too deeply") from None
-    for name in CONFIG_PROPERTIES:
-        if config.get(name) is not None:
-            members[name] = json.dumps(config[name])
+    said = said or {}
+    originals = {
+        name: json.loads(members[name]) for name in said if name in members and name not in CONFIG_PROPERTIES
+    }
+    laid_over: dict[str, Any] = {**config, **said}
+    if originals:
+        custom = config.get("custom")
+        of_config = custom if isinstance(custom, dict) else {}
+        laid_over["custom"] = {**of_config, ORIGINALS: originals}
+    for name in (*CONFIG_PROPERTIES, *(one for one in said if one not in CONFIG_PROPERTIES)):
+        if laid_over.get(name) is not None:
+            members[name] = json.dumps(laid_over[name])
     return ("{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in members.items()) + "}").encode()
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from bridge.issuance.order import Order
+from bridge.issuance.order import Order, Timekeeping
 
 
 class Standing(IntEnum):
     """How far along its life an order is; a higher one wins among snapshots of the same second."""
 
     NOT_YET_AN_ORDER = 0
-    UNKNOWN = 1  # a custom status that is neither mapped nor paid
+    UNKNOWN = 1  # a custom status that is not mapped
     PENDING = 2
     ON_HOLD = 3  # received, unpaid
     PROCESSING = 4  # received, and paid or payable on delivery
@@ -35,14 +36,22 @@ STANDARD_STATUSES: Mapping[str, Standing] = {
     "refunded": Standing.DEAD,
     "trash": Standing.DEAD,
 }
+# Custom statuses of which the name alone says that the money went back, or may.
+_DEAD_WORDS = ("chargeback", "charge-back", "dispute", "fraud")
+_DEAD_BEGINNING = "refund"
 
 
 def standing(order: Order, status_map: Mapping[str, str]) -> Standing:
-    """Where the order stands; `status_map` gives a store's custom statuses a standard one each."""
+    """Where the order stands; `status_map` gives a store's custom statuses a standard one each.
+
+    That an order of an unmapped status was paid says nothing: chargebacks were, too.
+    """
     status = standard_status(order, status_map)
     if status in STANDARD_STATUSES:
         return STANDARD_STATUSES[status]
-    return Standing.PROCESSING if order.has_date_paid else Standing.UNKNOWN
+    name = status.lower()
+    is_dead = name.startswith(_DEAD_BEGINNING) or any(word in name for word in _DEAD_WORDS)
+    return Standing.DEAD if is_dead else Standing.UNKNOWN
 
 
 def standard_status(order: Order, status_map: Mapping[str, str]) -> str:
@@ -52,10 +61,34 @@ def standard_status(order: Order, status_map: Mapping[str, str]) -> str:
     return status_map.get(order.status, order.status)
 
 
-def is_newer(modified: datetime, reached: Standing, than_modified: datetime, than_reached: Standing) -> bool:
-    """Whether a snapshot replaces the known one.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A snapshot's place among those of its order. `arrival` is its place in the ledger's sequence."""
 
-    `date_modified_gmt` has a resolution of one second. Within a second the one further along wins,
-    and of two that are level, the one that arrived last.
+    modified: datetime
+    timekeeping: Timekeeping
+    standing: Standing
+    arrival: int
+
+
+def is_newer(one: Place, other: Place) -> bool:
+    """Whether a snapshot replaces another.
+
+    `date_modified_gmt` orders them. It has a resolution of one second: within a second the one further along
+    wins, and of two that are level, the one that arrived last. Where one of the two times is the shop's own,
+    and the other is not, or one of them cannot be believed, only the arrival is left.
     """
-    return (modified, reached) >= (than_modified, than_reached)
+    if _are_comparable(one, other):
+        return (one.modified, one.standing, one.arrival) >= (other.modified, other.standing, other.arrival)
+    return one.arrival >= other.arrival
+
+
+def was_saved_later(one: Place, other: Place) -> bool:
+    """Whether the shop saved a snapshot after another: by its own word or, where that fails, by arrival."""
+    if _are_comparable(one, other):
+        return one.modified > other.modified
+    return one.arrival > other.arrival
+
+
+def _are_comparable(one: Place, other: Place) -> bool:
+    return one.timekeeping is other.timekeeping and one.timekeeping is not Timekeeping.NONE

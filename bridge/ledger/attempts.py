@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
+from bridge.issuance import Order
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger.issuances import SENDING, Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
@@ -37,19 +38,29 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is to be sent for a due issuance: which delivery, and the total and currency it names."""
+    """What is to be sent for a due issuance: which delivery, and the total and currency it names.
+
+    `content`: digests of its lines and its customer.
+    """
 
     issuance: Issuance
     delivery_id: int
     total: str
     currency: str
+    content: str = ""
 
     @classmethod
     def of(cls, order: KnownOrder, issuance: Issuance) -> Claim:
         """For the newest snapshot of an order; raises ValueError if there is none."""
         if order.snapshot is None or order.delivery_id is None:
             raise ValueError(f"nothing is known of order {order.id} to send")
-        return cls(issuance, order.delivery_id, order.snapshot.total, order.snapshot.currency)
+        known = order.snapshot
+        return cls(issuance, order.delivery_id, known.total, known.currency, content_of(known))
+
+
+def content_of(order: Order) -> str:
+    """Digests of what a document of this order says of its lines and its customer."""
+    return f"{order.details.lines}.{order.details.customer}"
 
 
 def start(
@@ -63,7 +74,7 @@ def start(
     if not claims:
         return []
     _START.tell(connection, attempts=[(one.issuance.id, one.delivery_id, now) for one in claims])
-    sent = [(one.issuance.id, one.total, one.currency) for one in claims]
+    sent = [(one.issuance.id, one.total, one.currency, one.content) for one in claims]
     sending = ledger_issuances.start_sending(connection, sent, now=now, lease_ends_at=lease_ends_at)
     attempt_of = sending.answer
     if len(attempt_of) < len(claims):

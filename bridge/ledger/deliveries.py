@@ -8,7 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, Row, case, func, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -16,6 +30,9 @@ from bridge.ledger.statements import Asked, Sql, Statement
 from bridge.ledger.tables import deliveries, issuances, orders, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
+QUARANTINED = "quarantined"  # about another site's order, as far as its address tells
+UNREADABLE = "unreadable"  # like an order, and not to be read as one
+STATES = (RECEIVED, PROCESSED, IGNORED, QUARANTINED, UNREADABLE, FAILED)
 CLOCK_TOLERANCE = timedelta(minutes=1)  # what arrived later than that was dated by a clock set back since
 GIVE_UP_AFTER = 20  # failures of our own to process a delivery, before it is left to the operator
 
@@ -35,6 +52,8 @@ class Delivery:
     duplicates: int
     received_at: datetime
     last_received_at: datetime
+    arrival: int  # its place in the sequence that the database gives; a repeated deletion takes a new one
+    shop_url: str | None
     compressed_body: bytes = field(repr=False)
 
     @property
@@ -60,29 +79,23 @@ class NewDelivery(TypedDict):
     body: bytes
     resource_id: int | None
     is_deletion: bool
-    ignored_because: str | None
+    shop_url: str | None
+    state: str
+    reason: str | None
 
 
 def columns(new: NewDelivery) -> dict[str, Any]:
     """The columns of a delivery that are known from its request."""
-    ignored_because = new["ignored_because"]
-    return {
-        "topic": new["topic"],
-        "digest": new["digest"],
-        "body": compressed(new["body"]),
-        "resource_id": new["resource_id"],
-        "is_deletion": new["is_deletion"],
-        "state": RECEIVED if ignored_because is None else IGNORED,
-        "reason": ignored_because,
-    }
+    return {**new, "body": compressed(new["body"])}
 
 
 def record(connection: Connection, *, store_id: int, now: datetime, **new: Unpack[NewDelivery]) -> Recorded:
     """Keep a delivery, or count it as a duplicate of one with the same content.
 
     A deletion says nothing but an id, so trashing an order a second time, after it was restored,
-    sends the very same body: that repeat is processed again. So is one that could not be processed. Either
-    has all its tries again.
+    sends the very same body: that repeat takes a new place among the arrivals and is processed again. So is
+    one that could not be processed. Either has all its tries again. What waits for a person in quarantine, or
+    since it cannot be read, is judged as this version judges the repeat.
     """
     row = {"store_id": store_id, **columns(new), "received_at": now, "last_received_at": now}
     recorded = connection.execute(_RECORD[connection.dialect.name], row).one()
@@ -100,14 +113,22 @@ def counting_repeats(insertion: sqlite.Insert | postgresql.Insert) -> ReturningI
 
     It returns the columns `id`, `duplicates`, `state`, `store_id` and `digest` of each.
     """
-    again = or_(deliveries.c.is_deletion, deliveries.c.state == FAILED)
-    latest = func.max if isinstance(insertion, sqlite.Insert) else func.greatest
+    is_sqlite = isinstance(insertion, sqlite.Insert)
+    is_ignored = deliveries.c.state == IGNORED
+    judged_again = deliveries.c.state.in_([FAILED, QUARANTINED, UNREADABLE])
+    again = or_(and_(deliveries.c.is_deletion, ~is_ignored), judged_again)
+    latest = func.max if is_sqlite else func.greatest
+    # PostgreSQL has drawn the next id for the row that is not inserted. In SQLite the next row may have this
+    # number, too: whoever compares takes a row for later than a repeat of the same number.
+    place = select(func.max(deliveries.c.id) + 1).scalar_subquery() if is_sqlite else insertion.excluded.id
     return insertion.on_conflict_do_update(
         index_elements=["store_id", "digest"],
         set_={
             "duplicates": deliveries.c.duplicates + 1,
             "last_received_at": latest(deliveries.c.last_received_at, insertion.excluded.last_received_at),
-            "state": case((again, literal(RECEIVED)), else_=deliveries.c.state),
+            "arrival": case((deliveries.c.is_deletion, place), else_=deliveries.c.arrival),
+            "state": case((again, insertion.excluded.state), else_=deliveries.c.state),
+            "reason": case((judged_again, insertion.excluded.reason), else_=deliveries.c.reason),
             "failures": case((again, 0), else_=deliveries.c.failures),
         },
     ).returning(
@@ -146,6 +167,23 @@ def newest_of(connection: Connection, issuance_ids: Collection[int]) -> Asked[Ma
     return _NEWEST_OF.ask(
         connection, lambda rows: {row.order_id: _delivery(row) for row in rows}, ids=list(issuance_ids)
     )
+
+
+def of_orders(connection: Connection, order_ids: Collection[int]) -> Asked[Mapping[int, Delivery]]:
+    """The deliveries of the newest snapshots of these orders, by the orders' ids."""
+    return _OF_ORDERS.ask(
+        connection, lambda rows: {row.order_id: _delivery(row) for row in rows}, ids=list(order_ids)
+    )
+
+
+def of_first_order(connection: Connection, store_id: int) -> Delivery | None:
+    """The delivery of the first order that is known of a store, as the shop described it last."""
+    first = select(orders.c.delivery_id).where(
+        orders.c.store_id == store_id, orders.c.delivery_id.is_not(None)
+    )
+    query = _with_store().where(deliveries.c.id == first.order_by(orders.c.id).limit(1).scalar_subquery())
+    row = connection.execute(query).one_or_none()
+    return _delivery(row) if row else None
 
 
 def lock_resources_of(connection: Connection, delivery_ids: Collection[int]) -> None:
@@ -213,10 +251,10 @@ def unprocessed(connection: Connection, *, received_before: datetime, limit: int
 
 @dataclass(frozen=True, slots=True)
 class KnownDeletion:
-    """When the shop last said that it had trashed an order, and whether that is processed."""
+    """Where among the arrivals the shop last said that it had trashed an order; whether that is processed."""
 
     delivery_id: int
-    arrived_at: datetime
+    arrival: int
     is_unprocessed: bool
 
 
@@ -228,7 +266,7 @@ def deletions(
     def read(rows: Sequence[Any]) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
         found: dict[tuple[int, int], list[KnownDeletion]] = {one: [] for one in resources}
         for row in rows:
-            known = KnownDeletion(row.id, row.last_received_at, row.state == RECEIVED)
+            known = KnownDeletion(row.id, row.arrival, row.state == RECEIVED)
             found[row.store_id, row.resource_id].append(known)
         return found
 
@@ -254,10 +292,54 @@ def replay(connection: Connection, delivery_id: int) -> bool:
     """Have a delivery processed once more. Nothing changes for one that waits to be, or is of no use."""
     moved = connection.execute(
         update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_([PROCESSED, FAILED]))
+        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_([PROCESSED, FAILED, UNREADABLE]))
         .values(state=RECEIVED, failures=0)
     )
     return moved.rowcount == 1
+
+
+def ignore(connection: Connection, delivery_id: int, reason: str) -> bool:
+    """Have a delivery that waits for a person wait no more: it is of no use."""
+    moved = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_([QUARANTINED, UNREADABLE, FAILED]))
+        .values(state=IGNORED, reason=reason)
+    )
+    return moved.rowcount == 1
+
+
+def release(connection: Connection, store_id: int, shop_urls: Sequence[str]) -> int:
+    """Have processed what was quarantined from these addresses, which are the shop's; returns how many."""
+    return connection.execute(
+        update(deliveries)
+        .where(
+            # In so many words, so that a plan for any values knows of the index of what is quarantined.
+            deliveries.c.state == literal_column(f"'{QUARANTINED}'"),
+            deliveries.c.store_id == store_id,
+            deliveries.c.shop_url.in_(shop_urls),
+        )
+        .values(state=RECEIVED, reason=None, failures=0)
+    ).rowcount
+
+
+def with_quarantined(connection: Connection) -> Sequence[int]:
+    """Ids of the stores that have quarantined deliveries."""
+    query = select(deliveries.c.store_id).where(deliveries.c.state == literal_column(f"'{QUARANTINED}'"))
+    return connection.execute(query.distinct()).scalars().all()
+
+
+def supersede(connection: Connection, read: Sequence[tuple[int, int, int]]) -> None:
+    """An order was read, by a delivery that arrived later: what could not be read of it waits for nobody.
+
+    `read`: of each order its store's id, its WooCommerce id, and the arrival of that delivery.
+    """
+    if read:
+        _SUPERSEDE.tell(connection, read=list(read), reason="the shop has sent the order again since")
+
+
+def unreadable(connection: Connection, *, store: str | None = None, limit: int = 50) -> Sequence[Delivery]:
+    """What looks like an order and cannot be read, the newest first."""
+    return listed(connection, store=store, state=UNREADABLE, limit=limit)
 
 
 def note_failure(connection: Connection, delivery_id: int, reason: str) -> None:
@@ -274,16 +356,28 @@ def note_failure(connection: Connection, delivery_id: int, reason: str) -> None:
     )
 
 
+def _arrival() -> ColumnElement[int]:
+    return func.coalesce(deliveries.c.arrival, deliveries.c.id)
+
+
 def _with_store() -> Any:
     return select(deliveries, stores.c.name.label("store")).join(stores)
 
 
 def _newest_of(sql: Sql) -> Any:
     of_issuances = select(issuances.c.order_id).where(sql.among(issuances.c.id, "ids"))
+    return _newest_where(orders.c.id.in_(of_issuances))
+
+
+def _of_orders(sql: Sql) -> Any:
+    return _newest_where(sql.among(orders.c.id, "ids"))
+
+
+def _newest_where(condition: ColumnElement[bool]) -> Any:
     joined = orders.join(deliveries, deliveries.c.id == orders.c.delivery_id)
     joined = joined.join(stores, stores.c.id == deliveries.c.store_id)
     names = stores.c.name.label("store"), orders.c.id.label("order_id")
-    return select(deliveries, *names).select_from(joined).where(orders.c.id.in_(of_issuances))
+    return select(deliveries, *names).select_from(joined).where(condition)
 
 
 def _lock_resources_of(sql: Sql) -> Any:
@@ -307,7 +401,7 @@ def _lock_unprocessed(sql: Sql) -> Any:
     return (
         _with_store()
         .where(sql.among(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
-        .order_by(deliveries.c.id)
+        .order_by(_arrival(), deliveries.c.id)
         # It stays what attempts refer to: who only adds one need not wait.
         .with_for_update(of=deliveries, key_share=True, skip_locked=True)
     )
@@ -320,10 +414,12 @@ def _deletions(sql: Sql) -> Any:
         deliveries.c.store_id,
         deliveries.c.resource_id,
         deliveries.c.state,
-        deliveries.c.last_received_at,
+        _arrival().label("arrival"),
     ).where(
         tuple_(deliveries.c.store_id, deliveries.c.resource_id).in_(select(wanted)),
         deliveries.c.is_deletion,
+        deliveries.c.state != IGNORED,
+        deliveries.c.state != QUARANTINED,
     )
 
 
@@ -336,7 +432,23 @@ def _finish(sql: Sql) -> Any:
     )
 
 
+def _supersede(sql: Sql) -> Any:
+    given = sql.rows("read", deliveries.c.store_id, deliveries.c.resource_id, deliveries.c.id)
+    return (
+        update(deliveries)
+        .where(
+            deliveries.c.store_id == given.c.store_id,
+            deliveries.c.resource_id == given.c.resource_id,
+            deliveries.c.state == literal_column(f"'{UNREADABLE}'"),
+            deliveries.c.id < given.c.id,
+        )
+        .values(state=IGNORED, reason=bindparam("reason", type_=deliveries.c.reason.type))
+    )
+
+
 _NEWEST_OF = Statement(_newest_of)
+_OF_ORDERS = Statement(_of_orders)
+_SUPERSEDE = Statement(_supersede)
 _LOCK_RESOURCES_OF = Statement(_lock_resources_of)
 _LOCK_UNPROCESSED = Statement(_lock_unprocessed)
 _DELETIONS = Statement(_deletions)
@@ -356,5 +468,7 @@ def _delivery(row: Row[Any]) -> Delivery:
         duplicates=row.duplicates,
         received_at=row.received_at,
         last_received_at=row.last_received_at,
+        arrival=row.id if row.arrival is None else row.arrival,
+        shop_url=row.shop_url,
         compressed_body=row.body,
     )

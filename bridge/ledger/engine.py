@@ -29,11 +29,13 @@ from bridge.ledger.errors import (
     LedgerNotMigratedError,
     LedgerUnavailableError,
 )
+from bridge.ledger.file_lock import try_lock
 from bridge.ledger.schema import Schema, schema_of
 from bridge.ledger.statements import abandon, begin, commit, value_refused
 from bridge.ledger.turns import Turns
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
+ALONE_FOR = 60  # seconds for which a name is kept by a process that says nothing
 DIRECT_WRITERS = 4  # so many at once, in PostgreSQL: it syncs what they commit together
 BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
 # Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
@@ -105,6 +107,23 @@ class Ledger:
                 except BaseException:
                     abandon(connection)
                     raise
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Whether this thread, of all of all processes, has this name now; it keeps it for the block, if so.
+
+        A holder that does not end within ALONE_FOR loses the name: its machine may stand still.
+        """
+        if self._is_sqlite:
+            with try_lock(self._path.with_name(f"{self._path.name}.{name}.lock")) as is_mine:
+                yield is_mine
+            return
+        with self.write() as connection:
+            # Neither is for the work, which has transactions of its own.
+            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{ALONE_FOR}s'"))
+            key = func.hashtextextended(f"spacebridge {name}", 0)
+            is_mine = connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
+            yield is_mine
 
     def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
         """What `work` returns, when what it does is committed. It is given a cursor of the driver's own.

@@ -18,7 +18,10 @@ Insert = Callable[[Any, Sequence[Row]], Sequence[Recorded | None]]
 
 _BROUGHT = [
     deliveries.c[name]
-    for name in ("topic", "digest", "body", "resource_id", "is_deletion", "state", "reason", "received_at")
+    for name in (
+        *("topic", "digest", "body", "resource_id", "is_deletion", "shop_url", "state", "reason"),
+        "received_at",
+    )
 ]
 _COLUMNS = ["store_id", *(one.name for one in _BROUGHT), "last_received_at"]
 

@@ -52,6 +52,7 @@ class Issuance:
     currency: str | None
     last_error: str | None
     withdrawn_by: str | None
+    content: str | None = None  # digests of what was sent, by which a change is seen
 
     @classmethod
     def new(cls, order: KnownOrder, kind: str) -> Issuance:
@@ -148,15 +149,15 @@ def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime)
 
 def start_sending(
     connection: Connection,
-    claims: Sequence[tuple[int, str, str]],
+    claims: Sequence[tuple[int, str, str, str]],
     *,
     now: datetime,
     lease_ends_at: datetime,
 ) -> Asked[Mapping[int, int]]:
     """Have the last attempts of due issuances send them, for as long as their leases last.
 
-    A claim: the issuance's id, and the total and the currency that are sent. Returns the attempt's id for
-    each issuance that was due.
+    A claim: the issuance's id, and the total, the currency and the content that are sent. Returns the
+    attempt's id for each issuance that was due.
     """
     return _START_SENDING.ask(
         connection,
@@ -228,7 +229,7 @@ def send_again(connection: Connection, issuance_id: int, now: datetime) -> bool:
 
 
 def note_as_issued(
-    connection: Connection, issuance_id: int, now: datetime, *, total: str, currency: str
+    connection: Connection, issuance_id: int, now: datetime, *, total: str, currency: str, content: str | None
 ) -> bool:
     """An operator has seen the document, or made it by hand: it is not sent any more.
 
@@ -242,6 +243,7 @@ def note_as_issued(
         next_attempt_at=None,
         total=total,
         currency=currency,
+        content=content,
         last_error=None,
         withdrawn_by=None,
         settled_at=now,
@@ -326,7 +328,7 @@ def _moving(leaving: Sequence[str], **values: Any) -> Statement:
 
 
 def _start_sending(sql: Sql) -> Any:
-    given = sql.rows("claims", *(issuances.c[name] for name in ("id", "total", "currency")))
+    given = sql.rows("claims", *(issuances.c[name] for name in ("id", "total", "currency", "content")))
     last = select(func.max(attempts.c.id)).where(attempts.c.issuance_id == issuances.c.id)
     return (
         update(issuances)
@@ -340,6 +342,7 @@ def _start_sending(sql: Sql) -> Any:
             lease_ends_at=bindparam("lease_ends_at", type_=issuances.c.lease_ends_at.type),
             total=given.c.total,
             currency=given.c.currency,
+            content=given.c.content,
         )
         .returning(issuances.c.id, issuances.c.attempt_id)
     )
@@ -386,4 +389,5 @@ def _issuance(row: Row[Any]) -> Issuance:
         currency=row.currency,
         last_error=row.last_error,
         withdrawn_by=row.withdrawn_by,
+        content=row.content,
     )

@@ -8,9 +8,10 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, Row, select, true, tuple_, union, update
+from sqlalchemy import CompoundSelect, Connection, Row, delete, false, select, true, tuple_, union, update
 
 from bridge.issuance import Decision, Order
+from bridge.ledger.order_details import read, written
 from bridge.ledger.statements import Asked, Sql, Statement
 from bridge.ledger.tables import issuances, orders, stores
 
@@ -35,6 +36,10 @@ class KnownOrder:
     decision: str | None
     reason: str | None
     decided_version: int
+    deleted_arrival: int | None = None
+    is_from_before: bool = False  # known before there were rules on old orders
+    issue_anyway_by: str | None = None
+    former_key: str | None = None  # which the shop has changed
 
     @property
     def identity(self) -> Identity:
@@ -119,6 +124,12 @@ def save(connection: Connection, changed: Sequence[KnownOrder]) -> None:
         _SAVE.tell(connection, changed=[_row(order) for order in changed])
 
 
+def drop_unknown(connection: Connection, order_ids: Sequence[int]) -> None:
+    """Remove orders that were added for nothing: what was to be known of them belongs to another."""
+    if order_ids:
+        connection.execute(delete(orders).where(orders.c.id.in_(order_ids), orders.c.delivery_id.is_(None)))
+
+
 def _with_store() -> Any:
     return select(orders, stores.c.name.label("store")).join(stores)
 
@@ -148,7 +159,8 @@ def _add(sql: Sql) -> Any:
     names = ["store_id", "resource_id", "order_key"]
     given = sql.rows("identities", *(orders.c[name] for name in names))
     # A condition, since SQLite would take the ON CONFLICT for one of a join.
-    added = sql.insert(orders).from_select(names, select(given).where(true()))
+    brought = select(given, false().label("is_from_before")).where(true())
+    added = sql.insert(orders).from_select([*names, "is_from_before"], brought)
     return added.on_conflict_do_nothing(index_elements=names)
 
 
@@ -156,7 +168,8 @@ _SAVED = [
     orders.c[name]
     for name in (
         *("delivery_id", "number", "status", "payment_method", "total", "currency", "modified"),
-        *("has_date_paid", "has_refunds", "deleted_at", "decision", "reason", "decided_version"),
+        *("has_date_paid", "has_refunds", "details", "deleted_at", "deleted_arrival"),
+        *("issue_anyway_by", "former_key", "decision", "reason", "decided_version"),
     )
 ]
 
@@ -180,8 +193,9 @@ def _by_id(rows: Sequence[Any]) -> Mapping[int, KnownOrder]:
 def _row(order: KnownOrder) -> Sequence[Any]:
     known = order.snapshot
     of_snapshot = [known and getattr(known, one.name) for one in _SAVED[1:9]]
-    decided = [order.decision, order.reason, order.decided_version]
-    return [order.id, order.delivery_id, *of_snapshot, order.deleted_at, *decided]
+    details = known and written(known.details)
+    rest = [getattr(order, one.name) for one in _SAVED[10:]]
+    return [order.id, order.delivery_id, *of_snapshot, details, *rest]
 
 
 def _order(row: Row[Any]) -> KnownOrder:
@@ -198,6 +212,7 @@ def _order(row: Row[Any]) -> KnownOrder:
             modified=row.modified,
             has_date_paid=row.has_date_paid,
             has_refunds=row.has_refunds,
+            details=read(row.details),
         )
     return KnownOrder(
         id=row.id,
@@ -211,4 +226,8 @@ def _order(row: Row[Any]) -> KnownOrder:
         decision=row.decision,
         reason=row.reason,
         decided_version=row.decided_version,
+        deleted_arrival=row.deleted_arrival,
+        is_from_before=row.is_from_before,
+        issue_anyway_by=row.issue_anyway_by,
+        former_key=row.former_key,
     )

@@ -17,10 +17,14 @@ from bridge.ledger.tables import deliveries
 
 @dataclass(frozen=True, slots=True)
 class KnownStore:
-    """A store as it was looked up: its webhook secret as the ledger keeps it, and in clear."""
+    """A store as it was looked up: its webhook secret as the ledger keeps it, and in clear.
+
+    `shop_urls` are the addresses of its shop, none if they were not known then.
+    """
 
     id: int
     name: str
+    shop_urls: frozenset[str]
     encrypted_secret: str = field(repr=False)
     secret: str = field(repr=False)
 

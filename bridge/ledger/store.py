@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import Row
 
 from bridge.issuance import Config, Policy
+from bridge.issuance.policy import INVOICED_META
 from bridge.ledger.vault import Vault
 
+ALL = "all"  # in the place of the moment from which orders are issued
 PREVIOUS_SECRET_LASTS = timedelta(days=1)  # from when the new one was first seen
 
 
@@ -22,6 +24,7 @@ class Choices:
     policy: Policy = field(default_factory=Policy)
     order_body: str = "merged"  # or bare
     unknown_outcome: str = "hold"  # or resend
+    shop_urls: Sequence[str] = ()  # addresses of the shop; none until its first order has told one
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Store:
     policy: Policy
     order_body: str
     unknown_outcome: str
+    shop_urls: Sequence[str]
     config: Mapping[str, Any] | None
     config_fetched_at: datetime | None
     config_tried_at: datetime | None
@@ -103,7 +107,7 @@ class Store:
     @property
     def choices(self) -> Choices:
         """What was chosen for it."""
-        return Choices(self.policy, self.order_body, self.unknown_outcome)
+        return Choices(self.policy, self.order_body, self.unknown_outcome, self.shop_urls)
 
 
 def flags(config: Mapping[str, Any]) -> Config:
@@ -122,13 +126,10 @@ def store_of(row: Row[Any]) -> Store:
         name=row.name,
         organization_id=row.organization_id,
         woocommerce_id=row.woocommerce_id,
-        policy=Policy(
-            issue_pending=row.issue_pending,
-            bank_payment_methods=frozenset(row.bank_payment_methods),
-            status_map=row.status_map,
-        ),
+        policy=_policy(row),
         order_body=row.order_body,
         unknown_outcome=row.unknown_outcome,
+        shop_urls=tuple(row.shop_urls or ()),
         config=row.config,
         config_fetched_at=row.config_fetched_at,
         config_tried_at=row.config_tried_at,
@@ -148,3 +149,40 @@ def store_of(row: Row[Any]) -> Store:
         encrypted_webhook_secret=row.webhook_secret,
         encrypted_previous_secrets=row.previous_webhook_secrets or [],
     )
+
+
+def _policy(row: Row[Any]) -> Policy:
+    issue_from: datetime | None = row.created_at
+    if row.issue_from is not None:
+        issue_from = None if row.issue_from == ALL else datetime.fromisoformat(row.issue_from)
+    invoiced_meta = INVOICED_META if row.invoiced_meta is None else frozenset(row.invoiced_meta)
+    return Policy(
+        issue_pending=row.issue_pending,
+        bank_payment_methods=frozenset(row.bank_payment_methods),
+        status_map=row.status_map,
+        issue_from=issue_from,
+        sub_orders=row.sub_orders,
+        unpaid_on_hold=row.unpaid_on_hold,
+        zero_total=row.zero_total,
+        test_orders=row.test_orders,
+        invoiced_meta=invoiced_meta,
+    )
+
+
+def columns_of(choices: Choices) -> dict[str, object]:
+    """The columns that keep what a store chooses."""
+    policy = choices.policy
+    return {
+        "issue_pending": policy.issue_pending,
+        "bank_payment_methods": sorted(policy.bank_payment_methods),
+        "status_map": dict(policy.status_map),
+        "issue_from": ALL if policy.issue_from is None else policy.issue_from.isoformat(),
+        "sub_orders": policy.sub_orders,
+        "unpaid_on_hold": policy.unpaid_on_hold,
+        "zero_total": policy.zero_total,
+        "test_orders": policy.test_orders,
+        "invoiced_meta": sorted(policy.invoiced_meta),
+        "order_body": choices.order_body,
+        "unknown_outcome": choices.unknown_outcome,
+        "shop_urls": list(choices.shop_urls) or None,
+    }

@@ -13,11 +13,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bridge.issuance import Policy
 from bridge.ledger.orders import orders_wanted
 from bridge.ledger.statements import Asked, Sql, Statement
-from bridge.ledger.store import Choices, Store, flags, store_of
-from bridge.ledger.tables import orders, stores
+from bridge.ledger.store import ALL, Choices, Store, columns_of, flags, store_of
+from bridge.ledger.tables import deliveries, orders, stores
 from bridge.ledger.vault import Vault
 
-__all__ = ["Choices", "Store", "flags"]  # beside the queries
+__all__ = ["ALL", "Choices", "Store", "flags"]  # beside the queries
 
 # A part of the delivery URL, so of what needs no escaping there.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -50,9 +50,7 @@ def add(
             woocommerce_id=woocommerce_id,
             api_token=vault.encrypt(api_token),
             webhook_secret=vault.encrypt(webhook_secret),
-            issue_pending=policy.issue_pending,
-            bank_payment_methods=sorted(policy.bank_payment_methods),
-            status_map=dict(policy.status_map),
+            **columns_of(Choices(policy)),
             created_at=now,
         )
         # A statement that fails would end the whole transaction in PostgreSQL.
@@ -87,6 +85,11 @@ def of_orders(
     return _OF_ORDERS.ask(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
+def of_deliveries(connection: Connection, delivery_ids: Collection[int]) -> Asked[Mapping[int, Store]]:
+    """The stores of these deliveries, by their ids."""
+    return _OF_DELIVERIES.ask(connection, _by_id, ids=list(delivery_ids))
+
+
 def lock(connection: Connection, store_id: int) -> Store:
     """The store, which nobody else changes until this transaction ends; deliveries go on coming in."""
     query = select(stores).where(stores.c.id == store_id).with_for_update(key_share=True)
@@ -116,11 +119,20 @@ def of_woocommerce(
 
 def choose(connection: Connection, store: Store, choices: Choices, now: datetime) -> bool:
     """Replace a store's choices; whether open orders are decided anew, since they may stand otherwise now."""
-    _update(connection, store.id, **_columns(choices))
+    _update(connection, store.id, **columns_of(choices))
     decides = choices.policy != store.policy
     if decides:
         decide_anew(connection, store.id, now)
     return decides
+
+
+def learn_shop(connection: Connection, store_id: int, shop_url: str) -> None:
+    """The store's first order has told where its shop is; changes nothing if that is known."""
+    connection.execute(
+        update(stores)
+        .where(stores.c.id == store_id, stores.c.shop_urls.is_(None))
+        .values(shop_urls=[shop_url])
+    )
 
 
 def decide_anew(connection: Connection, store_id: int, now: datetime) -> None:
@@ -309,22 +321,18 @@ def _of_orders(sql: Sql) -> Any:
     return select(stores).where(stores.c.id.in_(of_them))
 
 
+def _of_deliveries(sql: Sql) -> Any:
+    of_them = select(deliveries.c.store_id).where(sql.among(deliveries.c.id, "ids"))
+    return select(stores).where(stores.c.id.in_(of_them))
+
+
 _EACH = Statement(_each)
+_OF_DELIVERIES = Statement(_of_deliveries)
 _OF_ORDERS = Statement(_of_orders)
 
 
 def _by_id(rows: Sequence[Any]) -> Mapping[int, Store]:
     return {row.id: store_of(row) for row in rows}
-
-
-def _columns(choices: Choices) -> dict[str, object]:
-    return {
-        "issue_pending": choices.policy.issue_pending,
-        "bank_payment_methods": sorted(choices.policy.bank_payment_methods),
-        "status_map": dict(choices.policy.status_map),
-        "order_body": choices.order_body,
-        "unknown_outcome": choices.unknown_outcome,
-    }
 
 
 def _update(connection: Connection, store_id: int, **values: object) -> None:

@@ -82,6 +82,13 @@ stores = Table(
     Column("status_map", JSON, nullable=False),
     Column("order_body", Text, nullable=False, server_default="merged"),
     Column("unknown_outcome", Text, nullable=False, server_default="hold"),
+    Column("issue_from", Text),  # a moment, or `all`; null: when the store was added
+    Column("shop_urls", JSON(none_as_null=True)),  # null until its first order has told one
+    Column("sub_orders", Text, nullable=False, server_default="ask"),
+    Column("unpaid_on_hold", Text, nullable=False, server_default="issue"),
+    Column("zero_total", Text, nullable=False, server_default="issue"),
+    Column("test_orders", Text, nullable=False, server_default="skip"),
+    Column("invoiced_meta", JSON(none_as_null=True)),  # null: the default
     # The Woocommerce object in Space Invoices, as last fetched.
     Column("config", JSON(none_as_null=True)),
     Column("config_fetched_at", UTCDateTime),
@@ -113,7 +120,12 @@ deliveries = Table(
     Column("body", LargeBinary, nullable=False),  # zlib; the bytes as received
     Column("resource_id", BigInteger),
     Column("is_deletion", Boolean, nullable=False),
-    Column("state", Text, nullable=False),  # received | processed | ignored | failed
+    # The place in the sequence of the ids that a repeated deletion has taken; null: that of its id.
+    Column("arrival", BigInteger),
+    Column("shop_url", Text),  # the address of the site that it names
+    Column(
+        "state", Text, nullable=False
+    ),  # received | processed | ignored | quarantined | unreadable | failed
     Column("reason", Text),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("duplicates", Integer, nullable=False, server_default=text("0")),
@@ -153,7 +165,13 @@ orders = Table(
     Column("modified", UTCDateTime),
     Column("has_date_paid", Boolean),
     Column("has_refunds", Boolean),
+    Column("details", Text),  # JSON; null for an order that an older version has saved last
     Column("deleted_at", UTCDateTime),
+    Column("deleted_arrival", BigInteger),  # that of the deletion
+    # Known before there were rules on old orders. What this version adds is not.
+    Column("is_from_before", Boolean, nullable=False, server_default=text("true")),
+    Column("issue_anyway_by", Text),  # the operator who wants its document whatever keeps it back
+    Column("former_key", Text),  # which the shop has changed
     Column("decision", Text),
     Column("reason", Text),
     Column("decided_version", Integer, nullable=False, server_default=text("0")),
@@ -176,6 +194,7 @@ issuances = Table(
     Column("lease_ends_at", UTCDateTime),  # while sending
     Column("total", Text),  # as sent
     Column("currency", Text),
+    Column("content", Text),  # digests of the lines and the customer, as sent
     Column("last_error", Text),
     Column("withdrawn_by", Text),  # the operator who wants it issued no more, whatever is decided
     Column("created_at", UTCDateTime, nullable=False),
@@ -234,4 +253,5 @@ actions = Table(
     Column("delivery_id", BigId, ForeignKey("deliveries.id"), index=True),
     Column("issuance_id", BigId, ForeignKey("issuances.id"), index=True),
     Column("store_id", BigId, ForeignKey("stores.id"), index=True),
+    Column("order_id", BigId, index=True),
 )

@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import Any
 
-from bridge.issuance import STANDARD_STATUSES
-from bridge.ledger.stores import Choices
+from bridge.issuance import BANK_PAYMENT, STANDARD_STATUSES, Policy, address_of
+from bridge.ledger.stores import ALL, Choices
 
-ORDER_BODIES = ("merged", "bare")
-UNKNOWN_OUTCOMES = ("hold", "resend")
 NOTHING = ("none", "")  # as text
+LEARNED = ("issue_from", "shop_urls")  # a file that does not name them leaves them as they are
 
 
 class ChoiceError(ValueError):
     """There is no such choice, or it cannot be this; the message says what it can be."""
 
 
-def parse(name: str, text: str) -> object:
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One choice: what people write (`sample`) and what it means, and how it is read, checked and found.
+
+    `parse` makes a value of text, `check` raises ChoiceError for one that cannot be, and `of` is the value
+    that a store has, as JSON has it.
+    """
+
+    sample: str
+    meaning: str
+    check: Callable[[object], None]
+    of: Callable[[Choices], Any]
+    parse: Callable[[str], object] = str
+
+
+def parse(name: str, text: str, now: datetime) -> object:
     """The value that `text` means, as the command line has it: `true`, `bacs,cheque`, `shipped:completed`.
 
     Raises ChoiceError.
     """
     _require_known(name)
-    match name:
-        case "issue_pending" if text in {"true", "false"}:
-            return text == "true"
-        case "bank_payment_methods":
-            return [] if text.strip() in NOTHING else [part.strip() for part in text.split(",")]
-        case "status_map":
-            return {} if text.strip() in NOTHING else dict(_pair(part) for part in text.split(","))
-    return text
+    if (name, text) == ("issue_from", "now"):
+        return now.isoformat()
+    return OPTIONS[name].parse(text)
 
 
 def check(name: str, value: object) -> None:
     """Raise ChoiceError unless the store may choose this."""
     _require_known(name)
-    _CHECKS[name](value)
+    OPTIONS[name].check(value)
+
+
+def of_new_store(now: datetime) -> Choices:
+    """What a store chooses that chooses nothing: the past is left alone."""
+    return Choices(Policy(issue_from=now))
 
 
 def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
@@ -45,27 +60,42 @@ def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
     for name, value in values.items():
         check(name, value)
     changed = {**as_mapping(choices), **values}
-    policy = replace(
-        choices.policy,
+    policy = Policy(
         issue_pending=changed["issue_pending"],
         bank_payment_methods=frozenset(changed["bank_payment_methods"]),
         status_map=changed["status_map"],
+        issue_from=_moment(changed["issue_from"]),
+        sub_orders=changed["sub_orders"],
+        unpaid_on_hold=changed["unpaid_on_hold"],
+        zero_total=changed["zero_total"],
+        test_orders=changed["test_orders"],
+        invoiced_meta=frozenset(changed["invoiced_meta"]),
     )
-    return Choices(policy, changed["order_body"], changed["unknown_outcome"])
+    shop_urls = tuple(dict.fromkeys(address_of(one) for one in changed["shop_urls"]))
+    chosen = Choices(policy, changed["order_body"], changed["unknown_outcome"], shop_urls)
+    if {"order_body", "status_map", "bank_payment_methods"} & set(values):
+        _require_that_it_can_be_said(chosen)
+    return chosen
+
+
+def cannot_be_said(choices: Choices) -> Sequence[str]:
+    """Names of the choices that decide, and that Space Invoices would not learn of from a bare order."""
+    if choices.order_body != "bare":
+        return []
+    policy = choices.policy
+    return [
+        name
+        for name, decides in (
+            ("status_map", bool(policy.status_map)),
+            ("bank_payment_methods", policy.bank_payment_methods != {BANK_PAYMENT}),
+        )
+        if decides
+    ]
 
 
 def as_mapping(choices: Choices) -> dict[str, Any]:
     """The choices by the names that users know them by, as JSON has them."""
-    return {
-        "issue_pending": choices.policy.issue_pending,
-        "bank_payment_methods": sorted(choices.policy.bank_payment_methods),
-        "status_map": dict(sorted(choices.policy.status_map.items())),
-        "order_body": choices.order_body,
-        "unknown_outcome": choices.unknown_outcome,
-    }
-
-
-NAMES: Sequence[str] = tuple(as_mapping(Choices()))
+    return {name: option.of(choices) for name, option in OPTIONS.items()}
 
 
 def written(value: object) -> str:
@@ -89,8 +119,28 @@ def changes(before: Choices, after: Choices) -> Sequence[str]:
 
 
 def _require_known(name: str) -> None:
-    if name not in _CHECKS:
-        raise ChoiceError(f"{name!r} is nothing that a store chooses: that is {', '.join(_CHECKS)}.")
+    if name not in OPTIONS:
+        raise ChoiceError(f"{name!r} is nothing that a store chooses: that is {', '.join(OPTIONS)}.")
+
+
+def _require_that_it_can_be_said(choices: Choices) -> None:
+    if names := cannot_be_said(choices):
+        raise ChoiceError(
+            f"order_body=bare and {names[0]} do not go together: Space Invoices decides by what the order "
+            f"says, and a bare one does not say what {names[0]} makes of it. Set order_body=merged."
+        )
+
+
+def _bool(text: str) -> object:
+    return text == "true" if text in {"true", "false"} else text
+
+
+def _list(text: str) -> object:
+    return [] if text.strip() in NOTHING else [part.strip() for part in text.split(",")]
+
+
+def _mapping(text: str) -> object:
+    return {} if text.strip() in NOTHING else dict(_pair(part) for part in text.split(","))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -106,10 +156,13 @@ def _check_issue_pending(value: object) -> None:
 
 
 def _check_methods(value: object) -> None:
-    if not isinstance(value, list) or not all(_is_word(one) for one in value):
+    if not isinstance(value, list) or not all(_is_word(one) and "*" not in one[:-1] for one in value):
         raise ChoiceError(
-            f"bank_payment_methods are ids of payment methods, such as bacs or bacs,cheque, not {value!r}."
+            f"bank_payment_methods are ids of payment methods, such as bacs or bacs,cheque, not {value!r}. "
+            "The last character may be a *, which stands for any ending."
         )
+    if "*" in value:
+        raise ChoiceError("bank_payment_methods: * alone would make a bank payment of every payment.")
 
 
 def _check_status_map(value: object) -> None:
@@ -131,10 +184,50 @@ def _check_status_map(value: object) -> None:
             )
 
 
-def _check_one_of(name: str, words: Sequence[str]) -> Callable[[object], None]:
+def _check_issue_from(value: object) -> None:
+    try:
+        _moment(value)
+    except (ValueError, OverflowError):
+        raise ChoiceError(
+            f"issue_from is a date such as 2026-11-01, or all, not {str(value)!r}."
+            + (" In a file, leave it out for now." if value == "now" else "")
+        ) from None
+
+
+def _moment(value: object) -> datetime | None:
+    """A moment in UTC, or None for `all`; raises ValueError. A date is its beginning in UTC."""
+    match value:
+        case str() if value == ALL:
+            return None
+        case str():
+            moment = datetime.fromisoformat(value)
+        case datetime():  # as TOML has it
+            moment = value
+        case date():
+            moment = datetime.combine(value, time.min)
+        case _:
+            raise ValueError("no date")
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _check_shop_urls(value: object) -> None:
+    for one in value if isinstance(value, list) else [value]:
+        if not address_of(one):
+            raise ChoiceError(
+                f"shop_urls are the addresses of the shop, such as shop.example or https://shop.example/de, "
+                f"not {str(one)!r}."
+            )
+
+
+def _check_invoiced_meta(value: object) -> None:
+    if not isinstance(value, list) or not all(_is_word(one) for one in value):
+        raise ChoiceError(f"invoiced_meta are keys of an order's metadata, not {value!r}.")
+
+
+def _one_of(name: str, *words: str) -> Callable[[object], None]:
     def check_word(value: object) -> None:
         if value not in words:
-            raise ChoiceError(f"{name} is {' or '.join(words)}, not {value!r}.")
+            raise ChoiceError(f"{name} is {', '.join(words[:-1])} or {words[-1]}, not {value!r}.")
 
     return check_word
 
@@ -146,10 +239,88 @@ def _is_word(value: object) -> bool:
     return value != "" and not any(one in value for one in " ,:")
 
 
-_CHECKS: Mapping[str, Callable[[object], None]] = {
-    "issue_pending": _check_issue_pending,
-    "bank_payment_methods": _check_methods,
-    "status_map": _check_status_map,
-    "order_body": _check_one_of("order_body", ORDER_BODIES),
-    "unknown_outcome": _check_one_of("unknown_outcome", UNKNOWN_OUTCOMES),
+def _issue_from(choices: Choices) -> str:
+    issue_from = choices.policy.issue_from
+    return ALL if issue_from is None else issue_from.isoformat()
+
+
+OPTIONS: Mapping[str, Option] = {
+    "issue_pending": Option(
+        "true|false",
+        "issue for orders that are pending: placed, and unpaid",
+        _check_issue_pending,
+        lambda one: one.policy.issue_pending,
+        _bool,
+    ),
+    "bank_payment_methods": Option(
+        "bacs,cheque*",
+        "the payment methods that are bank payments",
+        _check_methods,
+        lambda one: sorted(one.policy.bank_payment_methods),
+        _list,
+    ),
+    "status_map": Option(
+        "shipped:completed",
+        "a standard status for each custom one",
+        _check_status_map,
+        lambda one: dict(sorted(one.policy.status_map.items())),
+        _mapping,
+    ),
+    "order_body": Option(
+        "merged|bare",
+        "send the order with the config over it, or as it came",
+        _one_of("order_body", "merged", "bare"),
+        lambda one: one.order_body,
+    ),
+    "unknown_outcome": Option(
+        "hold|resend",
+        "what may have been issued: ask you, or send it again",
+        _one_of("unknown_outcome", "hold", "resend"),
+        lambda one: one.unknown_outcome,
+    ),
+    "issue_from": Option(
+        "now|DATE|all",
+        "issue for orders created from then on (UTC)",
+        _check_issue_from,
+        _issue_from,
+    ),
+    "shop_urls": Option(
+        "shop.example,...",
+        "where the shop is: other sites' orders are quarantined",
+        _check_shop_urls,
+        lambda one: list(one.shop_urls),
+        _list,
+    ),
+    "sub_orders": Option(
+        "ask|issue|skip",
+        "orders that are a part of another: marketplaces, deposits",
+        _one_of("sub_orders", "ask", "issue", "skip"),
+        lambda one: one.policy.sub_orders,
+    ),
+    "unpaid_on_hold": Option(
+        "issue|wait",
+        "on-hold orders by other methods than bank: at once, or when paid",
+        _one_of("unpaid_on_hold", "issue", "wait"),
+        lambda one: one.policy.unpaid_on_hold,
+    ),
+    "zero_total": Option(
+        "issue|skip",
+        "orders whose total is 0",
+        _one_of("zero_total", "issue", "skip"),
+        lambda one: one.policy.zero_total,
+    ),
+    "test_orders": Option(
+        "skip|issue",
+        "orders paid in a gateway's test mode",
+        _one_of("test_orders", "skip", "issue"),
+        lambda one: one.policy.test_orders,
+    ),
+    "invoiced_meta": Option(
+        "apollo_invoice_id,...",
+        "metadata in which another plugin notes its invoice",
+        _check_invoiced_meta,
+        lambda one: sorted(one.policy.invoiced_meta),
+        _list,
+    ),
 }
+NAMES: Sequence[str] = tuple(OPTIONS)

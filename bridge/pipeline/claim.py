@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection
 
-from bridge.issuance import compose
+from bridge.issuance import compose, said_of
 from bridge.ledger import attempts, due, issuances
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import Issuance, StartedAttempt
@@ -21,6 +21,7 @@ from bridge.ledger.stores import Store
 from bridge.pipeline.configs import is_to_be_awaited
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.settle import Cabinet, decide_on, save
+from bridge.pipeline.snapshot import reread
 
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
 
@@ -74,6 +75,7 @@ def claim(
             continue
         store = cabinet.stores[dossier.order.store_id]
         if dossier.order.decided_version != store.decision_version:
+            dossier.order = reread(dossier.order, sent.answer[dossier.order.id], store)
             decide_on(dossier, store)
             save(connection, [dossier], now)
         siblings = list(dossier.issuances.values())
@@ -102,7 +104,9 @@ def _start(
     """Begin an attempt for each of these. All that can go wrong on this side goes wrong before that."""
     if not chosen:
         return {}
-    bodies = [_compose(by_store[order.store_id], sent[order.id]) for order, _ in chosen]
+    bodies = [
+        _compose(by_store[order.store_id], sent[order.id], order, issuance.kind) for order, issuance in chosen
+    ]
     started = attempts.start(
         connection,
         [attempts.Claim.of(order, issuance) for order, issuance in chosen],
@@ -156,7 +160,8 @@ def _why_not(
     return None
 
 
-def _compose(store: Store, delivery: Delivery) -> bytes:
-    if store.order_body == "bare":
+def _compose(store: Store, delivery: Delivery, order: KnownOrder, kind: str) -> bytes:
+    if store.order_body == "bare" or order.snapshot is None:
         return delivery.body
-    return compose(delivery.body, store.config or {})
+    said = said_of(order.snapshot, store.policy, kind, issue_anyway=order.issue_anyway_by is not None)
+    return compose(delivery.body, store.config or {}, said)

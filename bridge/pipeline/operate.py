@@ -19,6 +19,7 @@ from bridge.ledger.actions import Action
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import DUE, FAILED, HELD, ISSUED, SENDING, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
+from bridge.ledger.stores import Store
 from bridge.pipeline.settle import Settlement, settle
 from bridge.spaceinvoices import Effect
 
@@ -75,7 +76,7 @@ def resend(
                 f"{settlement.verdict.reason} If it falls due again, it is sent."
             )
             return Report(after, is_fulfilled=False, has_changed=True, message=message)
-        message = f"{_named(after)} is due again{_when_sent(connection, order)}."
+        message = f"{_named(after)} is due again{when_sent(stores.get(connection, order.store_id))}."
         return _changed(connection, after, settlement, message)
 
 
@@ -86,8 +87,10 @@ def mark_issued(ledger: Ledger, issuance_id: int, *, who: str, now: datetime) ->
         if locked is None:
             return _no_such_issuance(issuance_id)
         found, order = locked
-        total, currency = _worth(connection, found, order)
-        if not issuances.note_as_issued(connection, issuance_id, now, total=total, currency=currency):
+        total, currency, content = _worth(connection, found, order)
+        if not issuances.note_as_issued(
+            connection, issuance_id, now, total=total, currency=currency, content=content
+        ):
             return _unmoved(found, wished=ISSUED)
         after, settlement = _follow_up(connection, "mark-issued", found, order, who=who, now=now)
         return _changed(connection, after, settlement, f"{_named(after)} is marked as issued.")
@@ -128,8 +131,32 @@ def replay(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Repo
     if found.state == deliveries.RECEIVED:
         message = f"Delivery {delivery_id} waits to be processed already: nothing is changed."
         return Report(found, is_fulfilled=True, has_changed=False, message=message)
-    message = f"Delivery {delivery_id} cannot be replayed: it is of no use ({found.reason})."
+    message = f"Delivery {delivery_id} cannot be replayed: it is {found.state} ({found.reason})."
     return Report(found, is_fulfilled=False, has_changed=False, message=message)
+
+
+def ignore(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Report[Delivery]:
+    """Have a delivery wait for nobody: one that is quarantined, unreadable, or could not be processed."""
+    with ledger.write() as connection:
+        found = deliveries.lock(connection, delivery_id)
+        if found is None:
+            message = (
+                f"Delivery {delivery_id} cannot be ignored: there is none of this id. "
+                "`spacebridge deliveries list` shows the newest."
+            )
+            return Report(None, is_fulfilled=False, has_changed=False, message=message)
+        if deliveries.ignore(connection, delivery_id, f"ignored by {who}; was {found.state}: {found.reason}"):
+            actions.record(
+                connection, Action(now, who, "ignore", f"was {found.state}", delivery_id, issuance_id=None)
+            )
+            after = deliveries.get(connection, delivery_id)
+            message = f"Delivery {delivery_id} is ignored: it changes no order."
+            return Report(after, is_fulfilled=True, has_changed=True, message=message)
+    is_fulfilled = found.state == deliveries.IGNORED
+    message = (
+        f"Delivery {delivery_id} is {found.state}{' already' if is_fulfilled else ''}: nothing is changed."
+    )
+    return Report(found, is_fulfilled=is_fulfilled, has_changed=False, message=message)
 
 
 def _lock(connection: Connection, issuance_id: int) -> tuple[Issuance, KnownOrder] | None:
@@ -158,13 +185,13 @@ def _may_exist(connection: Connection, issuance: Issuance) -> bool:
     )
 
 
-def _worth(connection: Connection, issuance: Issuance, order: KnownOrder) -> tuple[str, str]:
-    """Total and currency of the document: as they were sent, if that may have made it, else as known now."""
+def _worth(connection: Connection, issuance: Issuance, order: KnownOrder) -> tuple[str, str, str | None]:
+    """Total, currency and content of the document: as sent, if that may have made it, else as known now."""
     if issuance.total is not None and issuance.currency is not None and _may_exist(connection, issuance):
-        return issuance.total, issuance.currency
+        return issuance.total, issuance.currency, issuance.content
     if order.snapshot is None:
         raise ValueError(f"nothing is known of order {order.id}")
-    return order.snapshot.total, order.snapshot.currency
+    return order.snapshot.total, order.snapshot.currency, attempts.content_of(order.snapshot)
 
 
 def _follow_up(
@@ -190,8 +217,8 @@ def _changed(
     return Report(after, is_fulfilled=True, has_changed=True, message=message)
 
 
-def _when_sent(connection: Connection, order: KnownOrder) -> str:
-    store = stores.get(connection, order.store_id)
+def when_sent(store: Store) -> str:
+    """When what is due of a store is sent, to be added to a sentence that says so."""
     if store.paused_at is None:
         return ", and sent within seconds while the bridge runs"
     return f", and sent when its store goes on, which is paused ({store.pause_reason})"

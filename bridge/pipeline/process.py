@@ -9,14 +9,27 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection
 
-from bridge.issuance import Deletion, NotAnOrder, Order, is_newer, read_delivery, standing
+from bridge.issuance import (
+    About,
+    Deletion,
+    Order,
+    Place,
+    is_newer,
+    read_delivery,
+    standing,
+    was_saved_later,
+)
 from bridge.ledger import LedgerUnavailableError, deliveries, issuances, orders, stores
 from bridge.ledger.deliveries import Delivery, Finished, KnownDeletion
 from bridge.ledger.orders import Identity, KnownOrder, Resource
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
+from bridge.pipeline.judge import judged, shop_urls_of
 from bridge.pipeline.settle import Dossier, decide_on, save
+from bridge.pipeline.snapshot import snapshot_of
 from bridge.pipeline.work import Work
+
+RESTORED = "order.restored"  # a topic, which is not signed
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +63,18 @@ def process_deliveries(context: Context, delivery_ids: Collection[int]) -> Work:
 def _process(context: Context, connection: Connection, delivery_ids: Collection[int]) -> Work:
     # Whoever processes a delivery locks what it is about first, and then all else by its id.
     deliveries.lock_resources_of(connection, delivery_ids)
-    batch = _read(connection, deliveries.lock_unprocessed(connection, delivery_ids))
+    batch = _read(connection, delivery_ids)
     for delivery, about in batch.read:
         if delivery.id not in batch.finished:
             _process_one(connection, batch, delivery, about)
     context.remember(batch.stores.values())
     save(connection, batch.dossiers.values(), context.now())
+    orders.drop_unknown(connection, [one.order.id for one in batch.dossiers.values() if not one.is_known])
     deliveries.finish(connection, list(batch.finished.values()))
+    deliveries.supersede(
+        connection,
+        [(*_resource(one), one.arrival) for one, about in batch.read if isinstance(about, Order)],
+    )
     for delivery, _ in batch.read:
         log.info("delivery processed", delivery=delivery.id, store=delivery.store, order=delivery.resource_id)
     return _work(batch)
@@ -66,70 +84,76 @@ def _process(context: Context, connection: Connection, delivery_ids: Collection[
 class _Batch:
     """Deliveries that are processed together, as they arrived, and what is known of their orders."""
 
-    read: Sequence[tuple[Delivery, Order | Deletion | NotAnOrder]]
+    read: Sequence[tuple[Delivery, About]]
     stores: Mapping[int, Store]
     deletions: Mapping[Resource, Sequence[KnownDeletion]]
-    dossiers: Mapping[int, Dossier]  # by the orders' ids
-    arrived_at: Mapping[int, datetime]  # of the deliveries, by their ids
+    dossiers: dict[int, Dossier]  # by the orders' ids
+    arrivals: Mapping[int, int]  # of the deliveries, by their ids
     finished: dict[int, Finished] = field(default_factory=dict)
+
+    def of_resource(self, resource: Resource) -> Sequence[Dossier]:
+        """Those of the orders with this WooCommerce id that are known by now, the oldest first."""
+        known = [one for one in self.dossiers.values() if one.is_known and one.order.identity[:2] == resource]
+        return sorted(known, key=lambda one: one.order.id)
 
     def of_identity(self, identity: Identity) -> Dossier:
         """The dossier of the order of this identity, which was added if it is new."""
         return next(one for one in self.dossiers.values() if one.order.identity == identity)
 
-    def latest_of(self, resource: Resource) -> Dossier | None:
-        """That of the youngest order with this WooCommerce id of which something is known by now.
-
-        It is the one that a deletion can mean.
-        """
-        known = [
-            one
-            for one in self.dossiers.values()
-            if one.order.snapshot is not None and one.order.identity[:2] == resource
-        ]
-        return max(known, key=lambda one: one.order.id, default=None)
-
-    def finish(self, delivery: Delivery, state: str, reason: str) -> None:
+    def finish(self, delivery: Delivery, state: str, reason: str | None) -> None:
         self.finished[delivery.id] = Finished(delivery.id, state, reason)
 
 
-def _read(connection: Connection, locked: Sequence[Delivery]) -> _Batch:
-    """What is known about these deliveries' orders, which are locked; new ones are added."""
-    read = [(one, read_delivery(one.topic, one.body)) for one in locked]
-    about_orders = [(one, about) for one, about in read if isinstance(about, Order | Deletion)]
-    resources = {(one.store_id, about.resource_id) for one, about in about_orders}
-    identities = [
-        (one.store_id, about.resource_id, about.order_key)
-        for one, about in about_orders
-        if isinstance(about, Order)
+def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
+    """Lock these deliveries and their orders, and read what is known of them; new orders are added."""
+    # If a store's rules change from here on, its decisions bear the old version, and they are taken again.
+    found = stores.of_deliveries(connection, delivery_ids)
+    locked = deliveries.lock_unprocessed(connection, delivery_ids)
+    by_id = dict(found.answer)
+    read = [(one, read_delivery(one.topic, one.body, one.shop_url or "")) for one in locked]
+    refused: dict[int, Finished] = {}
+    for delivery, about in read:
+        shop_urls = shop_urls_of(connection, by_id[delivery.store_id], about)
+        by_id[delivery.store_id] = replace(by_id[delivery.store_id], shop_urls=shop_urls)
+        state, reason = judged(about, shop_urls)
+        if state != deliveries.RECEIVED:
+            refused[delivery.id] = Finished(delivery.id, state, reason)
+    wanted = [
+        (delivery.store_id, about)
+        for delivery, about in read
+        if delivery.id not in refused and isinstance(about, Order | Deletion)
     ]
-    orders.add(connection, identities)
+    resources = {(store_id, about.resource_id) for store_id, about in wanted}
+    orders.add(
+        connection,
+        [
+            (store_id, about.resource_id, about.order_key)
+            for store_id, about in wanted
+            if isinstance(about, Order)
+        ],
+    )
     known = orders.lock_of_resources(connection, resources)
     documents = issuances.of_resources(connection, resources)
-    # If a store's rules change from here on, its decisions bear the old version, and the sweep decides anew.
-    found = stores.get_each(connection, {one.store_id for one in locked})
     deletions = deliveries.deletions(connection, resources)
     return _Batch(
         read=read,
-        stores=found.answer,
+        stores=by_id,
         deletions=deletions.answer,
         dossiers={one.id: Dossier.of(one, documents.answer.get(one.id, ())) for one in known.answer.values()},
-        arrived_at={one.id: one.received_at for one in locked},
+        arrivals={one.id: one.arrival for one in locked},
+        finished=refused,
     )
 
 
-def _process_one(
-    connection: Connection, batch: _Batch, delivery: Delivery, about: Order | Deletion | NotAnOrder
-) -> None:
+def _process_one(connection: Connection, batch: _Batch, delivery: Delivery, about: About) -> None:
     match about:
-        case NotAnOrder(reason=reason):
-            batch.finish(delivery, deliveries.IGNORED, reason)
-            return
         case Deletion():
             dossier, reason = _trash(connection, batch, delivery)
-        case Order() as snapshot:
+        case Order():
             _trash_what_was_trashed_before(connection, batch, delivery)
-            dossier, reason = _update(batch, delivery, snapshot)
+            dossier, reason = _update(connection, batch, delivery, about)
+        case _:
+            raise ValueError(f"delivery {delivery.id} is about no order")
     if dossier is not None:
         verdict = decide_on(dossier, batch.stores[delivery.store_id])
         reason = f"{reason} -> {verdict.decision}: {verdict.reason}"
@@ -144,71 +168,114 @@ def _trash_what_was_trashed_before(connection: Connection, batch: _Batch, delive
     before = [
         one.delivery_id
         for one in batch.deletions[_resource(delivery)]
-        if one.is_unprocessed
-        and one.arrived_at <= delivery.received_at
-        and one.delivery_id not in batch.finished
+        if one.is_unprocessed and one.arrival <= delivery.arrival and one.delivery_id not in batch.finished
     ]
     if not before:
         return
     for deletion in deliveries.lock_unprocessed(connection, before):
-        if deletion.last_received_at <= delivery.received_at:
+        if deletion.arrival <= delivery.arrival:
             _, reason = _trash(connection, batch, deletion)
             batch.finish(deletion, deliveries.PROCESSED, reason)
 
 
 def _trash(connection: Connection, batch: _Batch, delivery: Delivery) -> tuple[Dossier | None, str]:
-    dossier = batch.latest_of(_resource(delivery))
+    """It can only mean the youngest order with this WooCommerce id."""
+    dossier = next(reversed(batch.of_resource(_resource(delivery))), None)
     if dossier is None:
         # A snapshot that arrived before, and is processed after, finds this deletion by itself.
         return None, "deletes an order of which nothing was known"
-    newest_at = _arrival(connection, batch, dossier.order)
-    if newest_at is not None and newest_at > delivery.last_received_at:
+    if _arrival(connection, batch, dossier.order) >= delivery.arrival:
         return dossier, "deletes the order, of which the shop has sent more since"
-    dossier.order = replace(dossier.order, deleted_at=delivery.last_received_at)
+    dossier.order = replace(
+        dossier.order, deleted_at=delivery.last_received_at, deleted_arrival=delivery.arrival
+    )
     return dossier, "deletes the order"
 
 
-def _arrival(connection: Connection, batch: _Batch, order: KnownOrder) -> datetime | None:
-    """When the newest snapshot of an order arrived."""
-    if order.delivery_id is None:
-        return None
-    if order.delivery_id in batch.arrived_at:
-        return batch.arrived_at[order.delivery_id]
-    newest = deliveries.get(connection, order.delivery_id)
-    return newest.received_at if newest else None
-
-
-def _update(batch: _Batch, delivery: Delivery, snapshot: Order) -> tuple[Dossier, str]:
-    dossier = batch.of_identity((*_resource(delivery), snapshot.order_key))
+def _update(connection: Connection, batch: _Batch, delivery: Delivery, about: Order) -> tuple[Dossier, str]:
+    snapshot = snapshot_of(about, delivery, batch.stores[delivery.store_id])
+    dossier = _dossier_of(connection, batch, delivery, snapshot)
     order = dossier.order
-    known, deleted_at = order.snapshot, order.deleted_at
-    if known is None:
-        moments = [one.arrived_at for one in batch.deletions[_resource(delivery)]]
-        deleted_at = max(moments, default=None)
+    if order.order_key != snapshot.order_key:
+        order = replace(order, former_key=order.order_key)
+    status_map = batch.stores[delivery.store_id].policy.status_map
+    place = _place(snapshot, status_map, delivery.arrival)
+    known = None
+    if order.snapshot is not None:
+        known = _place(order.snapshot, status_map, _arrival(connection, batch, order))
+    deleted_at, deleted_arrival = _last_deletion(batch, delivery, order)
     # A deletion carries no time of its own, so its arrival is its place among the snapshots. One that
-    # arrived later, and that the shop saved later, means that the order was restored.
-    if (
-        deleted_at
-        and delivery.received_at > deleted_at
-        and (known is None or snapshot.modified > known.modified)
-    ):
-        deleted_at = None
-    if not _replaces(batch.stores[delivery.store_id], delivery, snapshot, order):
-        dossier.order = replace(order, deleted_at=deleted_at)
+    # arrived later, and that the shop saved later, means that the order was restored. Where the shop says
+    # so itself, its clock may have been set back in between.
+    is_restored = (
+        deleted_at is not None
+        and delivery.arrival >= deleted_arrival
+        and (known is None or delivery.topic == RESTORED or was_saved_later(place, known))
+    )
+    if is_restored:
+        deleted_at, deleted_arrival = None, 0
+    order = replace(order, deleted_at=deleted_at, deleted_arrival=deleted_arrival or None)
+    if known is not None and not is_restored and not is_newer(place, known):
+        dossier.order = order
         return dossier, "older than what was known of the order"
-    dossier.order = replace(order, snapshot=snapshot, delivery_id=delivery.id, deleted_at=deleted_at)
+    dossier.order = replace(order, snapshot=snapshot, delivery_id=delivery.id)
     return dossier, f"order {snapshot.resource_id} is {snapshot.status}"
 
 
-def _replaces(store: Store, delivery: Delivery, snapshot: Order, order: KnownOrder) -> bool:
+def _dossier_of(connection: Connection, batch: _Batch, delivery: Delivery, snapshot: Order) -> Dossier:
+    """The dossier of a snapshot's order.
+
+    Where its key is new, and an order of the same id was created at the same time, it is that order: shops
+    have changed the keys of their orders. One that is installed again starts its ids again, at another time.
+    """
+    mine = batch.of_identity((*_resource(delivery), snapshot.order_key))
+    if mine.is_known:
+        return mine
+    for other in reversed(batch.of_resource(_resource(delivery))):
+        known = _creation_of(connection, other.order)
+        if known is not None and known == (snapshot.details.created, snapshot.details.created_is_local):
+            return other
+    return mine
+
+
+def _creation_of(connection: Connection, order: KnownOrder) -> tuple[datetime, bool] | None:
+    """When an order was created, and whether that is the shop's own time; None if it is not known."""
     known = order.snapshot
-    if known is None or order.delivery_id is None:
-        return True
-    new = snapshot.modified, standing(snapshot, store.policy.status_map)
-    old = known.modified, standing(known, store.policy.status_map)
-    if new == old:
-        return delivery.id >= order.delivery_id  # the one that arrived last
-    return is_newer(*new, *old)
+    if known is not None and known.details.created is None and order.delivery_id is not None:
+        # Saved by a version that did not keep it.
+        delivery = deliveries.get(connection, order.delivery_id)
+        about = read_delivery(delivery.topic, delivery.body) if delivery else None
+        known = about if isinstance(about, Order) else None
+    if known is None or known.details.created is None:
+        return None
+    return known.details.created, known.details.created_is_local
+
+
+def _last_deletion(batch: _Batch, delivery: Delivery, order: KnownOrder) -> tuple[datetime | None, int]:
+    """When the order was last deleted, and the arrival of that; None and 0 if it is not deleted."""
+    deletions = [one.arrival for one in batch.deletions[_resource(delivery)]]
+    if order.snapshot is None:
+        latest = max(deletions, default=0)
+        return (delivery.received_at, latest) if latest else (None, 0)
+    if order.deleted_at is None:
+        return None, 0
+    processed = [one.arrival for one in batch.deletions[_resource(delivery)] if not one.is_unprocessed]
+    # An older version has not kept the arrival.
+    return order.deleted_at, order.deleted_arrival or max(processed, default=0)
+
+
+def _place(snapshot: Order, status_map: Mapping[str, str], arrival: int) -> Place:
+    return Place(snapshot.modified, snapshot.details.timekeeping, standing(snapshot, status_map), arrival)
+
+
+def _arrival(connection: Connection, batch: _Batch, order: KnownOrder) -> int:
+    """The place of the newest snapshot of an order among the arrivals."""
+    if order.delivery_id is None:
+        return 0
+    if order.delivery_id in batch.arrivals:
+        return batch.arrivals[order.delivery_id]
+    newest = deliveries.get(connection, order.delivery_id)
+    return newest.arrival if newest else order.delivery_id
 
 
 def _resource(delivery: Delivery) -> Resource:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bridge.issuance import Decision, Document, Documents, Verdict, decide
+from bridge.issuance import Decision, Document, Documents, Exceptions, Verdict, decide
 from bridge.ledger import issuances, orders, stores
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
@@ -36,6 +36,11 @@ class Dossier:
         """That of an order with these issuances."""
         by_kind = {one.kind: one for one in documents}
         return cls(order, dict(by_kind), order, by_kind)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the shop has described the order; one that was just added is not known yet."""
+        return self.order.snapshot is not None
 
     @property
     def has_something_due(self) -> bool:
@@ -110,6 +115,11 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
         documents=Documents(
             invoice=_document(known.get("invoice")), estimate=_document(known.get("estimate"))
         ),
+        exceptions=Exceptions(
+            issue_anyway=order.issue_anyway_by is not None,
+            is_from_before=order.is_from_before,
+            former_key=order.former_key,
+        ),
     )
     shown = _for_the_operator(verdict, known)
     counts.decided(shown.decision.value, shown.rule)
@@ -180,7 +190,8 @@ def _make_due(known: dict[str, Issuance], order: KnownOrder, kind: str) -> None:
 def _document(issuance: Issuance | None) -> Document | None:
     if issuance is None or issuance.state not in _MAY_EXIST:
         return None
-    return Document(total=issuance.total or "", currency=issuance.currency or "")
+    lines, _, customer = (issuance.content or "").partition(".")
+    return Document(issuance.total or "", issuance.currency or "", lines, customer)
 
 
 def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdict:

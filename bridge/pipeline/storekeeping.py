@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bridge.issuance import Policy
-from bridge.ledger import Vault, actions, removal, store_secrets, stores, workload
+from bridge.ledger import Vault, actions, deliveries, removal, store_secrets, stores, workload
 from bridge.ledger.actions import Action
 from bridge.ledger.stores import Choices, Store
 from bridge.pipeline import choices as store_choices
@@ -37,7 +37,7 @@ class NewStore:
     woocommerce_id: str
     api_token: str = field(repr=False)
     webhook_secret: str = field(repr=False)
-    choices: Choices = field(default_factory=Choices)
+    choices: Choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,8 @@ def choose(
     lines = store_choices.changes(store.choices, chosen)
     if not lines:
         return Changed()
+    if chosen.shop_urls != store.shop_urls:
+        deliveries.release(connection, store.id, chosen.shop_urls)
     decided_anew = 0
     if stores.choose(connection, store, chosen, now):
         decided_anew = workload.to_decide_anew(connection, stores.get(connection, store.id))

@@ -9,18 +9,16 @@ from typing import TypeVar
 
 import structlog
 
-from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, orders, store_secrets, stores
-from bridge.ledger.stores import Store
+from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, store_secrets, stores
 from bridge.pipeline.configs import to_fetch
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
-from bridge.pipeline.settle import settle
 from bridge.pipeline.work import Work
 
 GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a worker, generously
 BATCH = 5000  # deliveries that one sweep lists
 MENDED = 500  # rows of each other kind that it takes up
-DECIDE_ANEW_FOR = timedelta(minutes=1)  # longer than any transaction that read the old rules
+ALONE = "sweep"  # the name of the lock, of which one process at a time has one
 
 _Found = TypeVar("_Found")
 
@@ -28,12 +26,14 @@ log = structlog.get_logger(__name__)
 
 
 def sweep(context: Context) -> Work:
-    """Release what dead workers hold, decide anew where rules changed, and list what is to be done.
+    """Release what dead workers hold, and list what is to be done; nothing while another sweep is at it."""
+    with context.ledger.alone(ALONE) as is_mine:
+        return _sweep(context) if is_mine else Work()
 
-    Safe to run at any time, any number of times, by several workers at once.
-    """
+
+def _sweep(context: Context) -> Work:
     _each(_expired(context), partial(release_expired, context))
-    _each(_changed(context), partial(_decide_anew, context))
+    _each(_with_quarantined(context), partial(_release_what_is_allowed, context))
     _each(_over(context), partial(_end_previous_secrets, context))
     now = context.now()
     with context.ledger.read() as connection:
@@ -41,6 +41,7 @@ def sweep(context: Context) -> Work:
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             due_stores=due.stores_with_some(connection, now=now, limit=MENDED),
             configs=to_fetch(context, connection),
+            has_rules_changed=bool(stores.deciding_anew(connection)),
         )
 
 
@@ -49,26 +50,16 @@ def _expired(context: Context) -> Sequence[int]:
         return attempts.expired_ids(connection, now=context.now(), limit=MENDED)
 
 
-def _changed(context: Context) -> Sequence[Store]:
-    with context.ledger.read() as connection:
-        return stores.deciding_anew(connection)
-
-
-def _decide_anew(context: Context, store: Store) -> None:
-    with context.ledger.read() as connection:
-        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=MENDED)
-    _each(ids, partial(_decide_order_anew, context, store.id))
-    since = store.deciding_anew_since
-    if not ids and since is not None and context.now() - since > DECIDE_ANEW_FOR:
-        with context.ledger.write() as connection:
-            stores.finish_deciding_anew(connection, store)
-
-
-def _decide_order_anew(context: Context, store_id: int, order_id: int) -> None:
+def _release_what_is_allowed(context: Context, store_id: int) -> None:
+    """Have processed what was quarantined as its store was given the address of its shop."""
     with context.ledger.write() as connection:
-        order, store = orders.lock(connection, order_id), stores.get(connection, store_id)
-        if order.decided_version != store.decision_version:  # another sweep may have come by
-            settle(connection, store, order, context.now())
+        store = stores.get(connection, store_id)
+        deliveries.release(connection, store_id, store.shop_urls)
+
+
+def _with_quarantined(context: Context) -> Sequence[int]:
+    with context.ledger.read() as connection:
+        return deliveries.with_quarantined(connection)
 
 
 def _over(context: Context) -> Sequence[int]:

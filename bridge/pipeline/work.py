@@ -15,6 +15,7 @@ class Work:
     configs: Sequence[int] = field(default_factory=list)
     # Of some of the stores, which issuances are due: whoever has just seen them need not look for them.
     due_issuances: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    has_rules_changed: bool = False  # so that open orders are to be decided on again
 
     @classmethod
     def of(cls, parts: Iterable[Work]) -> Work:
@@ -29,4 +30,5 @@ class Work:
             list(dict.fromkeys(one for part in of_parts for one in part.due_stores)),
             list(dict.fromkeys(one for part in of_parts for one in part.configs)),
             issuances,
+            any(part.has_rules_changed for part in of_parts),
         )

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import structlog
 
-from bridge.issuance import Deletion, NotAnOrder, content_digest, printable, read_delivery
+from bridge.issuance import About, Deletion, content_digest, printable
 from bridge.ledger.deliveries import NewDelivery, Recorded
+from bridge.pipeline.judge import judged
 from bridge.telemetry import access
 
 log = structlog.get_logger(__name__)
 
 
-def read(topic: str, body: bytes) -> NewDelivery:
-    """A signed request's delivery, whatever is in it. Never raises."""
-    about = read_delivery(topic, body)
+def describe(topic: str, body: bytes, about: About, shop_urls: Collection[str]) -> NewDelivery:
+    """What is recorded of a signed request. `shop_urls` are the addresses of the store's shop, if known."""
+    state, reason = judged(about, shop_urls)
+    is_deletion = isinstance(about, Deletion)
     return {
         "topic": printable(topic),
-        "digest": content_digest(topic, body),
+        "digest": content_digest(topic, body, about.shop if is_deletion else ""),
         "body": body,
         "resource_id": about.resource_id,
-        "is_deletion": isinstance(about, Deletion),
-        "ignored_because": about.reason if isinstance(about, NotAnOrder) else None,
+        "is_deletion": is_deletion,
+        "shop_url": about.shop or None,
+        "state": state,
+        "reason": reason,
     }
 
 
@@ -31,9 +36,9 @@ def answer(delivery: NewDelivery, recorded: Recorded) -> dict[str, str]:
     told = {"status": "accepted", "delivery": str(recorded.delivery_id)}
     if recorded.is_duplicate:
         told["status"] = "duplicate"
-    elif delivery["ignored_because"] is not None:
-        told["status"] = "ignored"
-        told["reason"] = delivery["ignored_because"]
+    elif delivery["reason"] is not None:
+        told["status"] = delivery["state"]
+        told["reason"] = delivery["reason"]
     return told
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from bridge.issuance import read_delivery
 from bridge.ledger.recording import Recorder
 from bridge.receiver import delivery
 from bridge.receiver.known_stores import KnownStores
@@ -73,7 +74,11 @@ class Shortcut:
             return None
         if not is_signed(body, environ.get("HTTP_X_WC_WEBHOOK_SIGNATURE", ""), store.secret):
             return None
-        found = delivery.read(environ.get("HTTP_X_WC_WEBHOOK_TOPIC", ""), body)
+        topic = environ.get("HTTP_X_WC_WEBHOOK_TOPIC", "")
+        about = read_delivery(topic, body, environ.get("HTTP_X_WC_WEBHOOK_SOURCE", ""))
+        if about.shop and about.shop not in store.shop_urls:
+            return None  # another shop's, or the first that tells the address of this one
+        found = delivery.describe(topic, body, about, store.shop_urls)
         recorded = self._recorder.record(store, **found, now=self._now())
         if recorded is None:
             self._known_stores.forget(store.name)

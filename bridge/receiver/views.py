@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from bridge.issuance import read_delivery
 from bridge.ledger import Ledger, Vault, deliveries, store_secrets, stores
 from bridge.ledger.recording import KnownStore
 from bridge.ledger.stores import Store
+from bridge.pipeline.judge import shop_urls_of
 from bridge.receiver import delivery
 from bridge.receiver.errors import error
 from bridge.receiver.known_stores import KnownStores
@@ -70,9 +72,12 @@ def make_blueprint(
                 "enter the store's webhook secret in the webhook's settings in WooCommerce.",
             )
         shows_new_secret = has_current_secret and store.awaits_new_secret
+        shop_urls, answer = _record(store, body, shows_new_secret=shows_new_secret)
         if has_current_secret and not shows_new_secret:
-            known_stores.keep(KnownStore(store.id, store.name, store.encrypted_webhook_secret, secret))
-        return jsonify(_record(store, body, shows_new_secret=shows_new_secret))
+            known_stores.keep(
+                KnownStore(store.id, store.name, frozenset(shop_urls), store.encrypted_webhook_secret, secret)
+            )
+        return jsonify(answer)
 
     @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
     def explain(name: str) -> tuple[Response, int]:
@@ -82,9 +87,13 @@ def make_blueprint(
             "This is a delivery URL for WooCommerce's order webhooks: it takes their POST requests only.",
         )
 
-    def _record(store: Store, body: bytes, *, shows_new_secret: bool) -> dict[str, str]:
-        found = delivery.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
+    def _record(store: Store, body: bytes, *, shows_new_secret: bool) -> tuple[Sequence[str], dict[str, str]]:
+        """Returns the addresses of the store's shop, and the answer."""
+        topic = request.headers.get("X-WC-Webhook-Topic", "")
+        about = read_delivery(topic, body, request.headers.get("X-WC-Webhook-Source", ""))
         with ledger.write() as connection:
+            shop_urls = shop_urls_of(connection, store, about)
+            found = delivery.describe(topic, body, about, shop_urls)
             recorded = deliveries.record(connection, store_id=store.id, **found, now=now())
             if shows_new_secret:
                 store_secrets.note_seen(connection, store, now())
@@ -95,7 +104,7 @@ def make_blueprint(
         answer = delivery.answer(found, recorded)
         answers.acknowledged_as(answer["status"])
         delivery.log_recorded(request.environ, store.name, found, recorded, answer["status"])
-        return answer
+        return shop_urls, answer
 
     return blueprint
 

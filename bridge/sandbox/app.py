@@ -16,7 +16,7 @@ from bridge.sandbox.faults import Failures, RateLimit
 from bridge.sandbox.filters import read_count, read_filter
 from bridge.sandbox.inspection import Inspection
 from bridge.sandbox.state import Account
-from bridge.sandbox.validation import order_of, problems_of_order, read_object
+from bridge.sandbox.validation import order_of, problems_of_order, read_object, with_flags
 
 # The defaults that the API document states, for objects the sandbox starts with. A request has to send them.
 _DEFAULTS = {"active": True, "sendInvoiceAutomatically": True, "sendEstimateAutomatically": True}
@@ -143,7 +143,9 @@ class Api:
         problems = problems_of_order(body, config)
         if problems:
             raise invalid(problems)
-        self._account.issue(config, order_of(body), raw, request.headers.get("Idempotency-Key"))
+        self._account.issue(
+            with_flags(config, body), order_of(body), raw, request.headers.get("Idempotency-Key")
+        )
         return jsonify({})
 
     def start_import(self, woocommerce_id: str) -> Response:

@@ -36,13 +36,29 @@ READ_ONLY = ("deletedAt", "_isDeleted", "deletedId", "createdAt", "updatedAt")
 
 _MAX_DEPTH = 100
 _TYPE_NAMES = {str: "a string", bool: "a boolean", dict: "an object"}
+# What an order may say for itself, of what the config has otherwise: that its invoice is wanted now.
+_SAID_OF_AN_ORDER = {"issueInvoiceForBankPayment": True, "issueInvoiceOnComplete": False}
+_SAID_IN_CUSTOM = "woocommerce"  # what the shop said itself, where the bridge sends something else
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
+
+def is_whole(value: object) -> TypeGuard[int | float]:
+    """Whether it is an integer. In JSON, 1.0 is one, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+
+
+def _is_id(value: object) -> bool:
+    """Whether it is an order's id: some plugins make text of numbers."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value) > 0
+    return is_whole(value) and value > 0
+
+
 # What no document can be made without. The names are WooCommerce's, the rules this sandbox' own.
 _ORDER_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "id": (lambda value: is_whole(value) and value > 0, "must be a positive integer"),
-    "order_key": (lambda value: isinstance(value, str) and value != "", "must be a non-empty string"),
+    "id": (_is_id, "must be a positive integer"),
+    "order_key": (lambda value: isinstance(value, str), "must be a string"),  # empty in an imported order
     "status": (lambda value: isinstance(value, str), "must be a string"),
     "currency": (
         lambda value: isinstance(value, str) and _CURRENCY.fullmatch(value) is not None,
@@ -70,11 +86,6 @@ def _finite(text: str) -> float:
 
 decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 """Text to value as the standard has it; raises ValueError, or RecursionError for what is nested too deep."""
-
-
-def is_whole(value: object) -> TypeGuard[int | float]:
-    """Whether it is an integer. In JSON, 1.0 is one, too."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
 
 
 def read_object(mimetype: str, body: bytes) -> dict[str, Any]:
@@ -120,10 +131,14 @@ def problems_of_order(body: Mapping[str, object], config: Mapping[str, object]) 
         if name in body and not isinstance(body[name], str):
             problems[name] = ["must be a string"]
     for name in PROPERTIES:
-        held = config[name]
+        held: Any = config[name]
         # Only `custom` has a default that an absent one stands for; the others with a default are required.
         given = body.get(name, {} if name == "custom" else None)
-        if held is not None and given != held and name not in problems:
+        if name == "custom" and isinstance(given, dict):
+            given = {key: value for key, value in given.items() if key != _SAID_IN_CUSTOM}
+            held = {key: value for key, value in (held or {}).items() if key != _SAID_IN_CUSTOM}
+        is_said = name in _SAID_OF_AN_ORDER and given is _SAID_OF_AN_ORDER[name]
+        if held is not None and given != held and name not in problems and not is_said:
             problems[name] = ["is not what this store's config holds: fetch the config again"]
     if config["active"] is not True:
         problems.setdefault("active", []).append("is false in this store's config: it takes no orders")
@@ -141,6 +156,11 @@ def order_of(body: Mapping[str, Any]) -> Order:
         total=body["total"],
         currency=body["currency"],
     )
+
+
+def with_flags(config: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with the flags as an order's body has them, which decide on its document."""
+    return {**config, **{name: body[name] for name in _SAID_OF_AN_ORDER if name in body}}
 
 
 def problems_of_import(body: Mapping[str, object]) -> Problems:

@@ -267,7 +267,9 @@ def test_a_damaged_ledger_gives_no_backup(folder: Path) -> None:
                 body=b"{}",
                 resource_id=number,
                 is_deletion=False,
-                ignored_because=None,
+                shop_url=None,
+                state="received",
+                reason=None,
                 now=NOW,
             )
     file = folder / "ledger.db"

@@ -19,8 +19,7 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from bridge.data_folder import UP_LOCK
-from bridge.issuance import content_digest, read_delivery
-from bridge.issuance.order import Deletion
+from bridge.issuance import read_delivery
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances
 from bridge.ledger.copying import BATCH, CopyRefusedError, copy
 from bridge.ledger.tables import deliveries as delivery_table
@@ -30,6 +29,7 @@ from bridge.ledger.vault import make_key
 from bridge.pipeline import operate
 from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.process import process_deliveries
+from bridge.receiver.delivery import describe
 from bridge.settings import KEY_FILE
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store, as_logged, delivery_of
@@ -90,19 +90,10 @@ def places(tmp_path: Path, postgres_server: PostgresServer) -> Places:
 def received(shop: Shop, delivery: Recorded) -> int:
     """Record a delivery byte for byte, as the receiver does; its id."""
     shop.clock.advance(seconds=1.000001)
-    about = read_delivery(delivery.topic, delivery.body)
+    new = describe(delivery.topic, delivery.body, read_delivery(delivery.topic, delivery.body), ())
     with shop.context.ledger.write() as connection:
-        return deliveries.record(
-            connection,
-            store_id=shop.store_id,
-            topic=delivery.topic,
-            digest=content_digest(delivery.topic, delivery.body),
-            body=delivery.body,
-            resource_id=about.resource_id,
-            is_deletion=isinstance(about, Deletion),
-            ignored_because=None,
-            now=shop.clock.now(),
-        ).delivery_id
+        recorded = deliveries.record(connection, store_id=shop.store_id, **new, now=shop.clock.now())
+    return recorded.delivery_id
 
 
 def has_a_past(shop: Shop) -> None:
@@ -131,7 +122,9 @@ def has_a_past(shop: Shop) -> None:
     with ledger.write() as connection:
         for number in range(2 * BATCH + 17):
             body = life[number % len(life)].body + b" " * number
-            deliveries.record(connection, **delivery_of(shop.store_id, body, ignored_because="of no use"))
+            deliveries.record(
+                connection, **delivery_of(shop.store_id, body, state="ignored", reason="of no use")
+            )
 
 
 @pytest.fixture

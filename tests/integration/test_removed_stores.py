@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.ledger import Ledger, LedgerUnavailableError, backlog, deliveries, issuances, orders, stores
+from bridge.ledger.stores import Choices
 from bridge.pipeline import storekeeping
 from bridge.pipeline.configs import refresh_config
 from bridge.pipeline.forward import forward_issuance
@@ -34,7 +35,7 @@ def remove(shop: Shop) -> int:
 
 def add_again(shop: Shop, name: str = "shop", woocommerce: str = WOOCOMMERCE) -> bool:
     """Add the store anew; whether it is the one that was removed. Its config is fetched."""
-    new = NewStore(name, ORGANIZATION, woocommerce, TOKEN, "another-secret")
+    new = NewStore(name, ORGANIZATION, woocommerce, TOKEN, "another-secret", Choices())
     with shop.context.ledger.write() as connection:
         is_back = storekeeping.add(connection, shop.context.vault, new, None, who=WHO, now=shop.clock.now())
         store = stores.find(connection, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 import pytest
 
 from bridge.issuance import Policy
@@ -9,14 +11,21 @@ from bridge.ledger.stores import Choices
 from bridge.pipeline import choices
 from bridge.pipeline.choices import ChoiceError
 
+NOW = datetime(2026, 11, 26, 18, 30, tzinfo=UTC)
 CHOSEN = Choices(
     Policy(
         issue_pending=True,
         bank_payment_methods=frozenset({"bacs", "cheque"}),
         status_map={"shipped": "completed", "posiljanje-žš": "processing"},
+        issue_from=NOW,
+        sub_orders="skip",
+        unpaid_on_hold="wait",
+        zero_total="skip",
+        test_orders="issue",
+        invoiced_meta=frozenset({"_other_invoice", "apollo_invoice_id"}),
     ),
-    "bare",
-    "resend",
+    unknown_outcome="resend",
+    shop_urls=("shop.example", "shop.example/de"),
 )
 
 
@@ -37,10 +46,26 @@ CHOSEN = Choices(
         ("status_map", "  ", {}),
         ("order_body", "bare", "bare"),
         ("unknown_outcome", "resend", "resend"),
+        ("bank_payment_methods", "bacs,mollie_*", ["bacs", "mollie_*"]),
+        ("issue_from", "all", "all"),
+        ("issue_from", "now", "2026-11-26T18:30:00+00:00"),
+        ("issue_from", "2026-11-01", "2026-11-01"),
+        (
+            "shop_urls",
+            "https://www.Shop.example/,shop.example/de",
+            ["https://www.Shop.example/", "shop.example/de"],
+        ),
+        ("shop_urls", "none", []),
+        ("sub_orders", "ask", "ask"),
+        ("unpaid_on_hold", "wait", "wait"),
+        ("zero_total", "skip", "skip"),
+        ("test_orders", "issue", "issue"),
+        ("invoiced_meta", "apollo_invoice_id,_other", ["apollo_invoice_id", "_other"]),
+        ("invoiced_meta", "none", []),
     ],
 )
 def test_text_is_read_as_the_value_it_means(name: str, text: str, value: object) -> None:
-    assert choices.parse(name, text) == value
+    assert choices.parse(name, text, NOW) == value
     choices.check(name, value)
 
 
@@ -63,13 +88,28 @@ def test_text_is_read_as_the_value_it_means(name: str, text: str, value: object)
         ("status_map", "on-hold:completed", "WooCommerce's own"),
         ("order_body", "merge", "merged or bare, not 'merge'"),
         ("unknown_outcome", "", "hold or resend"),
+        ("bank_payment_methods", "*", "every payment"),
+        ("bank_payment_methods", "ba*cs", "ids of payment methods"),
+        ("issue_from", "yesterday", "a date such as 2026-11-01, or all, not 'yesterday'"),
+        ("issue_from", "2026-13-01", "a date such as"),
+        ("issue_from", "01.11.2026", "a date such as"),
+        ("issue_from", "", "a date such as"),
+        ("shop_urls", "shop.example,ht tp://x", "addresses of the shop"),
+        ("shop_urls", "https://", "addresses of the shop"),
+        ("shop_urls", "https://user@shop.example", "addresses of the shop"),
+        ("shop_urls", "shop.example,,", "addresses of the shop"),
+        ("sub_orders", "yes", "ask, issue or skip, not 'yes'"),
+        ("unpaid_on_hold", "skip", "issue or wait"),
+        ("zero_total", "no", "issue or skip"),
+        ("test_orders", "", "skip or issue"),
+        ("invoiced_meta", "a key", "keys of an order's metadata"),
         ("isue_pending", "true", "issue_pending"),
         ("name", "x", "nothing that a store chooses"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can_be(name: str, text: str, said: str) -> None:
     with pytest.raises(ChoiceError, match=said):
-        choices.check(name, choices.parse(name, text))
+        choices.check(name, choices.parse(name, text, NOW))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +134,10 @@ def test_a_value_of_another_type_is_refused(name: str, value: object) -> None:
 
 
 def test_only_what_is_named_changes() -> None:
-    changed = choices.with_values(CHOSEN, {"order_body": "merged", "bank_payment_methods": []})
+    changed = choices.with_values(CHOSEN, {"unknown_outcome": "hold", "bank_payment_methods": []})
     assert choices.as_mapping(changed) == {
         **choices.as_mapping(CHOSEN),
-        "order_body": "merged",
+        "unknown_outcome": "hold",
         "bank_payment_methods": [],
     }
     assert choices.with_values(CHOSEN, {}) == CHOSEN
@@ -106,7 +146,7 @@ def test_only_what_is_named_changes() -> None:
 @pytest.mark.parametrize("chosen", [CHOSEN, Choices(), Choices(Policy(bank_payment_methods=frozenset()))])
 def test_what_is_shown_can_be_typed(chosen: Choices) -> None:
     shown = {name: choices.written(value) for name, value in choices.as_mapping(chosen).items()}
-    typed = {name: choices.parse(name, text) for name, text in shown.items()}
+    typed = {name: choices.parse(name, text, NOW) for name, text in shown.items()}
     assert choices.with_values(CHOSEN, typed) == chosen
 
 
@@ -115,7 +155,57 @@ def test_changes_are_told_a_line_each_and_in_the_same_order() -> None:
         "issue_pending: false -> true",
         "bank_payment_methods: bacs -> bacs,cheque",
         "status_map: none -> posiljanje-žš:processing,shipped:completed",
-        "order_body: merged -> bare",
         "unknown_outcome: hold -> resend",
+        "issue_from: all -> 2026-11-26T18:30:00+00:00",
+        "shop_urls: none -> shop.example,shop.example/de",
+        "sub_orders: ask -> skip",
+        "unpaid_on_hold: issue -> wait",
+        "zero_total: issue -> skip",
+        "test_orders: skip -> issue",
+        "invoiced_meta: apollo_invoice_id -> _other_invoice,apollo_invoice_id",
     ]
     assert choices.changes(CHOSEN, CHOSEN) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T10:00", datetime(2026, 11, 1, 10, tzinfo=UTC)),
+        ("2026-11-01T10:00+02:00", datetime(2026, 11, 1, 8, tzinfo=UTC)),
+        (date(2026, 11, 1), datetime(2026, 11, 1, tzinfo=UTC)),  # as TOML has them
+        (datetime(2026, 11, 1, 10, tzinfo=UTC), datetime(2026, 11, 1, 10, tzinfo=UTC)),
+        ("all", None),
+    ],
+)
+def test_a_date_is_its_beginning_in_utc_unless_it_says_otherwise(
+    value: object, moment: datetime | None
+) -> None:
+    assert choices.with_values(CHOSEN, {"issue_from": value}).policy.issue_from == moment
+
+
+def test_a_new_store_leaves_the_past_alone() -> None:
+    assert choices.of_new_store(NOW) == Choices(Policy(issue_from=NOW))
+
+
+def test_addresses_are_kept_in_one_form_and_once() -> None:
+    given = ["https://www.Shop.example/", "shop.example", "http://shop.example/de/"]
+    assert choices.with_values(CHOSEN, {"shop_urls": given}).shop_urls == ("shop.example", "shop.example/de")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"status_map": {"shipped": "completed"}}, {"order_body": "bare"}),
+        ({"order_body": "bare"}, {"status_map": {"shipped": "completed"}}),
+        ({"bank_payment_methods": ["bacs", "cheque"]}, {"order_body": "bare"}),
+        ({"order_body": "bare"}, {"bank_payment_methods": []}),
+    ],
+)
+def test_a_bare_order_cannot_say_what_a_store_makes_of_it(
+    first: dict[str, object], then: dict[str, object]
+) -> None:
+    chosen = choices.with_values(Choices(), first)
+    with pytest.raises(ChoiceError, match=r"order_body=bare and .* do not go together"):
+        choices.with_values(chosen, then)
+    assert choices.with_values(chosen, {"zero_total": "skip"}).policy.zero_total == "skip"

@@ -7,7 +7,9 @@ from bridge.receiver.known_stores import KnownStores
 
 
 def store(name: str, secret: str = "") -> KnownStore:
-    return KnownStore(id=1, name=name, encrypted_secret=f"encrypted {secret}", secret=secret)
+    return KnownStore(
+        id=1, name=name, shop_urls=frozenset(), encrypted_secret=f"encrypted {secret}", secret=secret
+    )
 
 
 def test_a_store_is_known_as_it_was_looked_up_last_until_it_is_forgotten() -> None:

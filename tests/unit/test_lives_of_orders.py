@@ -24,13 +24,16 @@ from bridge.issuance import (
     Document,
     Documents,
     Order,
+    Place,
     Policy,
     Standing,
+    Timekeeping,
     Verdict,
     decide,
     is_newer,
     read_delivery,
     standing,
+    was_saved_later,
 )
 from tests import recorded
 
@@ -125,11 +128,15 @@ class Bridge:
 
 def _replaces(snapshot: Order, known: Order, policy: Policy) -> bool:
     return is_newer(
-        snapshot.modified,
-        standing(snapshot, policy.status_map),
-        known.modified,
-        standing(known, policy.status_map),
+        place(snapshot.modified, standing(snapshot, policy.status_map)),
+        place(known.modified, standing(known, policy.status_map)),
     )
+
+
+def place(
+    modified: datetime, reached: Standing, arrival: int = 0, timekeeping: Timekeeping = Timekeeping.UTC
+) -> Place:
+    return Place(modified, timekeeping, reached, arrival)
 
 
 def deliver(snapshots: Iterable[Order], config: Config, policy: Policy) -> Bridge:
@@ -419,13 +426,14 @@ def test_within_a_second_the_snapshot_that_is_further_along_wins() -> None:
     ]
 
     for earlier, later in pairwise(along):
-        assert is_newer(BEGIN, later, BEGIN, earlier)
-        assert not is_newer(BEGIN, earlier, BEGIN, later)
+        assert is_newer(place(BEGIN, later), place(BEGIN, earlier, arrival=1))
+        assert not is_newer(place(BEGIN, earlier, arrival=1), place(BEGIN, later))
 
 
 @pytest.mark.parametrize("reached", Standing)
 def test_of_two_level_snapshots_the_last_to_arrive_wins(reached: Standing) -> None:
-    assert is_newer(BEGIN, reached, BEGIN, reached)
+    assert is_newer(place(BEGIN, reached, 2), place(BEGIN, reached, 1))
+    assert not is_newer(place(BEGIN, reached, 1), place(BEGIN, reached, 2))
 
 
 @quickly
@@ -435,8 +443,45 @@ def test_an_older_snapshot_never_replaces_a_newer_one(
 ) -> None:
     older = BEGIN - timedelta(seconds=seconds)
 
-    assert not is_newer(older, older_reached, BEGIN, reached)
-    assert is_newer(BEGIN, reached, older, older_reached)
+    assert not is_newer(place(older, older_reached, arrival=1), place(BEGIN, reached))
+    assert is_newer(place(BEGIN, reached), place(older, older_reached, arrival=1))
+
+
+@quickly
+@given(
+    st.integers(-(10**8), 10**8),
+    st.sampled_from(Standing),
+    st.sampled_from(Standing),
+    st.sampled_from(
+        [
+            (Timekeeping.LOCAL, Timekeeping.UTC),
+            (Timekeeping.UTC, Timekeeping.LOCAL),
+            (Timekeeping.NONE, Timekeeping.UTC),
+            (Timekeeping.UTC, Timekeeping.NONE),
+            (Timekeeping.NONE, Timekeeping.NONE),
+        ]
+    ),
+)
+def test_times_that_cannot_be_compared_leave_it_to_the_arrival(
+    seconds: int, reached: Standing, other: Standing, kept: tuple[Timekeeping, Timekeeping]
+) -> None:
+    moment = BEGIN + timedelta(seconds=seconds)
+    first, second = place(moment, reached, 1, kept[0]), place(BEGIN, other, 2, kept[1])
+
+    assert is_newer(second, first)
+    assert not is_newer(first, second)
+    assert was_saved_later(second, first)
+    assert not was_saved_later(first, second)
+
+
+@pytest.mark.parametrize("kept", [Timekeeping.UTC, Timekeeping.LOCAL])
+def test_times_of_one_kind_say_which_was_saved_later_whatever_arrived_last(kept: Timekeeping) -> None:
+    later = place(BEGIN + timedelta(seconds=1), Standing.PENDING, 1, kept)
+    earlier = place(BEGIN, Standing.DEAD, 2, kept)
+
+    assert was_saved_later(later, earlier)
+    assert not was_saved_later(earlier, later)
+    assert not was_saved_later(later, replace(later, arrival=9))
 
 
 # The decision has an answer to everything.

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.issuance import Deletion, NotAnOrder, Order, content_digest, printable, read_delivery
+from bridge.issuance import (
+    About,
+    Deletion,
+    NotAnOrder,
+    Order,
+    content_digest,
+    printable,
+    read_delivery,
+)
 from tests import recorded
 from tests.recorded import Recorded
 
@@ -36,7 +44,7 @@ def body(**changes: object) -> bytes:
     return json.dumps({name: value for name, value in members.items() if value is not ...}).encode()
 
 
-def read(raw: bytes, topic: str = "order.updated") -> Order | Deletion | NotAnOrder:
+def read(raw: bytes, topic: str = "order.updated") -> About:
     """What a delivery says, of which every test wants that the ledger can keep it."""
     about = read_delivery(topic, raw)
     for field in dataclasses.fields(about):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.stores.file import SecretSourceError, StoresFileError, read_stores
-from bridge.issuance import Policy
 from bridge.ledger.stores import Choices
+from bridge.pipeline import choices
 
 IDS = 'organization = "64b7e0c0a1b2c3d4e5f60718"\nwoocommerce = "64b7e0c0a1b2c3d4e5f60719"\n'
 SHOP = f"[stores.shop]\n{IDS}"
@@ -23,7 +23,12 @@ def test_a_store_is_read_with_what_is_not_chosen_as_by_default(tmp_path: Path) -
         "64b7e0c0a1b2c3d4e5f60718",
         "64b7e0c0a1b2c3d4e5f60719",
     )
-    assert (shop.choices, shop.token, shop.webhook_secret) == (Choices(), None, None)
+    assert (shop.token, shop.webhook_secret) == (None, None)
+    assert shop.values == {
+        name: value
+        for name, value in choices.as_mapping(Choices()).items()
+        if name not in {"issue_from", "shop_urls"}
+    }
 
 
 def test_everything_there_is_to_choose_is_read(tmp_path: Path) -> None:
@@ -31,17 +36,33 @@ def test_everything_there_is_to_choose_is_read(tmp_path: Path) -> None:
     issue_pending = true
     bank_payment_methods = ["cheque", "bacs"]
     status_map = {{ shipped = "completed", "posiljanje-žš" = "processing" }}
-    order_body = "bare"
+    order_body = "merged"
     unknown_outcome = "resend"
+    issue_from = 2026-11-01
+    shop_urls = ["https://shop.example/"]
+    sub_orders = "issue"
+    unpaid_on_hold = "wait"
+    zero_total = "skip"
+    test_orders = "issue"
+    invoiced_meta = ["_invoice"]
     token_env = "TOKEN"
     webhook_secret_file = "secrets/webhook"
     """
     (shop,) = read_stores(text, folder=tmp_path)
-    assert shop.choices == Choices(
-        Policy(True, frozenset({"bacs", "cheque"}), {"shipped": "completed", "posiljanje-žš": "processing"}),
-        "bare",
-        "resend",
-    )
+    assert shop.values == {
+        "issue_pending": True,
+        "bank_payment_methods": ["bacs", "cheque"],
+        "status_map": {"posiljanje-žš": "processing", "shipped": "completed"},
+        "order_body": "merged",
+        "unknown_outcome": "resend",
+        "issue_from": "2026-11-01T00:00:00+00:00",
+        "shop_urls": ["shop.example"],
+        "sub_orders": "issue",
+        "unpaid_on_hold": "wait",
+        "zero_total": "skip",
+        "test_orders": "issue",
+        "invoiced_meta": ["_invoice"],
+    }
     assert shop.token is not None
     assert shop.token.read({"TOKEN": "t0ken"}) == "t0ken"
     (tmp_path / "secrets").mkdir()

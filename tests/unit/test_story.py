@@ -32,6 +32,8 @@ def delivery(
         duplicates=duplicates,
         received_at=at,
         last_received_at=last or at,
+        arrival=number,
+        shop_url=None,
         compressed_body=b"",
     )
 

@@ -20,6 +20,7 @@ STORE = Store(
     policy=Policy(),
     order_body="merged",
     unknown_outcome="hold",
+    shop_urls=(),
     config={"name": "Shop"},
     config_fetched_at=NOW,
     config_tried_at=NOW,

@@ -17,9 +17,10 @@ from bridge.cli.secret_input import (
 from bridge.cli.stores.desk import Desk, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import stores as ledger_stores
-from bridge.ledger.stores import StoreExistsError
-from bridge.pipeline import storekeeping
+from bridge.ledger.stores import Choices, StoreExistsError
+from bridge.pipeline import choices, storekeeping
 from bridge.pipeline.check import StoreCheckError, check_account
+from bridge.pipeline.choices import ChoiceError
 from bridge.pipeline.storekeeping import Fetched, NewStore, WoocommerceTakenError
 
 SPACE_INVOICES_ID = re.compile(r"[0-9a-fA-F]{24}")
@@ -37,6 +38,14 @@ API version v3. `spacebridge stores show {name}` then tells of a ping."""
 @click.option("--woocommerce", required=True, metavar="ID", help="The Woocommerce object's id there.")
 @TOKEN_FILE_OPTION
 @WEBHOOK_SECRET_FILE_OPTION
+@click.option(
+    "--issue-from",
+    default="now",
+    show_default=True,
+    metavar="now|DATE|all",
+    help="Issue for orders created from then on (UTC).",
+)
+@click.option("--url", metavar="URL", help="The shop's address; without it, the first order tells.")
 @OFFLINE_OPTION
 @AS_OPTION
 @JSON_OPTION
@@ -46,6 +55,8 @@ def add(
     woocommerce: str,
     token_file: str | None,
     webhook_secret_file: str | None,
+    issue_from: str,
+    url: str | None,
     offline: bool,
     who: str,
     as_json: bool,
@@ -59,6 +70,7 @@ def add(
     organization, woocommerce = organization.lower(), woocommerce.lower()
     if {token_file, webhook_secret_file} == {"-"}:
         fail("Standard input can give the token or the secret, not both: put one of them into a file.")
+    chosen = _chosen(issue_from, url)
     desk = Desk.open()
     with desk.ledger.read() as connection:
         if ledger_stores.find(connection, name) is not None:
@@ -67,7 +79,7 @@ def add(
     made = None if webhook_secret_file else secrets.token_hex(24)
     secret = made or read_webhook_secret(webhook_secret_file or "")
     fetched = None if offline else fetch(desk, token, organization, woocommerce)
-    new = NewStore(name, organization, woocommerce, token, secret)
+    new = NewStore(name, organization, woocommerce, token, secret, chosen)
     try:
         with desk.ledger.write() as connection:
             is_back = storekeeping.add(connection, desk.vault, new, fetched, who=who, now=now())
@@ -76,6 +88,16 @@ def add(
     except WoocommerceTakenError as taken:
         fail(taken_by(str(taken)))
     _tell(name, made, fetched, is_back=is_back, as_json=as_json)
+
+
+def _chosen(issue_from: str, url: str | None) -> Choices:
+    try:
+        values = {"issue_from": choices.parse("issue_from", issue_from, now())}
+        chosen = choices.with_values(choices.of_new_store(now()), values)
+        return choices.with_values(chosen, {"shop_urls": [url]}) if url is not None else chosen
+    except ChoiceError as error:
+        what = "--url" if str(error).startswith("shop_urls") else "--issue-from"
+        fail(f"{what}: {error} Nothing is changed.")
 
 
 def problem_of_name(name: str) -> str | None:

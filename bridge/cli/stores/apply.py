@@ -67,7 +67,8 @@ class _Wished:
 def apply(file: str, dry_run: bool, offline: bool, who: str, as_json: bool) -> None:
     """Make the stores what a TOML file says they are. Applied again, it changes nothing.
 
-    What the file does not choose is as by default. Stores that it does not describe are left alone. Each is
+    What the file does not choose is as by default; without issue_from, a store that is there keeps its own,
+    and a new one issues for orders from now on. Stores that it does not describe are left alone. Each is
     changed as a whole or not at all. deploy/stores.example.toml shows all there is to say of one.
     """
     try:
@@ -178,9 +179,7 @@ def _change(
         return ADDED
     store = ledger_stores.lock(connection, found.id)
     _require_same_ids(store, wished.described)
-    changed = storekeeping.choose(
-        connection, store, choices.as_mapping(wished.described.choices), who=who, now=now()
-    )
+    changed = storekeeping.choose(connection, store, wished.described.values, who=who, now=now())
     lines += changed.lines
     if wished.token is not None and storekeeping.set_token(
         connection, desk.vault, store, wished.token, fetched, who=who, now=now()
@@ -210,15 +209,16 @@ def _add(
         raise _NotAppliedError(
             f"it is new, and its {missing} is not given: add {missing}_env or {missing}_file to it."
         )
+    at = now()
     new = NewStore(
         described.name,
         described.organization_id,
         described.woocommerce_id,
         wished.token,
         wished.webhook_secret,
-        described.choices,
+        choices.with_values(choices.of_new_store(at), described.values),
     )
-    is_back = storekeeping.add(connection, desk.vault, new, fetched, who=who, now=now())
+    is_back = storekeeping.add(connection, desk.vault, new, fetched, who=who, now=at)
     lines.append(f"delivery URL: https://<this bridge>/webhooks/{described.name}")
     if is_back:
         lines.append("it was there before: what it issued then is known, and is not issued again")

@@ -27,33 +27,31 @@ class _Choice(click.ParamType[tuple[str, object], str]):
         if not separator:
             self.fail(f"{value!r} is not KEY=VALUE, such as issue_pending=true.", param, ctx)
         try:
-            parsed = choices.parse(key, text)
+            parsed = choices.parse(key, text, now())
             choices.check(key, parsed)
         except ChoiceError as error:
             self.fail(str(error), param, ctx)
         return key, parsed
 
 
-@click.command("set")
+_KEYS = "\n".join(f"{name}={option.sample}\n    {option.meaning}" for name, option in choices.OPTIONS.items())
+
+
+@click.command("set", epilog=f"\b\nKEY=VALUE:\n{_KEYS}")
 @click.argument("name")
 @click.argument("given", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Choice())
 @AS_OPTION
 @JSON_OPTION
 def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bool) -> None:
-    """Change what a store chooses; where it decides otherwise, its open orders are decided anew.
-
-    \b
-    issue_pending=true|false          issue for orders that are pending: placed, and unpaid
-    bank_payment_methods=bacs,cheque  the payment methods that are bank payments
-    status_map=shipped:completed      a standard status for each custom one
-    order_body=merged|bare            send the order with the config over it, or as it came
-    unknown_outcome=hold|resend       what may have been issued: ask you, or send it again
-    """
+    """Change what a store chooses; where it decides otherwise, its open orders are decided again."""
     values = dict(given)
     if len(values) < len(given):
         raise click.UsageError("A key is given twice: give each once.")
     with Desk.open().changing(name) as (connection, store):
-        changed = storekeeping.choose(connection, store, values, who=who, now=now())
+        try:
+            changed = storekeeping.choose(connection, store, values, who=who, now=now())
+        except ChoiceError as error:
+            fail(f"{error} Nothing is changed.")
     if values.get("unknown_outcome") == "resend" and changed.lines:
         click.echo(
             "From now on, a document of which nobody knows whether it was issued is sent again, and may be "

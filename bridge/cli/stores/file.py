@@ -57,7 +57,7 @@ class DescribedStore:
     name: str
     organization_id: str
     woocommerce_id: str
-    choices: Choices
+    values: Mapping[str, object]  # of what it chooses; what it does not name is as by default
     token: SecretSource | None
     webhook_secret: SecretSource | None
 
@@ -102,15 +102,16 @@ def _problems_of_store(name: str, table: Mapping[str, object]) -> list[str]:
             problems.append(
                 f"{prefix}: {secret}_env is a variable's name and {secret}_file a path, in quotes."
             )
-    for key in choices.NAMES:
-        if key in table and (problem := _problem_of_choice(key, table[key])) is not None:
-            problems.append(f"{prefix}: {problem}")
-    return problems
+    chosen = {key: table[key] for key in choices.NAMES if key in table}
+    wrong = [problem for key in chosen if (problem := _problem_of_choices({key: chosen[key]})) is not None]
+    if not wrong and (problem := _problem_of_choices(chosen)) is not None:  # which do not go together
+        wrong = [problem]
+    return problems + [f"{prefix}: {problem}" for problem in wrong]
 
 
-def _problem_of_choice(key: str, value: object) -> str | None:
+def _problem_of_choices(values: Mapping[str, object]) -> str | None:
     try:
-        choices.check(key, value)
+        choices.with_values(Choices(), values)
     except ChoiceError as error:
         return str(error)
     return None
@@ -141,10 +142,15 @@ def _described(name: str, table: Mapping[str, object], folder: Path) -> Describe
         name,
         str(table["organization"]).lower(),
         str(table["woocommerce"]).lower(),
-        choices.with_values(Choices(), given),
+        _chosen(given),
         _source(name, table, "token", folder),
         _source(name, table, "webhook_secret", folder),
     )
+
+
+def _chosen(given: Mapping[str, object]) -> Mapping[str, object]:
+    every = choices.as_mapping(choices.with_values(Choices(), given))
+    return {name: value for name, value in every.items() if name in given or name not in choices.LEARNED}
 
 
 def _source(name: str, table: Mapping[str, object], secret: str, folder: Path) -> SecretSource | None:

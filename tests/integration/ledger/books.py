@@ -151,7 +151,9 @@ def delivery_of(store_id: int, body: bytes, **given: Any) -> Any:
         "body": body,
         "resource_id": 1,
         "is_deletion": False,
-        "ignored_because": None,
+        "shop_url": None,
+        "state": "received",
+        "reason": None,
         "now": NOW,
         **given,
     }

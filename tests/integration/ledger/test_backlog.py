@@ -29,7 +29,7 @@ def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> Non
         books.write(finish, one.id, state="processed", reason=None)
     books.deliver(b"1", now=NOW - timedelta(seconds=90))
     books.deliver(b"2", now=NOW - timedelta(seconds=7.5))
-    books.deliver(b"3", now=NOW - timedelta(days=1), ignored_because="of no use")
+    books.deliver(b"3", now=NOW - timedelta(days=1), state="ignored", reason="of no use")
     other = books.write(add_store, "other")
     books.write(stores.pause, other, reason="why", now=NOW, next_probe_at=None)
     known = books.read(stores.get, books.store_id)

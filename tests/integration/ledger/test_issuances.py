@@ -165,9 +165,9 @@ def test_what_an_operator_has_sent_again_is_as_if_it_had_never_been_tried(books:
 
 def test_what_an_operator_notes_as_issued_was_issued_for_what_they_say(books: Books) -> None:
     issuance_id = books.due().id
-    assert books.write(issuances.note_as_issued, issuance_id, LATER, total="9", currency="USD")
+    assert books.write(issuances.note_as_issued, issuance_id, LATER, total="9", currency="USD", content="a.b")
     found = books.issuance(issuance_id)
-    assert (found.total, found.currency, found.last_error) == ("9", "USD", None)
+    assert (found.total, found.currency, found.content, found.last_error) == ("9", "USD", "a.b", None)
 
 
 def test_issuances_are_listed_from_the_youngest(books: Books) -> None:

@@ -27,7 +27,7 @@ BODIES = [f'{{"id": {number}}}'.encode() for number in range(40)]
 KINDS: list[dict[str, Any]] = [
     {},
     {"topic": "order.deleted", "is_deletion": True},
-    {"ignored_because": "not an order", "resource_id": None},
+    {"state": "ignored", "reason": "not an order", "resource_id": None},
     {"resource_id": 2**63 - 1, "topic": "é😀"},
 ]
 
@@ -38,7 +38,7 @@ def known(ledger: Ledger, store_id: int = 1) -> KnownStore:
     """The store as it is now."""
     with ledger.read() as connection:
         store = stores.get(connection, store_id)
-    return KnownStore(store.id, store.name, store.encrypted_webhook_secret, SECRET)
+    return KnownStore(store.id, store.name, frozenset(), store.encrypted_webhook_secret, SECRET)
 
 
 def record(recorder: Recorder, store: KnownStore, body: bytes, **given: Any) -> Recorded | None:

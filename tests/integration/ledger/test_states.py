@@ -51,7 +51,7 @@ FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool | None]] = {
     ),
     "send_again": lambda books, attempt: books.write(issuances.send_again, attempt.issuance_id, LATER),
     "note_as_issued": lambda books, attempt: books.write(
-        issuances.note_as_issued, attempt.issuance_id, LATER, total="9", currency="USD"
+        issuances.note_as_issued, attempt.issuance_id, LATER, total="9", currency="USD", content=None
     ),
     "withdraw_for_good": lambda books, attempt: books.write(
         issuances.withdraw_for_good, attempt.issuance_id, LATER, who="maja"

@@ -1,0 +1,43 @@
+"""The address of a shop, by which its orders are told from those of a copy: pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+# WooCommerce's `_links.self` is `<home>/wp-json/wc/v3/orders/N`, and without permalinks
+# `<home>/index.php?rest_route=/wc/v3/orders/N`.
+_API = re.compile(r"(/wp-json(/|$)|(/index\.php)?/?\?(.*&)?rest_route=).*", re.DOTALL)
+_SCHEME = re.compile(r"https?://", re.IGNORECASE)
+MOST = 300  # characters of an address
+
+
+def address_of(url: object) -> str:
+    """The shop that a URL of its home page or its API leads to; empty if that cannot be told.
+
+    Scheme, a leading `www.`, case and a slash at the end do not count: `https://www.Shop.example/de/` is
+    `shop.example/de`.
+    """
+    if not isinstance(url, str) or len(url) > MOST or not url.isprintable() or " " in url:
+        return ""
+    home = _SCHEME.sub("", _API.sub("", url.strip()), count=1).lower().rstrip("/")
+    home = home.removeprefix("www.")
+    try:
+        has_host = bool(urlsplit(f"//{home}").hostname)
+    except ValueError:
+        return ""
+    return home if has_host and not {"?", "#", "@", "\\"} & set(home) else ""
+
+
+def shop_of(data: Mapping[str, object]) -> str:
+    """The address of the site that a body names in its `_links`, which are signed with it; or empty."""
+    links = data.get("_links")
+    own = links.get("self") if isinstance(links, dict) else None
+    first = own[0] if isinstance(own, list) and own else own
+    return address_of(first.get("href")) if isinstance(first, dict) else ""
+
+
+def is_foreign(shop: str, shop_urls: Collection[str]) -> bool:
+    """Whether a delivery of this address is another site's. One that names none is taken for the shop's."""
+    return bool(shop and shop_urls) and shop not in shop_urls
