@@ -58,8 +58,8 @@ class Delivery:
 
     @property
     def body(self) -> bytes:
-        """The raw bytes of the request's body."""
-        return zlib.decompress(self.compressed_body)
+        """The raw bytes of the request's body; none once it is erased."""
+        return zlib.decompress(self.compressed_body) if self.compressed_body else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ def counting_repeats(insertion: sqlite.Insert | postgresql.Insert) -> ReturningI
     """
     is_sqlite = isinstance(insertion, sqlite.Insert)
     is_ignored = deliveries.c.state == IGNORED
-    judged_again = deliveries.c.state.in_([FAILED, QUARANTINED, UNREADABLE])
+    # No IN: these are compiled by hand, with their values.
+    judged_again = or_(*(deliveries.c.state == one for one in (FAILED, QUARANTINED, UNREADABLE)))
     again = or_(and_(deliveries.c.is_deletion, ~is_ignored), judged_again)
     latest = func.max if is_sqlite else func.greatest
     # PostgreSQL has drawn the next id for the row that is not inserted. In SQLite the next row may have this
