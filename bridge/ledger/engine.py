@@ -90,7 +90,9 @@ class Ledger:
             write = partial(connect, plan_cache_mode="force_generic_plan")
             self._writer = write(pool_size=pool_size - pool_size // 2, lock_timeout=lock_timeout)
             # Many requests share a transaction there: none may have the others wait for long.
-            self._direct = write(pool_size=DIRECT_WRITERS, lock_timeout=min(lock_timeout, BUSY_AFTER))
+            self._direct = write(
+                pool_size=DIRECT_WRITERS, lock_timeout=min(lock_timeout, BUSY_AFTER), sends_bodies=True
+            )
             read = connect(pool_size=max(1, pool_size // 2), lock_timeout=lock_timeout)
             self._reader = read.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._driver_error = self.dialect.loaded_dbapi.Error

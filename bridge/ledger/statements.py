@@ -99,14 +99,14 @@ class Statement:
     def __init__(self, make: Callable[[Sql], Any]) -> None:
         """`make` writes it. What differs is a parameter, by name; lists are those of `Sql`."""
         self._make = make
-        self._forms: dict[str, _Form] = {}
+        self._forms: dict[str, Form] = {}
 
     def ask(
         self, connection: Connection, read: Callable[[Sequence[Any]], _Answer], /, **parameters: Any
     ) -> Asked[_Answer]:
         """Carry it out. `read` makes the answer of the rows, which have the columns as attributes."""
         form = self._form(connection.dialect)
-        cursor = form.execute(connection, parameters)
+        cursor = form.tell(connection, parameters)
         asked = Asked(lambda: form.rows(_rows_of(connection, cursor)), read)
         if connection.dialect.name == "sqlite":
             _ = asked.answer  # there is nobody to wait for, and whoever writes next would break it off
@@ -114,12 +114,12 @@ class Statement:
 
     def tell(self, connection: Connection, /, **parameters: Any) -> None:
         """Carry it out. In PostgreSQL, that it fails may be raised later."""
-        self._form(connection.dialect).execute(connection, parameters)
+        self._form(connection.dialect).tell(connection, parameters)
 
-    def _form(self, dialect: Dialect) -> _Form:
+    def _form(self, dialect: Dialect) -> Form:
         form = self._forms.get(dialect.name)
         if form is None:
-            form = self._forms[dialect.name] = _Form(self._make, dialect)
+            form = self._forms[dialect.name] = Form(self._make, dialect)
         return form
 
 
@@ -144,7 +144,7 @@ class Asked(Generic[_Answer]):
         return self._answer[0]
 
 
-class _Form:
+class Form:
     """A statement as one database's driver takes it."""
 
     def __init__(self, make: Callable[[Sql], Any], dialect: Dialect) -> None:
@@ -170,16 +170,20 @@ class _Form:
         processors = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
         self._from_driver = [(place, convert) for place, convert in enumerate(processors) if convert]
 
-    def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
-        """Hand it to the driver; returns the driver's cursor."""
+    def tell(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
+        """Hand it to the driver, without waiting for it; returns the driver's cursor."""
         _enter_pipeline(connection)
         cursor = _cursor(connection)
         try:
-            cursor.execute(self.text, self._values(parameters))
+            self.execute(cursor, parameters)
         except (ValueError, OverflowError) as error:  # half a surrogate pair, a number beyond 64 bits
             raise value_refused(error) from None
         _let_idle(connection)
         return cursor
+
+    def execute(self, cursor: Any, parameters: Mapping[str, Any]) -> Any:
+        """Carry it out with this cursor of the driver's; returns the cursor."""
+        return cursor.execute(self.text, self._values(parameters))
 
     def _values(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """All parameters, as the driver takes them."""
