@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, orders, store_secrets, stores
+from bridge.ledger.errors import LedgerBusyError
 from bridge.ledger.stores import Store
 from bridge.pipeline.configs import to_fetch
 from bridge.pipeline.context import Context
@@ -65,7 +66,7 @@ def _decide_anew(context: Context, store: Store) -> None:
 
 
 def _decide_order_anew(context: Context, store_id: int, order_id: int) -> None:
-    with context.ledger.write() as connection:
+    with context.ledger.write(wait=context.patience) as connection:
         order, store = orders.lock(connection, order_id), stores.get(connection, store_id)
         if order.decided_version != store.decision_version:  # another sweep may have come by
             settle(connection, store, order, context.now())
@@ -89,6 +90,8 @@ def _each(found: Sequence[_Found], mend: Callable[[_Found], None]) -> None:
     for one in found:
         try:
             mend(one)
+        except LedgerBusyError as error:
+            log.warning("locked by another transaction; the next sweep tries again", error=str(error))
         except LedgerUnavailableError as error:
             log.warning("ledger unavailable; the next sweep tries again", error=str(error))
             return  # each would wait as long

@@ -17,7 +17,6 @@ from sqlalchemy import URL, Connection, Engine, event, insert, select, text
 
 from bridge.ledger import Ledger, backlog, deliveries, issuances, statements, stores, tables
 from bridge.pipeline.drain import drain_store
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.sweep import sweep
@@ -25,7 +24,7 @@ from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import PostgresServer
-from tests.shop import Shop, at, open_shop
+from tests.shop import Shop, at, forward_issuance, open_shop
 
 ROWS = 6000  # of each table that grows, nearly all of them settled long ago, and most of one store
 OPEN = 40  # of them are not
