@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, engine, orders
 from bridge.ledger.errors import LedgerBusyError
@@ -32,8 +32,7 @@ from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.sweep import sweep
 from tests import proc
 from tests.api import Api, failing_api
-from tests.integration.ledger.books import Books, add_store
-from tests.integration.ledger.crowds import START_WITHIN, Other, held_up, wait_until_in_line
+from tests.integration.ledger.crowds import START_WITHIN, Other
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer, wait_until
 from tests.shop import Shop, at, forward_issuance, open_shop
@@ -289,3 +288,84 @@ def test_a_transaction_is_told_how_long_it_may_be_idle_also_behind_a_pooler(shop
     with shop.context.ledger.write(wait=0.5, may_last=True) as connection:
         found = [connection.execute(text(f"SHOW {one}")).scalar_one() for one in settings]
     assert found == ["500ms", "0"]
+
+
+# Whole bridges.
+
+
+@contextlib.contextmanager
+def running(folder: Path, url: str, redis_server: RedisServer) -> Iterator[RunningBridge]:
+    """A bridge with two workers, of which the second is not started yet."""
+    bridge = RunningBridge(folder, database_url=url, broker_url=redis_server.new_url(), workers=2)
+    second = bridge.parts.pop("worker1")
+    with bridge:
+        bridge.add_store("shop")
+        bridge.wait_for_config("shop")
+        bridge.parts["worker1"] = second
+        yield bridge
+
+
+def deliver(bridge: RunningBridge, number: int, second: int = 1) -> None:
+    assert bridge.deliver("shop", json.dumps(body(number, second)).encode()).status_code == 200
+
+
+def issued(bridge: RunningBridge) -> list[int]:
+    return sorted(document["orderId"] for document in bridge.sandbox()["documents"])
+
+
+def test_fifty_orders_are_issued_while_another_is_locked(
+    postgres_server: PostgresServer, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    url = postgres_server.new_database("locked")
+    others = list(range(2, 52))
+    with running(tmp_path, url, redis_server) as bridge:
+        deliver(bridge, 1)
+        bridge.wait_until_settled()
+        with psycopg.connect(url) as other:
+            other.execute("SELECT id FROM orders WHERE resource_id = 1 FOR UPDATE")
+            deliver(bridge, 1, second=2)
+            for number in others:
+                deliver(bridge, number)
+            wait_until(lambda: issued(bridge) == [1, *others], "fifty documents", within=20)
+            assert bridge.count(delivery_table, "received") == 1
+            other.rollback()
+        bridge.wait_until_settled()
+        assert issued(bridge) == [1, *others]
+
+
+def test_a_worker_that_stands_still_amid_a_transaction_holds_up_only_what_it_has_and_that_not_for_good(
+    postgres_server: PostgresServer, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    url = postgres_server.new_database("standing")
+    others = list(range(2, 52))
+    with (
+        running(tmp_path, url, redis_server) as bridge,
+        psycopg.connect(url, autocommit=True) as observer,
+    ):
+        observer.execute(
+            "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_sleep(2); RETURN NEW; END $$"
+        )
+        observer.execute(
+            "CREATE TRIGGER lingering BEFORE INSERT ON orders FOR EACH ROW WHEN (NEW.resource_id = 1) "
+            "EXECUTE FUNCTION linger()"
+        )
+        deliver(bridge, 1)
+        asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = 'standing'"
+        wait_until(lambda: observer.execute(asleep).fetchone() is not None, "a transaction")
+        worker = bridge.parts["worker"].process
+        assert worker is not None
+        os.kill(worker.pid, signal.SIGSTOP)
+        try:
+            bridge.parts["worker1"].start()
+            for number in others:
+                deliver(bridge, number)
+            wait_until(lambda: issued(bridge) == others, "fifty documents", within=25)
+            assert bridge.count(delivery_table, "received") == 1
+            # Half a minute later, the server has ended the transaction.
+            wait_until(lambda: issued(bridge) == [1, *others], "the last document", within=60)
+        finally:
+            os.kill(worker.pid, signal.SIGCONT)
+        wait_until(lambda: "ledger unavailable" in bridge.log.read_text(), "what the first worker found")
+        bridge.wait_until_settled()
+        assert issued(bridge) == [1, *others]
