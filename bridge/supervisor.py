@@ -104,9 +104,9 @@ class Supervisor:
     def _end_those_in_the_way(self, stopped_before: Set[int]) -> Set[int]:
         """End processes of parts that were stopped at the last look as well, with a file locked.
 
-        A process that is stopped (SIGSTOP) amid a transaction in SQLite keeps everybody else from writing, and
-        nothing but its end releases the lock. It may be killed at any moment without harm; one that is stopped
-        elsewhere is left as it is. Returns those that are stopped so now.
+        A process that is stopped (SIGSTOP) amid a transaction in SQLite keeps everybody else from writing,
+        and nothing but its end releases the lock. It may be killed at any moment without harm; one that is
+        stopped elsewhere is left as it is. Returns those that are stopped so now.
         """
         parts = {running.process.pid: name for name, running in self._running.items()}
         stopped = {pid: parts[of] for pid in holders() if (of := stopped_in_session(pid)) in parts}

@@ -19,10 +19,10 @@ from bridge.ledger.statements import leave_pipeline, value_refused
 
 IDLE_FOR = 5.0  # seconds after which a connection to a server is tried before it is used
 # Seconds in which PostgreSQL ends a session that is idle in a transaction: its process stands still, or its
-# machine is gone. One that works is idle for as long as it thinks, a second at most where much else goes on.
+# machine is gone. One that works is idle for as long as it thinks: a second, where much else goes on.
 IDLE_IN_TRANSACTION = 30.0
-# How a server, and the other way round a client, notices that the other's machine is gone or takes nothing any
-# more, though nothing says so. Without these, Linux takes hours.
+# How a server, and the other way round a client, notices that the other's machine is gone or takes nothing
+# any more. Without these, Linux takes hours.
 _VANISHED = {
     "tcp_keepalives_idle": "20",  # seconds without a word, after which it is asked for a sign of life
     "tcp_keepalives_interval": "5",  # seconds after which it is asked again

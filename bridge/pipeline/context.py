@@ -90,7 +90,7 @@ class Context:
         self._recent_stores.update((store.id, (store, until)) for store in just_read)
 
     def leave_alone(self, issuance_id: int) -> None:
-        """Have no thread of this process try this issuance for a while: somebody else has its order locked."""
+        """Have no thread of this process try this issuance for a while: its order is locked by others."""
         now = time.monotonic()
         for one in [one for one, until in list(self._left_alone.items()) if until <= now]:
             self._left_alone.pop(one, None)

@@ -180,12 +180,12 @@ _Done = Claimed | No | Exception | None
 
 
 def _write_together(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]:
-    """Carry out errands of several threads in one transaction, none of which is to wait for another's order."""
+    """Carry out errands of several threads in one transaction: none is to wait for another's order."""
     return _write_each(context, errands, wait=context.patience)
 
 
 def _write_each(context: Context, errands: Sequence[_Errand], *, wait: float | None) -> Sequence[_Done]:
-    """Carry out errands in one transaction; each by itself if one of them fails or somebody else is in its way.
+    """Carry out errands in one transaction; each by itself if one fails, or is locked by somebody else.
 
     `wait`: as for `Ledger.write`. Each by itself waits no longer than SPLIT_WAIT.
     """

@@ -154,9 +154,13 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
                     dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
     for dossier in dossiers:
         dossier.saved_order, dossier.saved_issuances = dossier.order, dict(dossier.issuances)
-        for shown in dossier.uncounted:
-            after_commit(connection, partial(counts.decided, shown.decision.value, shown.rule))
-        dossier.uncounted = []
+        _count(connection, dossier)
+
+
+def _count(connection: Connection, dossier: Dossier) -> None:
+    for shown in dossier.uncounted:
+        after_commit(connection, partial(counts.decided, shown.decision.value, shown.rule))
+    dossier.uncounted = []
 
 
 def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:

@@ -123,7 +123,7 @@ def test_a_single_delivery_whose_order_is_locked_says_so_and_counts_as_no_failur
 
 
 def test_the_victim_of_a_deadlock_is_split_and_what_it_held_goes_on(shop: Shop) -> None:
-    """Order 2 is locked by somebody who wants order 1, which the deliveries' transaction has locked by then."""
+    """Order 2 is locked by somebody who wants order 1, which the deliveries have locked by then."""
     shop.process(shop.receive(body(1)), shop.receive(body(2)))
     received = [shop.receive(body(number, second=2)) for number in (1, 2)]
     patient = replace(shop.context, patience=20)
@@ -262,7 +262,8 @@ def test_a_server_ends_the_transaction_of_a_process_that_stands_still_which_then
 
 def _stand_still(url: str, after: str, pipe: Any) -> None:
     """Stop in a transaction that has order 1 locked; then go on, and try to commit."""
-    engine.IDLE_IN_TRANSACTION = engine.LONGEST_TRANSACTION = 2.0
+    for name in ("IDLE_IN_TRANSACTION", "LONGEST_TRANSACTION"):
+        setattr(engine, name, 2.0)
     change = "UPDATE orders SET reason = 'changed by one that stood still'"
     try:
         with Ledger(url).write() as connection:

@@ -124,9 +124,14 @@ def test_what_cannot_be_told_is_no_failure_of_what_is_committed(shop: Shop) -> N
 
 def test_what_an_undone_transaction_would_have_told_is_not_told_by_the_next(shop: Shop) -> None:
     told: list[str] = []
-    with pytest.raises(LedgerFaultError), shop.context.ledger.write() as connection:
-        after_commit(connection, lambda: told.append("undone"))
-        connection.execute(text("INSERT INTO stores (id) VALUES (NULL)"))
+
+    def tell_and_fail() -> None:
+        with shop.context.ledger.write() as connection:
+            after_commit(connection, lambda: told.append("undone"))
+            connection.execute(text("INSERT INTO stores (id) VALUES (NULL)"))
+
+    with pytest.raises(LedgerFaultError):
+        tell_and_fail()
     with shop.context.ledger.write() as connection:
         after_commit(connection, lambda: told.append("committed"))
     assert told == ["committed"]

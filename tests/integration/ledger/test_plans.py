@@ -61,7 +61,7 @@ class Filled:
                 if _plans_once(connection.connection.driver_connection):
                     self.planned_once.add(statement)
 
-        def keep_of_driver(form: statements._Form, connection: Any, parameters: Any) -> Any:
+        def keep_of_driver(form: statements.Form, connection: Any, parameters: Any) -> Any:
             self.statements.setdefault(form.text, form._values(parameters))
             if _plans_once(connection.connection.driver_connection):
                 self.planned_once.add(form.text)
@@ -69,8 +69,8 @@ class Filled:
 
         event.listen(Engine, "before_cursor_execute", keep)
         with pytest.MonkeyPatch.context() as patched:
-            execute = statements._Form.execute
-            patched.setattr(statements._Form, "execute", keep_of_driver)
+            execute = statements.Form.tell
+            patched.setattr(statements.Form, "tell", keep_of_driver)
             yield
         event.remove(Engine, "before_cursor_execute", keep)
 
