@@ -18,14 +18,13 @@ from bridge.issuance import Policy
 from bridge.ledger import stores
 from bridge.pipeline.configs import LEAST_AT_ONCE, SPREAD, is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Context
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.sweep import sweep
 from bridge.sandbox import create_sandbox
 from tests.api import failing_api
 from tests.counter import serving
 from tests.running import RunningBridge, run_command
 from tests.servers import wait_until
-from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at
+from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance
 
 TTL = 300
 

@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bridge.ledger import Ledger, deliveries, issuances, orders, stores
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.sweep import sweep
 from tests.integration.ledger.crowds import Other
-from tests.shop import WOOCOMMERCE, Shop, at
+from tests.shop import WOOCOMMERCE, Shop, at, forward_issuance
 
 
 def test_an_order_that_was_restored_is_not_deleted_whichever_delivery_is_processed_first(shop: Shop) -> None:

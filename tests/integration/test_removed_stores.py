@@ -14,14 +14,13 @@ from bridge.ledger import Ledger, LedgerUnavailableError, backlog, deliveries, i
 from bridge.ledger.stores import Choices
 from bridge.pipeline import storekeeping
 from bridge.pipeline.configs import refresh_config
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.storekeeping import NewStore
 from bridge.pipeline.sweep import sweep
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
 from tests.running import RunningBridge, run_command
-from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at
+from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance
 
 WHO = "anna@host"
 ORDER = load("life-of-a-store")[4]
