@@ -16,6 +16,7 @@ from bridge.app import create_app
 from bridge.ledger.vault import make_key
 from bridge.settings import Settings
 from tests.gunicorn_settings import gunicorn_setting
+from tests.network_policies import Endpoint, may_connect
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 VERSIONS = ["1.30", "1.37"]  # the oldest that the manifests are for, and the newest whose schemas there are
@@ -209,25 +210,24 @@ def test_what_selects_pods_selects_some_that_there_are() -> None:
         assert components <= set(WORKLOADS), title
 
 
-def test_nothing_is_let_in_or_out_that_is_not_named() -> None:
-    policies = {
-        one["metadata"]["name"]: one["spec"] for one in MANIFESTS.values() if one["kind"] == "NetworkPolicy"
+def test_the_example_lets_in_the_controller_and_the_prometheus_that_it_names(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    made = rendered["example"]
+    policies = [one for one in made if one["kind"] == "NetworkPolicy"]
+    (ingress,) = [one for one in made if one["kind"] == "Ingress"]
+    (receiver,) = [
+        one for one in made if one["kind"] == "Deployment" and one["metadata"]["name"] == "receiver"
+    ]
+    template = receiver["spec"]["template"]
+    ports = {one["name"]: one["containerPort"] for one in template["spec"]["containers"][0]["ports"]}
+    pod = Endpoint("10.0.0.1", "spacebridge", template["metadata"]["labels"], ports)
+    let_in = {
+        namespace
+        for namespace in (ingress["spec"]["ingressClassName"], "monitoring", "ingress", "default")
+        if may_connect(policies, Endpoint("10.0.0.2", namespace), pod, ports["http"])
     }
-    assert policies["default-deny"] == {
-        "podSelector": {"matchLabels": {NAME: "spacebridge"}},
-        "policyTypes": ["Ingress", "Egress"],
-    }
-    let_out = {
-        port["port"]
-        for spec in policies.values()
-        for rule in spec.get("egress", ())
-        for port in rule["ports"]
-    }
-    assert let_out == {53, 443, 5432, 6379}
-    ports = {port["name"] for name in WORKLOADS for port in _container(name).get("ports", ())}
-    let_in = [rule for spec in policies.values() for rule in spec.get("ingress", ())]
-    assert let_in
-    assert all(rule["from"] and {port["port"] for port in rule["ports"]} <= ports for rule in let_in)
+    assert let_in == {ingress["spec"]["ingressClassName"], "monitoring"}
 
 
 def test_the_probes_ask_for_pages_that_there_are_at_the_port_that_is_served() -> None:
