@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
@@ -58,8 +59,11 @@ class BufferedRequests(RequestParser):
         if self._is_whole is None:
             searched = max(0, len(self._head) - len(_END_OF_HEAD) + 1)
             self._head += data
-            if self._head.find(_END_OF_HEAD, searched) < 0 and len(self._head) <= self._max_head_bytes:
-                return False
+            if self._head.find(_END_OF_HEAD, searched) < 0:
+                if len(self._head) <= self._max_head_bytes:
+                    return False
+                self._result = LimitRequestHeaders("no end of the head")
+                return True
             self.unreader.unread(bytes(self._head))
             self._head.clear()
             try:
