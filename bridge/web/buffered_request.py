@@ -54,6 +54,11 @@ class BufferedRequests(RequestParser):
         """Whether the head is complete."""
         return self._is_whole is not None
 
+    @property
+    def asked_to_close(self) -> bool:
+        """Whether the client said with its request, which came whole, that it sends no other."""
+        return self.mesg is not None and self.mesg.should_close() and not self.mesg.must_close
+
     def feed(self, data: bytes) -> bool:
         """Take the bytes that came next. True once the request is whole, malformed or too large."""
         if self._is_whole is None:

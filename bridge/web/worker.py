@@ -63,6 +63,7 @@ class _Connection(TConn):
         self.parser = self.requests = BufferedRequests(cfg, client, max_body_bytes=max_body_bytes)
         self.initialized = self.data_ready = True  # so that gunicorn makes no parser and waits for no data
         self.deadline = 0.0  # by time.monotonic
+        self.is_registered = False  # with the poller, by this worker
         self.received = 0  # bytes of the present request
         self.is_answered = False  # and waits for the client to close it
 
@@ -74,8 +75,8 @@ class BufferingWorker(ThreadWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Connections that wait for their clients, the longest waiting first, each registered with the poller.
-        # Those between two requests are in gunicorn's `keepalived_conns`, those being answered in neither.
+        # Connections that wait for their clients, the longest waiting first. Those between two requests are
+        # in gunicorn's `keepalived_conns`, those being answered in neither.
         self._waiting: dict[_Connection, None] = {}
         self._buffered = 0  # bytes of requests, from the first one to the end of the answer
         self._next_look = 0.0
@@ -119,10 +120,9 @@ class BufferingWorker(ThreadWorker):
             return
         self.poller.unregister(client)
         self._await(conn, HEAD_WITHIN)
-        self._on_readable(conn)
 
     def _on_readable(self, connection: _Connection, _: object = None) -> None:
-        if connection not in self._waiting:  # it had to make room, since the poller saw this
+        if connection not in self._waiting:  # its request is whole, or it had to make room meanwhile
             return
         try:
             data = connection.sock.recv(_READ_SIZE)
@@ -158,16 +158,19 @@ class BufferingWorker(ThreadWorker):
     def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
         """The answer is given, or there will be none."""
         assert isinstance(conn, _Connection)  # noqa: S101 - all are
+        keeps = not fs.cancelled() and fs.exception() is None and fs.result()
+        asked_to_close = conn.requests.asked_to_close
+        left = conn.requests.unreader.take_buffered()
         self._forget_request(conn)
-        if fs.cancelled() or fs.exception() is not None or not fs.result():
-            self._close_gracefully(conn)
-        elif left := conn.requests.unreader.take_buffered():
-            # The client did not wait for the answer before it went on.
+        if keeps and left:  # the client did not wait for the answer before it went on
             conn.sock.setblocking(False)
-            self._await(conn, HEAD_WITHIN)
-            self._feed(conn, left)
-        else:
+            self._await(conn, HEAD_WITHIN, left)
+        elif keeps:
             super().finish_request(conn, fs)
+        elif asked_to_close and not left:
+            self._drop(conn)
+        else:
+            self._close_gracefully(conn)
 
     def murder_pending(self) -> None:
         """Look at the deadlines: gunicorn calls this after each turn of its loop, once a second or more."""
@@ -198,15 +201,22 @@ class BufferingWorker(ThreadWorker):
 
     # The states of a connection.
 
-    def _await(self, connection: _Connection, seconds: float) -> None:
-        """Wait for a request on it."""
+    def _await(self, connection: _Connection, seconds: float, received: bytes = b"") -> None:
+        """Wait for what the client sends; `received` is what it has sent of that already."""
         connection.deadline = time.monotonic() + seconds
         self._waiting[connection] = None
-        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._on_readable, connection))
+        if received:
+            self._feed(connection, received)
+        self._on_readable(connection)  # as it often is
+        if connection in self._waiting and not connection.is_registered:
+            callback = partial(self._on_readable, connection)
+            self.poller.register(connection.sock, selectors.EVENT_READ, callback)
+            connection.is_registered = True
 
     def _stop_waiting(self, connection: _Connection) -> None:
-        if connection in self._waiting:
-            del self._waiting[connection]
+        self._waiting.pop(connection, None)
+        if connection.is_registered:
+            connection.is_registered = False
             self.poller.unregister(connection.sock)
 
     def _forget_request(self, connection: _Connection) -> None:
