@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from bridge.telemetry import answers
 from bridge.web.buffered_request import BufferedRequests
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class BufferingWorker(ThreadWorker):
     def init_process(self) -> None:
         for listener in self.sockets:  # what it accepts inherits this
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family in {socket.AF_INET, socket.AF_INET6}:
+                # Linux tells of a connection when its first bytes are there, or after a second.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
         super().init_process()
 
     # From the poller, in the main thread.
@@ -229,7 +233,8 @@ class BufferingWorker(ThreadWorker):
         if connection.is_answered or not connection.received:
             self._drop(connection)
             return
-        log.info("request cut off: it did not arrive whole in time", status=408)
+        log.info("request cut off", status=408)
+        answers.cut_off()
         with suppress(OSError):
             connection.sock.send(_TOO_LATE)
         self._forget_request(connection)

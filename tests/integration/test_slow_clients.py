@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -199,6 +200,8 @@ def test_a_request_that_does_not_arrive_whole_in_time_is_cut_off_with_408(
             problem = json.loads(answer.read())
     assert problem.keys() == {"error", "message"}
     assert problem["error"] == "request_timeout"
+    metrics = requests.get(f"http://127.0.0.1:{impatient[1]}/metrics", timeout=10).text
+    assert re.search(r'deliveries_total\{outcome="cut_off",store=""\} [1-9]', metrics)
 
 
 def test_a_connection_that_sends_nothing_is_closed_without_a_word(impatient: tuple[Process, int]) -> None:
