@@ -91,9 +91,6 @@ class BufferingWorker(ThreadWorker):
     def init_process(self) -> None:
         for listener in self.sockets:  # what it accepts inherits this
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family in {socket.AF_INET, socket.AF_INET6}:
-                # Linux tells of a connection when its first bytes are there, or after a second.
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
         super().init_process()
 
     # From the poller, in the main thread.
