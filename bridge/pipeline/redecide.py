@@ -76,7 +76,7 @@ def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> bool:
             return False
     else:
         return True
-    return any([_decide(context, store, [one]) for one in order_ids])
+    return any(_decide(context, store, [one]) for one in order_ids)
 
 
 def _decide_on(context: Context, connection: Connection, store: Store, order_ids: Sequence[int]) -> None:
