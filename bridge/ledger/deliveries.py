@@ -178,11 +178,13 @@ def of_orders(connection: Connection, order_ids: Collection[int]) -> Asked[Mappi
 
 
 def of_first_order(connection: Connection, store_id: int) -> Delivery | None:
-    """The delivery of the first order that is known of a store, as the shop described it last."""
+    """The delivery of the lowest of a store's WooCommerce ids, as the shop described that order last."""
     first = select(orders.c.delivery_id).where(
         orders.c.store_id == store_id, orders.c.delivery_id.is_not(None)
     )
-    query = _with_store().where(deliveries.c.id == first.order_by(orders.c.id).limit(1).scalar_subquery())
+    query = _with_store().where(
+        deliveries.c.id == first.order_by(orders.c.resource_id, orders.c.order_key).limit(1).scalar_subquery()
+    )
     row = connection.execute(query).one_or_none()
     return _delivery(row) if row else None
 

@@ -19,6 +19,7 @@ from bridge.ledger import Ledger, backlog, deliveries, issuances, statements, st
 from bridge.pipeline.drain import drain_store
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.redecide import redecide
 from bridge.pipeline.sweep import sweep
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
@@ -257,6 +258,8 @@ def _sweep(filled: Filled) -> None:
         stores.save_config(connection, store, config, shop.clock.now())
     with filled.watched():
         found = sweep(shop.context)
+        assert found.has_rules_changed
+        redecide(shop.context)
     assert waiting in found.deliveries
     assert shop.issuance(lost.issuance_id).state == "held"
     assert shop.issuance(open_order).state == "withdrawn"
