@@ -23,15 +23,28 @@ from tests.chaos.run import Plan, run, show
 @click.option(
     "--rate", default=50.0, show_default=True, type=click.FloatRange(1), help="Deliveries a second."
 )
+@click.option(
+    "--clocks-off", default=5.0, show_default=True, type=click.FloatRange(0), help="Seconds, at most."
+)
 @click.option("--only", default="", help="Only faults whose names this regular expression is found in.")
 @click.option(
     "--seed", default=1, show_default=True, type=int, help="Of the faults, their moments and the orders."
 )
-def main(database: str, deliveries: int, faults: int, rate: float, only: str, seed: int) -> None:
+def main(
+    database: str, deliveries: int, faults: int, rate: float, clocks_off: float, only: str, seed: int
+) -> None:
     """Put a bridge under load, do faults to it, and account for every delivery it acknowledged."""
     console = Console(highlight=False, soft_wrap=True)
     kinds = re.compile(only)
-    plan = Plan(database, deliveries, faults, rate, seed, kinds=lambda name: bool(kinds.search(name)))
+    plan = Plan(
+        database,
+        deliveries,
+        faults,
+        rate,
+        seed,
+        kinds=lambda name: bool(kinds.search(name)),
+        clocks_off=clocks_off,
+    )
     with open_folder() as folder:
         result = run(plan, folder, tell=lambda line: console.print(line, markup=False))
     show(result, console)

@@ -9,7 +9,6 @@ from tests.chaos.stage import ROLES, Fault, Stage
 
 STEPS = (-120.0, -30.0, -5.0, 5.0, 30.0, 120.0)  # seconds
 REDIS = "redis"  # has a clock of its own as well
-DIFFER = 5.0  # seconds, at most, that a machine's clock is off when nothing has happened to it
 
 
 def faults(stage: Stage) -> Sequence[Fault]:
@@ -35,10 +34,11 @@ def let_clocks_differ(stage: Stage) -> None:
 
 def _put_off(stage: Stage, parts: Sequence[str]) -> None:
     assert stage.clocks is not None
-    ahead = stage.random.uniform(-DIFFER, DIFFER)
+    off = stage.clocks_off
+    ahead = stage.random.uniform(-off, off)
     for part in parts:
         if stage.has_a_clock_for_each:
-            ahead = stage.random.uniform(-DIFFER, DIFFER)
+            ahead = stage.random.uniform(-off, off)
         stage.clocks.set(part, ahead)
 
 

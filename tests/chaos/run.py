@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -22,7 +23,7 @@ from tests.chaos.machines import REDIS, let_clocks_differ
 from tests.chaos.pipes import Pipe
 from tests.chaos.stage import API_TIMEOUT, ROLES, Fault, Stage
 from tests.chaos.wire import Wire
-from tests.running import RunningBridge
+from tests.running import RunningBridge, answers
 from tests.servers import PostgresServer, RedisServer, wait_until
 
 DISK = 2048 * MEBIBYTE
@@ -36,11 +37,12 @@ class Plan:
 
     database: str  # sqlite | postgresql
     deliveries: int
-    faults: int
+    faults: int | None  # None: one of each kind
     rate: float  # deliveries/second
     seed: int
     kinds: Callable[[str], bool] = lambda name: True  # of which kinds of fault
     haste: float = 1.0  # what the faults and the time between them are shortened by
+    clocks_off: float = 5.0  # seconds, at most, that the clock of a machine is off
     settle_within: float = 900.0  # seconds
 
 
@@ -75,7 +77,9 @@ def run(plan: Plan, folder: Path, *, tell: Callable[[str], None]) -> Result:
         finally:
             sent = load.stop()
         tell(f"{len(sent.acknowledged):,} deliveries are acknowledged; waiting until all of them are settled")
+        settling_since = time.monotonic()
         bridge.wait_until_settled(within=plan.settle_within)
+        tell(f"settled after {time.monotonic() - settling_since:.0f} s")
         for name in reversed(stage.names(*ROLES)):
             assert bridge.parts[name].stop() == 0, f"the {name} did not stop in order"
         accounts = draw_up(
@@ -129,7 +133,7 @@ def _set_up(plan: Plan, folder: Path, random: Random, stack: ExitStack) -> Stage
         **settings,
     )
     wire.target_port = bridge.sandbox_port
-    stage = Stage(bridge, redis, postgres, wire, pipes, own_clocks, disk, random, plan.haste)
+    stage = Stage(bridge, redis, postgres, wire, pipes, own_clocks, disk, random, plan.haste, plan.clocks_off)
     let_clocks_differ(stage)
     stack.enter_context(bridge)
     return stage
@@ -147,13 +151,17 @@ def _strike(
     waiting: list[Fault] = []
     started = time.monotonic()
     striking = 0.0  # seconds, all in all
-    while done.total() < plan.faults:
+    number = len(faults) if plan.faults is None else plan.faults
+    while done.total() < number:
         waiting = waiting or stage.random.sample(faults, len(faults))
         fault = waiting.pop()
         # For the faults to be spread over the whole load; time that is lost is made up for.
         left = max(0, plan.deliveries - len(load.sent.acknowledged)) / plan.rate
-        calm = left / (plan.faults - done.total()) - striking / max(1, done.total())
+        calm = left / (number - done.total()) - striking / max(1, done.total())
         stage.pause(0, 2 * max(0.3, calm))
+        # What has not come back from the last one would not feel the next.
+        for url in stage.bridge.urls:
+            wait_until(partial(answers, f"{url}/readyz"), "a ready receiver", within=60)
         at = time.monotonic()
         fault.strike(stage)
         striking += time.monotonic() - at

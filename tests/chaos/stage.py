@@ -35,6 +35,7 @@ class Stage:
     disk: Disk | None
     random: Random
     haste: float = 1.0
+    clocks_off: float = 0.0  # seconds, at most, that a clock is off when nothing has happened to it
     in_flight: int = 0  # requests that were under way at a fault after which nobody may know of them
 
     def pause(self, least: float, most: float) -> None:
