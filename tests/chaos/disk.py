@@ -28,6 +28,10 @@ class Disk:
         """`image`: the file that is the disk; None if it is in memory, and ends with its power."""
         self.folder, self.image = folder, image
 
+    def sync(self) -> None:
+        """Have all that was written until now withstand a power failure."""
+        subprocess.run(["sync", "--file-system", str(self.folder)], check=True)
+
     @contextmanager
     def filled(self) -> Iterator[None]:
         """Not a byte is free, until the block ends."""

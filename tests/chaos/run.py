@@ -65,6 +65,8 @@ def run(plan: Plan, folder: Path, *, tell: Callable[[str], None]) -> Result:
         bridge = stage.bridge
         bridge.add_store(STORE)
         bridge.wait_for_config(STORE)
+        if stage.disk is not None:
+            stage.disk.sync()  # so that a power failure takes no more than what follows
         load = Load(bridge.urls, STORE, lives.deliveries(Random(plan.seed)), rate=plan.rate)
         load.start()
         try:
@@ -161,7 +163,7 @@ def _strike(
         stage.pause(0, 2 * max(0.3, calm))
         # What has not come back from the last one would not feel the next.
         for url in stage.bridge.urls:
-            wait_until(partial(answers, f"{url}/readyz"), "a ready receiver", within=60)
+            wait_until(partial(answers, f"{url}/readyz"), "a ready receiver", within=120)
         at = time.monotonic()
         fault.strike(stage)
         striking += time.monotonic() - at
