@@ -25,14 +25,15 @@ class Pipe:
         self._flows = asyncio.Event()
         self._flows.set()
         self._connections: set[_Connection] = set()
+        self._server: asyncio.Server
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Pipe:
         self._thread.start()
         starting = asyncio.start_server(self._connect, "127.0.0.1", 0, backlog=256)
-        server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,10 +74,12 @@ class Pipe:
             connection.cut()
 
     async def _close(self) -> None:
+        self._server.close()
         running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.sleep(0)  # in which what was cut is closed
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self._random.randrange(CUT_WITHIN), writer)
