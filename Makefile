@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# The faults suite's long form: about 12 minutes on two cores. `make chaos ARGS="--database sqlite"`; --help shows the rest.
+# The faults suite's long form: about 45 minutes on two cores. `make chaos ARGS="--database sqlite"`; --help shows the rest.
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos $(ARGS)
 

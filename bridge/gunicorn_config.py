@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from bridge.settings import load_settings_or_exit
 from bridge.telemetry import STDOUT, configure_logging, shared
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+
+    from bridge.web.worker import BufferingWorker
 
 # A wrong setting stops the start here, once and in a sentence, and not each worker with a traceback.
 settings = load_settings_or_exit()
@@ -28,10 +34,13 @@ def _workers() -> int:
 
 wsgi_app = "bridge.app:create_app()"
 bind = "0.0.0.0:8080"
-# Threads, since a slow shop may take its time to send an order: it blocks one of many, not a whole process.
-worker_class = "gthread"
+# A slow shop may take its time to send an order: it gets a thread when the request is there, whole.
+worker_class = "bridge.web.worker.BufferingWorker"
 workers = _workers()
 threads = 16
+# Connections of each process: less than the 1024 open files that many systems allow it. When all are taken,
+# the slowest makes room for the next.
+worker_connections = 500
 # Made once, before the workers are forked from it: they share its memory, and start at once. It has neither a
 # connection nor a thread by then; both are made for the process that needs them.
 preload_app = True
@@ -46,3 +55,8 @@ limit_request_field_size = 8190  # bytes
 forwarded_allow_ips = ",".join(settings.trusted_proxies)
 logger_class = "bridge.telemetry.access.AccessLogger"
 control_socket_disable = True
+
+
+def post_fork(_: Arbiter, worker: BufferingWorker) -> None:
+    """Set what gunicorn has no setting for."""
+    worker.max_body_bytes = settings.max_body_bytes

@@ -10,15 +10,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO
 
 import structlog
 
+from bridge.file_locks import holders, stopped_in_session
+
 RESTART_DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)  # seconds, for a part that dies again and again
 STABLE_AFTER = 30.0  # seconds a part must live for its next death to count as its first
+LOOK_EVERY = 1.0  # seconds between two looks for a part that stands still
 _PR_SET_PDEATHSIG = 1
 # Loaded here, since between fork and exec nothing may be that could wait for another thread's lock.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -83,14 +87,34 @@ class Supervisor:
 
     def run(self) -> None:
         """Wait, restarting what dies, until a signal comes; then stop everything."""
+        stopped: Set[int] = set()
         while not self._stopping:
-            event, name = self._events.get()
+            try:
+                event, name = self._events.get(timeout=LOOK_EVERY)
+            except queue.Empty:
+                stopped = self._end_those_in_the_way(stopped)
+                continue
             if event == "died":
                 self._restart_later(name)
             elif event == "restart":
                 running = self._running[name]
                 self._launch(running.part, deaths=running.deaths)
         self.stop()
+
+    def _end_those_in_the_way(self, stopped_before: Set[int]) -> Set[int]:
+        """End processes of parts that were stopped at the last look as well, with a file locked.
+
+        A process that is stopped (SIGSTOP) amid a transaction in SQLite keeps everybody else from writing,
+        and nothing but its end releases the lock. It may be killed at any moment without harm; one that is
+        stopped elsewhere is left as it is. Returns those that are stopped so now.
+        """
+        parts = {running.process.pid: name for name, running in self._running.items()}
+        stopped = {pid: parts[of] for pid in holders() if (of := stopped_in_session(pid)) in parts}
+        for pid in stopped_before & stopped.keys():
+            log.error("stands still with the ledger locked, and is ended", part=stopped[pid], pid=pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return stopped.keys()
 
     def stop(self) -> None:
         """Ask each part to stop and wait for it; end it by force when its time is over."""

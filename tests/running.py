@@ -8,11 +8,13 @@ import hashlib
 import hmac
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,12 @@ class Process:
                 start_new_session=True,
             )
 
+    def signal_all(self, number: int) -> None:
+        """Send it and its children a signal; nothing if they have ended."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+
     def stop(self, *, within: float = 30.0) -> int:
         """Ask it to stop, and return its exit status."""
         if self.process is None:
@@ -87,13 +95,12 @@ class Process:
         """End it and its children as a crash would."""
         if self.process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 9)
+        self.signal_all(signal.SIGKILL)
         self.process.wait(10)
 
 
 class RunningBridge:
-    """Receiver, worker, schedule and sandbox over a given ledger and broker."""
+    """Receivers, workers, a schedule and a sandbox over a given ledger and broker."""
 
     def __init__(
         self,
@@ -103,14 +110,22 @@ class RunningBridge:
         broker_url: str,
         sandbox_options: Sequence[str] = ("--rate-limit", "100000"),
         workers: int = 1,
+        receivers: int = 1,
+        environment_of: Callable[[str], Mapping[str, str]] = lambda part: {},
         **settings: str,
     ) -> None:
+        """`environment_of`: what only one part's environment has, by the part's name.
+
+        `settings`: what the parts' settings are instead; the tests' own ledger is at `database_url`.
+        """
         self.folder, self.temporary = folder, folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
         data = Path(settings.get("SPACEBRIDGE_DATA_DIR", folder / "data"))
         key = make_key()
-        self.receiver_port, self.sandbox_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.receiver_port}"
+        ports = [free_port() for _ in range(receivers)]
+        self.receiver_port, self.sandbox_port = ports[0], free_port()
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports]
+        self.url = self.urls[0]
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.token = secrets.token_urlsafe(24)
         environment = {
@@ -137,10 +152,14 @@ class RunningBridge:
             "sandbox": [*sandbox, "--port", str(self.sandbox_port)],
             **{f"worker{number or ''}": worker for number in range(workers)},
             "schedule": [*celery, "beat"],
-            "receiver": [*gunicorn, "--bind", f"127.0.0.1:{self.receiver_port}"],
+            **{
+                f"receiver{number or ''}": [*gunicorn, "--bind", f"127.0.0.1:{port}"]
+                for number, port in enumerate(ports)
+            },
         }
         self.parts = {
-            name: Process(arguments, environment, self.log) for name, arguments in processes.items()
+            name: Process(arguments, {**environment, **environment_of(name)}, self.log)
+            for name, arguments in processes.items()
         }
 
     def __enter__(self) -> RunningBridge:
@@ -148,7 +167,8 @@ class RunningBridge:
         try:
             for part in self.parts.values():
                 part.start()
-            wait_until(lambda: answers(f"{self.url}/readyz"), "a ready receiver")
+            for url in self.urls:
+                wait_until(partial(answers, f"{url}/readyz"), "a ready receiver")
             wait_until(lambda: answers(f"{self.sandbox_url}/sandbox/documents"), "a ready sandbox")
         except TimeoutError:
             self.__exit__()

@@ -11,9 +11,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import psycopg
@@ -74,6 +74,7 @@ class Server:
             with (self.folder / "log").open("ab") as output:
                 self.process = subprocess.Popen(
                     self.arguments(),
+                    env={**os.environ, **self.environment},
                     user=user,
                     cwd=self.folder,
                     stdin=subprocess.DEVNULL,
@@ -94,6 +95,7 @@ class Server:
             self.process.kill()
             self.process.wait(START_WITHIN)
 
+    environment: Mapping[str, str] = MappingProxyType({})
     refuses_root = False
     stop_signal = signal.SIGTERM
 
@@ -109,9 +111,10 @@ class RedisServer(Server):
 
     name = "redis"
 
-    def __init__(self, *, socket: Path | None = None) -> None:
-        """`socket`: a path at which it listens, besides its port."""
+    def __init__(self, *, socket: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """`socket`: a path at which it listens, besides its port; `environment`: what is added to its own."""
         super().__init__()
+        self.environment = environment or {}
         self.socket = socket
         self._databases = itertools.count()
 

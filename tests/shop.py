@@ -20,6 +20,7 @@ from bridge.ledger.stores import Store
 from bridge.ledger.vault import make_key
 from bridge.pipeline.configs import refresh_config
 from bridge.pipeline.context import Context
+from bridge.pipeline.forward import Forwarder
 from bridge.pipeline.process import process_deliveries
 from bridge.receiver.delivery import describe
 from bridge.sandbox import create_sandbox
@@ -137,6 +138,16 @@ class Shop:
         return counts["requests"]
 
 
+def forward_issuance(context: Context, issuance_id: int) -> bool:
+    """Have one document issued, as a lane does that has just read its store; whether the lane may go on."""
+    with context.ledger.read() as connection:
+        issuance = issuances.get(connection, issuance_id)
+        assert issuance is not None
+        store = stores.get(connection, issuance.store_id)
+    with Forwarder(context) as forwarder:
+        return forwarder.forward(issuance_id, store)
+
+
 def record(
     connection: Connection, store_id: int, body: Mapping[str, Any], topic: str, *, now: datetime
 ) -> int:
@@ -172,6 +183,7 @@ def open_shop(ledger: Ledger) -> Iterator[Shop]:
         api_timeout=5,
         config_ttl=10_000_000,
         now=clock.now,
+        patience=20,  # tests hold up on purpose what is to be written together
     )
     with ledger.write() as connection:
         store_id = stores.add(

@@ -28,6 +28,7 @@ from worker.app import app, settings
 from worker.crew import Crew, parts
 
 DELIVERIES_A_MESSAGE = 25
+ROW_TIMEOUT = 2.0  # seconds
 STORES_MESSAGES = 100  # at most, of one sweep; so that idle threads share them
 LONG_BACKLOG = 100  # messages; while so many wait, the sweep's would only be doubles
 
@@ -38,7 +39,8 @@ log = structlog.get_logger(__name__)
 def context() -> Context:
     """This process' ledger and API access."""
     return Context(
-        ledger=Ledger(settings.ledger_url, pool_size=20),
+        # What waits for a row holds a thread, and the sweep tries again.
+        ledger=Ledger(settings.ledger_url, pool_size=20, row_timeout=ROW_TIMEOUT),
         vault=settings.vault(),
         api_url=settings.api_url,
         api_timeout=settings.api_timeout,

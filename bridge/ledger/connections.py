@@ -9,6 +9,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
@@ -17,6 +18,17 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from bridge.ledger.statements import leave_pipeline, value_refused
 
 IDLE_FOR = 5.0  # seconds after which a connection to a server is tried before it is used
+# Seconds in which PostgreSQL ends a session that is idle in a transaction: its process stands still, or its
+# machine is gone. One that works is idle for as long as it thinks: a second, where much else goes on.
+IDLE_IN_TRANSACTION = 30.0
+# How a server, and the other way round a client, notices that the other's machine is gone or takes nothing
+# any more. Without these, Linux takes hours.
+_VANISHED = {
+    "tcp_keepalives_idle": "20",  # seconds without a word, after which it is asked for a sign of life
+    "tcp_keepalives_interval": "5",  # seconds after which it is asked again
+    "tcp_keepalives_count": "4",  # such questions without an answer
+    "tcp_user_timeout": "60000",  # milliseconds in which it takes nothing of what it is sent
+}
 # hide_parameters: the text of a database error would otherwise quote orders and secrets.
 # pool_use_lifo: the connection that was used last has the most statements prepared.
 _OPTIONS: Mapping[str, Any] = {"hide_parameters": True, "pool_use_lifo": True}
@@ -55,15 +67,19 @@ def postgresql_engine(
     lock_timeout: float,
     patience: float,
     isolation_level: Any,
+    sends_bodies: bool = False,
     **settings: str,
 ) -> Engine:
     """Connections to a PostgreSQL server, with these of its settings.
 
     A lock is waited for `lock_timeout` seconds, and a server that does not answer any more for `patience`.
+    `sends_bodies`: whether lists are sent in binary.
     """
     # Whatever the server's defaults: who has waited for a row sees what the one before has written.
     settings = {
         "lock_timeout": f"{lock_timeout * 1000:.0f}",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION * 1000:.0f}",
+        **_VANISHED,
         "default_transaction_isolation": r"read\ committed",
         # A moment of the year 1 or 9999 that the server's zone moves out of it is none to the driver.
         "timezone": "UTC",
@@ -78,15 +94,25 @@ def postgresql_engine(
             "connect_timeout": 5,
             "prepare_threshold": 1,  # at once: nearly all are carried out again
             "tcp_user_timeout": round(patience * 1000),
+            "keepalives_idle": _VANISHED["tcp_keepalives_idle"],
+            "keepalives_interval": _VANISHED["tcp_keepalives_interval"],
+            "keepalives_count": _VANISHED["tcp_keepalives_count"],
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
         **_OPTIONS,
     )
+    if sends_bodies:
+        event.listen(engine, "connect", _send_lists_in_binary)
     event.listen(engine, "handle_error", _name_faults)
     event.listen(engine, "before_cursor_execute", _leave_pipeline)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_refuse_if_lost, engine.dialect))
     return engine
+
+
+def _send_lists_in_binary(connection: Any, _record: object) -> None:
+    # As text, a body in a list is twice as long, and is read twice. By itself, it is sent in binary anyhow.
+    connection.adapters.register_dumper(list, ListBinaryDumper)
 
 
 def _leave_pipeline(connection: Connection, *_: object) -> None:

@@ -46,7 +46,7 @@ def copy(source: Ledger, target: Ledger, *, report: Report) -> Mapping[str, Cont
     _require_room(target)
     target.upgrade()
     # The target's transaction is the inner one: it is committed while the source is still locked.
-    with source.write() as reading, target.write() as writing:
+    with source.write(may_last=True) as reading, target.write(may_last=True) as writing:
         _lock(reading, "SHARE")
         _lock(writing, "EXCLUSIVE")
         _require_empty(writing, target)
@@ -111,9 +111,7 @@ def _lock(connection: Connection, mode: str) -> None:
     the same rows, in whatever isolation.
     """
     if connection.dialect.name == "postgresql":
-        # While one side is read, the other is idle, or at one long statement.
-        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
-            connection.execute(text(f"SET LOCAL {name} = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))  # there are long ones
         tables = ", ".join(table.name for table in metadata.sorted_tables)
         connection.execute(text(f"LOCK TABLE {tables} IN {mode} MODE"))
 

@@ -58,8 +58,8 @@ class Delivery:
 
     @property
     def body(self) -> bytes:
-        """The raw bytes of the request's body."""
-        return zlib.decompress(self.compressed_body)
+        """The raw bytes of the request's body; none once it is erased."""
+        return zlib.decompress(self.compressed_body) if self.compressed_body else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ def counting_repeats(insertion: sqlite.Insert | postgresql.Insert) -> ReturningI
     """
     is_sqlite = isinstance(insertion, sqlite.Insert)
     is_ignored = deliveries.c.state == IGNORED
-    judged_again = deliveries.c.state.in_([FAILED, QUARANTINED, UNREADABLE])
+    # No IN: these are compiled by hand, with their values.
+    judged_again = or_(*(deliveries.c.state == one for one in (FAILED, QUARANTINED, UNREADABLE)))
     again = or_(and_(deliveries.c.is_deletion, ~is_ignored), judged_again)
     latest = func.max if is_sqlite else func.greatest
     # PostgreSQL has drawn the next id for the row that is not inserted. In SQLite the next row may have this
@@ -177,11 +178,13 @@ def of_orders(connection: Connection, order_ids: Collection[int]) -> Asked[Mappi
 
 
 def of_first_order(connection: Connection, store_id: int) -> Delivery | None:
-    """The delivery of the first order that is known of a store, as the shop described it last."""
+    """The delivery of the lowest of a store's WooCommerce ids, as the shop described that order last."""
     first = select(orders.c.delivery_id).where(
         orders.c.store_id == store_id, orders.c.delivery_id.is_not(None)
     )
-    query = _with_store().where(deliveries.c.id == first.order_by(orders.c.id).limit(1).scalar_subquery())
+    query = _with_store().where(
+        deliveries.c.id == first.order_by(orders.c.resource_id, orders.c.order_key).limit(1).scalar_subquery()
+    )
     row = connection.execute(query).one_or_none()
     return _delivery(row) if row else None
 

@@ -22,7 +22,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import PoolProxiedConnection
 
-from bridge.ledger.connections import postgresql_engine, sqlite_engine, with_driver
+from bridge.ledger.after_commit import collect, tell_all
+from bridge.ledger.connections import IDLE_IN_TRANSACTION, postgresql_engine, sqlite_engine, with_driver
 from bridge.ledger.errors import (
     LedgerBusyError,
     LedgerFaultError,
@@ -38,6 +39,9 @@ LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn
 ALONE_FOR = 60  # seconds for which a name is kept by a process that says nothing
 DIRECT_WRITERS = 4  # so many at once, in PostgreSQL: it syncs what they commit together
 BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
+# Seconds in which PostgreSQL from 17 on ends a transaction that writes: longer than three locks that are each
+# waited for until LOCK_TIMEOUT, and shorter than any lease.
+LONGEST_TRANSACTION = 60.0
 # Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
 _IN_THE_WAY = {"40001", "40P01", "55P03"}
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
@@ -48,15 +52,24 @@ _Result = TypeVar("_Result")
 class Ledger:
     """A database and its two kinds of transaction: `read()`, and `write()`, which commits."""
 
-    def __init__(self, url: str, *, pool_size: int = 5, lock_timeout: float = LOCK_TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        lock_timeout: float = LOCK_TIMEOUT,
+        row_timeout: float | None = None,
+    ) -> None:
         """`url`: `sqlite:///<file>` or `postgresql://...`. Opens nothing yet.
 
-        `lock_timeout`: seconds that a transaction waits at most for another's.
+        `lock_timeout`: seconds that a transaction waits at most for another's. `row_timeout`: the same for
+        those of `write` in PostgreSQL, where others lock some rows only, and not all of them as in SQLite.
         Raises ValueError, without the URL in its text (it may hold a password), for another kind.
         """
         self._url = with_driver(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._lock_timeout = lock_timeout
+        self._row_timeout = lock_timeout if row_timeout is None else row_timeout
         self._writer: Engine
         self._reader: Engine
         self._direct: Engine  # for `write_by_driver`
@@ -79,7 +92,9 @@ class Ledger:
             write = partial(connect, plan_cache_mode="force_generic_plan")
             self._writer = write(pool_size=pool_size - pool_size // 2, lock_timeout=lock_timeout)
             # Many requests share a transaction there: none may have the others wait for long.
-            self._direct = write(pool_size=DIRECT_WRITERS, lock_timeout=min(lock_timeout, BUSY_AFTER))
+            self._direct = write(
+                pool_size=DIRECT_WRITERS, lock_timeout=min(lock_timeout, BUSY_AFTER), sends_bodies=True
+            )
             read = connect(pool_size=max(1, pool_size // 2), lock_timeout=lock_timeout)
             self._reader = read.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._driver_error = self.dialect.loaded_dbapi.Error
@@ -92,21 +107,36 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction, committed and synced to disk at the end of the block, undone if that raises."""
+    def write(self, *, wait: float | None = None, may_last: bool = False) -> Iterator[Connection]:
+        """A transaction, committed and synced to disk at the end of the block, undone if that raises.
+
+        `wait`: in PostgreSQL, the seconds that it waits for each lock of another transaction, if not the
+        ledger's own. Raises LedgerBusyError when they are over, or when it was chosen to end a deadlock: what
+        others have locked is no fault of the rest, so trying each of several by itself makes sense.
+        `may_last`: the server does not end it, however long it takes or is idle. It ends all others, so that
+        a process that stands still in one does not keep its locks for good.
+        """
         with self._translated():
             if self._is_sqlite:
                 with self._turn(), self._writer.begin() as connection:
+                    told = collect(connection)
                     yield connection
-                return
-            with self._writer.connect() as connection:
-                try:
-                    begin(connection)
-                    yield connection
-                    commit(connection)
-                except BaseException:
-                    abandon(connection)
-                    raise
+            else:
+                with self._writer.connect() as connection:
+                    told = collect(connection)
+                    try:
+                        begin(
+                            connection,
+                            lock_timeout=self._row_timeout if wait is None else wait,
+                            idle_in_transaction_session_timeout=0 if may_last else IDLE_IN_TRANSACTION,
+                            transaction_timeout=0 if may_last else LONGEST_TRANSACTION,
+                        )
+                        yield connection
+                        commit(connection)
+                    except BaseException:
+                        abandon(connection)
+                        raise
+        tell_all(told)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
@@ -118,8 +148,8 @@ class Ledger:
             with try_lock(self._path.with_name(f"{self._path.name}.{name}.lock")) as is_mine:
                 yield is_mine
             return
-        with self.write() as connection:
-            # Neither is for the work, which has transactions of its own.
+        # This one does nothing else: the work has transactions of its own.
+        with self.write(may_last=True) as connection:
             connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{ALONE_FOR}s'"))
             key = func.hashtextextended(f"spacebridge {name}", 0)
             is_mine = connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
@@ -137,13 +167,7 @@ class Ledger:
             if self._is_sqlite:
                 with self._turn():
                     return self._carry_out_and_commit(work)
-            try:
-                return self._carry_out(work)
-            except self._driver_error as error:
-                if getattr(error, "sqlstate", None) in _IN_THE_WAY:
-                    kind = type(error).__name__
-                    raise LedgerBusyError(f"another transaction was in the way: {kind}") from None
-                raise
+            return self._carry_out(work)
 
     def _carry_out(self, work: Callable[[Any], _Result]) -> _Result:
         connection = self._direct.raw_connection()
@@ -259,6 +283,10 @@ class Ledger:
             state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
             raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
         except (PoolTimeoutError, PendingRollbackError, DBAPIError) as error:
+            cause = getattr(error, "orig", None)
+            if getattr(cause, "sqlstate", None) in _IN_THE_WAY:
+                kind = type(cause).__name__
+                raise LedgerBusyError(f"another transaction was in the way: {kind}") from None
             # It is away, or was; or a table or a right is missing.
             raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
         except StatementError as error:  # a value that could not be made into one of the database's

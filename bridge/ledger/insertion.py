@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Dialect, and_, bindparam, column, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningInsert
 
 from bridge.ledger.deliveries import RECEIVED, Recorded, counting_repeats
+from bridge.ledger.statements import Form, Sql
 from bridge.ledger.tables import deliveries, stores
 
 Row = Mapping[str, Any]  # a value for each of _BROUGHT, the store's id, and its secret as the ledger keeps it
@@ -31,10 +31,10 @@ def insertion(dialect: Dialect) -> Insert:
 
     It is None for a row whose store has another secret by now, and for one that has to be recorded by itself.
     """
+    one = Form(_of_one, dialect)
     if dialect.name == "sqlite":
-        one = _Statement(_of_one(sqlite.insert(deliveries)), sqlite.dialect(paramstyle="named"))
         return lambda cursor, rows: [_alone(one, cursor, row) for row in rows]
-    one, many = _Statement(_of_one(postgresql.insert(deliveries)), dialect), _Statement(_of_many(), dialect)
+    many = Form(_of_many, dialect)
 
     def insert(cursor: Any, rows: Sequence[Row]) -> Sequence[Recorded | None]:
         return [_alone(one, cursor, rows[0])] if len(rows) == 1 else _together(many, cursor, rows)
@@ -42,18 +42,18 @@ def insertion(dialect: Dialect) -> Insert:
     return insert
 
 
-def _alone(statement: _Statement, cursor: Any, row: Row) -> Recorded | None:
-    found = statement.execute(cursor, row).fetchall()
+def _alone(form: Form, cursor: Any, row: Row) -> Recorded | None:
+    found = form.execute(cursor, row).fetchall()
     return _recorded(*found[0]) if found else None
 
 
-def _together(statement: _Statement, cursor: Any, rows: Sequence[Row]) -> Sequence[Recorded | None]:
+def _together(form: Form, cursor: Any, rows: Sequence[Row]) -> Sequence[Recorded | None]:
     """In one statement. It must not come upon the same delivery twice, so a repeat is left out."""
     firsts: dict[tuple[int, bytes], Row] = {}
     for row in rows:
         firsts.setdefault((row["store_id"], row["digest"]), row)
     lists = {name: [row[name] for row in firsts.values()] for name in rows[0]}
-    recorded = {(one[3], one[4]): _recorded(*one) for one in statement.execute(cursor, lists)}
+    recorded = {(one[3], one[4]): _recorded(*one) for one in form.execute(cursor, lists)}
     keys = [(row["store_id"], row["digest"]) for row in rows]
     return [recorded.get(key) if firsts[key] is row else None for key, row in zip(keys, rows, strict=True)]
 
@@ -62,30 +62,16 @@ def _recorded(delivery_id: int, duplicates: int, state: str, *_: object) -> Reco
     return Recorded(delivery_id, duplicates > 0, state == RECEIVED)
 
 
-class _Statement:
-    """A statement as the driver takes it."""
-
-    def __init__(self, statement: ReturningInsert[Any], dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
-        # psycopg's placeholders for values in binary: as text, a body is twice as long, and is read twice.
-        self._text = str(compiled).replace(")s", ")b") if dialect.name == "postgresql" else str(compiled)
-        self._constants = compiled.params
-
-    def execute(self, cursor: Any, values: Row) -> Any:
-        """Carry it out; returns the cursor, with the columns that `counting_repeats` names."""
-        return cursor.execute(self._text, self._constants | values)
-
-
-def _of_one(insert: sqlite.Insert | postgresql.Insert) -> ReturningInsert[Any]:
+def _of_one(sql: Sql) -> ReturningInsert[Any]:
     """A row, whose values are the parameters, if its store has that secret."""
     values = {one.name: bindparam(one.name, type_=one.type) for one in _BROUGHT}
     brought = select(stores.c.id, *values.values(), values["received_at"]).where(
         stores.c.id == bindparam("store_id"), stores.c.webhook_secret == bindparam("webhook_secret")
     )
-    return counting_repeats(insert.from_select(_COLUMNS, brought))
+    return counting_repeats(sql.insert(deliveries).from_select(_COLUMNS, brought))
 
 
-def _of_many() -> ReturningInsert[Any]:
+def _of_many(sql: Sql) -> ReturningInsert[Any]:
     """A row for each place in the lists that are the parameters, if its store has that secret."""
     columns = [deliveries.c.store_id, stores.c.webhook_secret, *_BROUGHT]
     lists = func.unnest(*(bindparam(one.name, type_=ARRAY(one.type)) for one in columns))
@@ -97,4 +83,4 @@ def _of_many() -> ReturningInsert[Any]:
         # Two processes that are brought the same repeats lock them in the same order, not each other out.
         .order_by(rows.c.store_id, rows.c.digest)
     )
-    return counting_repeats(postgresql.insert(deliveries).from_select(_COLUMNS, brought))
+    return counting_repeats(sql.insert(deliveries).from_select(_COLUMNS, brought))

@@ -47,12 +47,13 @@ class Recorder:
         recorded together with others, whatever the reason: recorded by itself, it is told that. Raises
         LedgerUnavailableError.
         """
+        self._moment(now)  # a moment without a time zone is refused by itself, and not together with others
         return self._group.write(
             {
                 "store_id": store.id,
                 "webhook_secret": store.encrypted_secret,
                 **columns(new),
-                "received_at": self._moment(now),
+                "received_at": now,
             }
         )
 

@@ -63,7 +63,7 @@ class Singleton:
         from being cleared away. A holder that says nothing any more, since its machine is gone or stands
         still, is ended by the server.
         """
-        with self._ledger.write() as connection:
+        with self._ledger.write(may_last=True) as connection:
             connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{GIVE_UP_AFTER}s'"))
             query = select(func.pg_try_advisory_xact_lock(self._key))
             is_mine = connection.execute(query).scalar_one()

@@ -11,7 +11,7 @@ import json
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -99,27 +99,27 @@ class Statement:
     def __init__(self, make: Callable[[Sql], Any]) -> None:
         """`make` writes it. What differs is a parameter, by name; lists are those of `Sql`."""
         self._make = make
-        self._forms: dict[str, _Form] = {}
+        self._forms: dict[str, Form] = {}
 
     def ask(
         self, connection: Connection, read: Callable[[Sequence[Any]], _Answer], /, **parameters: Any
     ) -> Asked[_Answer]:
         """Carry it out. `read` makes the answer of the rows, which have the columns as attributes."""
         form = self._form(connection.dialect)
-        cursor = form.execute(connection, parameters)
-        asked = Asked(lambda: form.rows(cursor.fetchall()), read)
+        cursor = form.tell(connection, parameters)
+        asked = Asked(lambda: form.rows(_rows_of(connection, cursor)), read)
         if connection.dialect.name == "sqlite":
             _ = asked.answer  # there is nobody to wait for, and whoever writes next would break it off
         return asked
 
     def tell(self, connection: Connection, /, **parameters: Any) -> None:
         """Carry it out. In PostgreSQL, that it fails may be raised later."""
-        self._form(connection.dialect).execute(connection, parameters)
+        self._form(connection.dialect).tell(connection, parameters)
 
-    def _form(self, dialect: Dialect) -> _Form:
+    def _form(self, dialect: Dialect) -> Form:
         form = self._forms.get(dialect.name)
         if form is None:
-            form = self._forms[dialect.name] = _Form(self._make, dialect)
+            form = self._forms[dialect.name] = Form(self._make, dialect)
         return form
 
 
@@ -144,7 +144,7 @@ class Asked(Generic[_Answer]):
         return self._answer[0]
 
 
-class _Form:
+class Form:
     """A statement as one database's driver takes it."""
 
     def __init__(self, make: Callable[[Sql], Any], dialect: Dialect) -> None:
@@ -170,15 +170,20 @@ class _Form:
         processors = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
         self._from_driver = [(place, convert) for place, convert in enumerate(processors) if convert]
 
-    def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
-        """Hand it to the driver; returns the driver's cursor."""
+    def tell(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
+        """Hand it to the driver, without waiting for it; returns the driver's cursor."""
         _enter_pipeline(connection)
         cursor = _cursor(connection)
         try:
-            cursor.execute(self.text, self._values(parameters))
+            self.execute(cursor, parameters)
         except (ValueError, OverflowError) as error:  # half a surrogate pair, a number beyond 64 bits
             raise value_refused(error) from None
+        _let_idle(connection)
         return cursor
+
+    def execute(self, cursor: Any, parameters: Mapping[str, Any]) -> Any:
+        """Carry it out with this cursor of the driver's; returns the cursor."""
+        return cursor.execute(self.text, self._values(parameters))
 
     def _values(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """All parameters, as the driver takes them."""
@@ -209,11 +214,21 @@ class _Form:
         return rows
 
 
-def begin(connection: Connection) -> None:
-    """Begin a transaction in PostgreSQL, without waiting for it."""
+def begin(connection: Connection, **timeouts: float) -> None:
+    """Begin a transaction in PostgreSQL, without waiting for it, with these of its settings, in seconds.
+
+    They are set for the transaction, so that a pooler, which drops start-up options, has them as well.
+    """
     _enter_pipeline(connection)
     # Whatever the server's default: who has waited for a row sees what the one before has written.
     _cursor(connection).execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+    if not _ends_transactions(connection):
+        timeouts.pop("transaction_timeout", None)
+    settings = ", ".join(f"set_config('{name}', %s, true)" for name in timeouts)
+    _cursor(connection).execute(
+        f"SELECT {settings}", [f"{seconds * 1000:.0f}" for seconds in timeouts.values()]
+    )
+    _let_idle(connection)
 
 
 def commit(connection: Connection) -> None:
@@ -239,18 +254,51 @@ def abandon(connection: Connection) -> None:
 
 def leave_pipeline(connection: Connection) -> None:
     """Wait until all that was told has been carried out; raises what is wrong with it."""
-    pipeline: ExitStack | None = connection.info.pop(_PIPELINE, None)
+    pipeline: _Pipeline | None = connection.info.pop(_PIPELINE, None)
     if pipeline is not None:
-        pipeline.close()
+        pipeline.stack.close()
 
 
 def _enter_pipeline(connection: Connection) -> None:
     """Unless there is one, or the driver itself begins this transaction: then, nothing is told in it."""
     driver = _driver(connection)
     if connection.dialect.name == "postgresql" and driver.autocommit and _PIPELINE not in connection.info:
-        pipeline = ExitStack()
-        pipeline.enter_context(driver.pipeline())
-        connection.info[_PIPELINE] = pipeline
+        stack = ExitStack()
+        connection.info[_PIPELINE] = _Pipeline(stack, stack.enter_context(driver.pipeline()))
+
+
+class _Pipeline(NamedTuple):
+    """The driver's pipeline, and what leaves it."""
+
+    stack: ExitStack
+    of_driver: Any
+
+
+def _ends_transactions(connection: Connection) -> bool:
+    """Whether this is a PostgreSQL that has `transaction_timeout`."""
+    return bool(_driver(connection).info.server_version >= 170000)
+
+
+def _let_idle(connection: Connection) -> None:
+    """Have a server that does not end transactions take itself for idle when it has carried all of this out.
+
+    Within a pipeline, it does so only at a Sync; its timeout for an idle transaction would not run. psycopg
+    sends one only where it waits for it as well.
+    """
+    pipeline: _Pipeline | None = connection.info.get(_PIPELINE)
+    if pipeline is not None and not _ends_transactions(connection):
+        pipeline.of_driver.pgconn.pipeline_sync()
+        pipeline.of_driver.result_queue.append(None)
+
+
+def _rows_of(connection: Connection, cursor: Any) -> Sequence[Any]:
+    """The rows that a cursor was asked for."""
+    pipeline: _Pipeline | None = None if connection.closed else connection.info.get(_PIPELINE)
+    if pipeline is not None and not _ends_transactions(connection):
+        # The driver's own way ends with a Flush, after which the server is not idle.
+        pipeline.of_driver.sync()
+    rows: Sequence[Any] = cursor.fetchall()
+    return rows
 
 
 def _cursor(connection: Connection) -> Any:

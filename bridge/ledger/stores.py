@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, not_, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.issuance import Policy
@@ -21,6 +21,7 @@ __all__ = ["ALL", "Choices", "Store", "flags"]  # beside the queries
 
 # A part of the delivery URL, so of what needs no escaping there.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+PING_EVERY = timedelta(seconds=30)  # a store's pings are written at most this often
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
@@ -186,9 +187,20 @@ def deciding_anew(connection: Connection) -> Sequence[Store]:
     ]
 
 
+def is_ping_known(store: Store, now: datetime) -> bool:
+    """Whether the ping on record is so recent that one at `now` is not written: anyone may send pings."""
+    return store.last_ping_at is not None and abs(now - store.last_ping_at) < PING_EVERY
+
+
 def record_ping(connection: Connection, store_id: int, now: datetime) -> None:
-    """WooCommerce pinged the delivery URL: somebody saved the webhook."""
-    _update(connection, store_id, last_ping_at=now)
+    """WooCommerce pinged the delivery URL: somebody saved the webhook. Changes nothing if one is known."""
+    last = stores.c.last_ping_at
+    is_known = and_(last > now - PING_EVERY, last < now + PING_EVERY)
+    connection.execute(
+        update(stores)
+        .where(stores.c.id == store_id, or_(last.is_(None), not_(is_known)))
+        .values(last_ping_at=now)
+    )
 
 
 def start_config_fetch(connection: Connection, store: Store, now: datetime) -> bool:

@@ -20,6 +20,7 @@ from bridge.spaceinvoices import Line, SpaceInvoices
 from bridge.telemetry import counts
 
 RECENT = 1.0  # seconds
+LEFT_ALONE = 5.0  # seconds for which an issuance is not tried again whose order somebody else has locked
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -46,10 +47,12 @@ class Context:
     pace: Pace = field(default_factory=Pace)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Random = field(default_factory=Random)
+    patience: float = 0.5  # seconds that what is written together waits for another transaction's lock
     _of_thread: threading.local = field(default_factory=threading.local)
     # These are not those of the one that this is made of by `replace`.
     _groups: dict[Any, GroupCommit[Any, Any]] = field(default_factory=dict, init=False)
     _recent_stores: dict[int, tuple[Store, float]] = field(default_factory=dict, init=False)
+    _left_alone: dict[int, float] = field(default_factory=dict, init=False)
 
     def account(self, store: Store) -> Account:
         """The store's account, with a client of the calling thread's own."""
@@ -85,6 +88,17 @@ class Context:
         """Take these stores for recent ones, for a second."""
         until = time.monotonic() + RECENT
         self._recent_stores.update((store.id, (store, until)) for store in just_read)
+
+    def leave_alone(self, issuance_id: int) -> None:
+        """Have no thread of this process try this issuance for a while: its order is locked by others."""
+        now = time.monotonic()
+        for one in [one for one, until in list(self._left_alone.items()) if until <= now]:
+            self._left_alone.pop(one, None)
+        self._left_alone[issuance_id] = now + LEFT_ALONE
+
+    def is_left_alone(self, issuance_id: int) -> bool:
+        """Whether that was a moment ago."""
+        return time.monotonic() < self._left_alone.get(issuance_id, 0.0)
 
     def group(
         self, write: Callable[[Context, Sequence[_Item]], Sequence[_Result]]

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from bridge.ledger import LedgerUnavailableError, deliveries, issuances, stores
+from bridge.ledger.errors import LedgerBusyError
 from bridge.ledger.stores import Store
 from bridge.pipeline.claim import Claimed, No, Wanted, claim
 from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
@@ -19,20 +20,14 @@ from bridge.pipeline.context import Account, Context
 from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import Ended, record
 from bridge.pipeline.settle import Cabinet
-from bridge.telemetry import counts
 
 DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
 SHORT_WAIT = 0.05  # seconds for which an outcome may be kept, to be recorded with the next claim
+SPLIT_WAIT = 0.05  # seconds that one waits for a lock for which all have waited together
 RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
 
 log = structlog.get_logger(__name__)
-
-
-def forward_issuance(context: Context, issuance_id: int) -> bool:
-    """Have one document issued, if it is still due. Returns whether its store may go on with its next one."""
-    with Forwarder(context) as forwarder:
-        return forwarder.forward(issuance_id)
 
 
 class Forwarder:
@@ -57,16 +52,15 @@ class Forwarder:
     ) -> None:
         self._record()
 
-    def forward(self, issuance_id: int, store: Store | None = None) -> bool:
+    def forward(self, issuance_id: int, store: Store) -> bool:
         """Have a document issued, if it is still due. Returns whether its store may go on with its next one.
 
-        `store`, if the caller has it, as it was a moment ago.
+        `store` is as it was a moment ago.
         """
         context = self._context
+        if context.is_left_alone(issuance_id):
+            return True
         try:
-            store = store or _store_of_due(context, issuance_id)
-            if store is None:
-                return True
             if store.paused_at is not None and not is_probe_due(store, context.now()):
                 return False
             account = context.account(store)
@@ -94,7 +88,6 @@ class Forwarder:
         self._ended = Ended(claimed.attempt, answer.outcome, answer.duration, claimed.is_probe)
         if answer.outcome.status == 429:
             context.pace.slow_down(account.name, retry_after=answer.outcome.retry_after)
-        counts.attempt_ended(claimed.store.name, answer.outcome.effect, claimed.attempt.number)
         return True
 
     def _waits_for_its_turn(self, account: Account) -> bool:
@@ -131,8 +124,10 @@ class Forwarder:
                 stores.leave_probe(connection, store.id, self._context.now())
         return claimed or No.NOT_NOW
 
-    def _record(self) -> None:
+    def _record(self, *, alone: bool = False) -> None:
         """Record the outcome, and wait for the ledger to come back if it is away.
+
+        `alone`: without what other threads write.
 
         If it does not, or this worker dies here, the issuance ends as `held`. If the lease ends before the
         ledger is back, it is `held` only until the outcome is recorded. What the ledger refuses is logged and
@@ -141,16 +136,31 @@ class Forwarder:
         give_up_at = time.monotonic() + RECORD_WITHIN
         while self._ended is not None:
             try:
-                self._write(_Errand(self._ended, None))
-            except LedgerUnavailableError:
+                self._write(_Errand(self._ended, None), alone=alone)
+            except LedgerUnavailableError as error:
                 if time.monotonic() >= give_up_at:
                     self._ended = None
                     raise
-                time.sleep(0.5)  # a database cannot tell us that it is back
+                if isinstance(error, LedgerBusyError):
+                    alone = True  # where it holds up nobody, it can wait
+                else:
+                    time.sleep(0.5)  # a database cannot tell us that it is back
 
-    def _write(self, errand: _Errand) -> Claimed | No | None:
-        """Have an errand written, in one transaction with those of other threads that wait just now."""
-        done = self._context.group(_write_each).write(errand)
+    def _write(self, errand: _Errand, *, alone: bool = False) -> Claimed | No | None:
+        """Have an errand written, in one transaction with those of other threads that wait just now.
+
+        `alone`: in one of its own, for which the ledger's timeout applies.
+        """
+        if alone:
+            (done,) = _write_each(self._context, [errand], wait=None)
+        else:
+            done = self._context.group(_write_together).write(errand)
+        if isinstance(done, LedgerBusyError) and errand.wanted is not None:
+            # Somebody else has an order locked: that of the claim is left to the sweep, and to this thread
+            # that of the outcome.
+            self._context.leave_alone(errand.wanted.issuance_id)
+            self._record(alone=True)
+            return No.NOT_NOW
         if isinstance(done, LedgerUnavailableError):
             raise done
         self._ended = None
@@ -169,24 +179,36 @@ class _Errand(NamedTuple):
 _Done = Claimed | No | Exception | None
 
 
-def _write_each(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]:
-    """Carry out errands in one transaction; each by itself if one of them fails."""
+def _write_together(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]:
+    """Carry out errands of several threads in one transaction: none is to wait for another's order."""
+    return _write_each(context, errands, wait=context.patience)
+
+
+def _write_each(context: Context, errands: Sequence[_Errand], *, wait: float | None) -> Sequence[_Done]:
+    """Carry out errands in one transaction; each by itself if one fails, or is locked by somebody else.
+
+    `wait`: as for `Ledger.write`. Each by itself waits no longer than SPLIT_WAIT.
+    """
     try:
-        with context.ledger.write() as connection:
+        with context.ledger.write(wait=wait) as connection:
             return _carry_out(context, connection, errands)
     except LedgerUnavailableError as error:
-        return [LedgerUnavailableError(str(error)) for _ in errands]
+        if isinstance(error, LedgerBusyError) and len(errands) > 1:
+            return [done for one in errands for done in _write_each(context, [one], wait=SPLIT_WAIT)]
+        return [type(error)(str(error)) for _ in errands]
     except Exception as error:
         if len(errands) > 1:
-            return [done for errand in errands for done in _write_each(context, [errand])]
+            return [done for one in errands for done in _write_each(context, [one], wait=wait)]
         ended, wanted = errands[0]
         if ended is None:
             return [error]
         if wanted is None:
             log.exception("an outcome could not be recorded", issuance=ended.attempt.issuance_id)
             return [None]
-    (recorded,) = _write_each(context, [_Errand(ended, None)])
-    return [recorded] if recorded is not None else _write_each(context, [_Errand(None, wanted)])
+    (recorded,) = _write_each(context, [_Errand(ended, None)], wait=wait)
+    if recorded is not None:
+        return [recorded]
+    return _write_each(context, [_Errand(None, wanted)], wait=wait)
 
 
 def _carry_out(context: Context, connection: Connection, errands: Sequence[_Errand]) -> Sequence[_Done]:
@@ -206,12 +228,3 @@ def _carry_out(context: Context, connection: Connection, errands: Sequence[_Erra
         return claims.get(one.issuance_id, No.NOT_NOW) if is_last else No.NOT_NOW
 
     return [answer(errand.wanted) for errand in errands]
-
-
-def _store_of_due(context: Context, issuance_id: int) -> Store | None:
-    """The store of an issuance that seems to be due still."""
-    with context.ledger.read() as connection:
-        issuance = issuances.get(connection, issuance_id)
-        if issuance is None or issuance.state != issuances.DUE:
-            return None
-        return stores.get(connection, issuance.store_id)

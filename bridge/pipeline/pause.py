@@ -8,11 +8,13 @@ leaves few of unknown outcome.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
 
 from bridge.ledger import stores
+from bridge.ledger.after_commit import after_commit
 from bridge.ledger.due import LONGEST_WAIT
 from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_probe
@@ -98,13 +100,13 @@ def _count_failure(
     )
     stores.pause(connection, store.id, reason=reason, now=now, next_probe_at=at)
     if store.paused_at is None:
-        log.warning("store paused", store=store.name, reason=reason)
+        after_commit(connection, partial(log.warning, "store paused", store=store.name, reason=reason))
 
 
 def _resume(connection: Connection, store: Store, now: datetime) -> bool:
     if store.paused_at is not None:
         stores.resume(connection, store.id, now, by_operator=False)
-        log.info("store resumed", store=store.name)
+        after_commit(connection, partial(log.info, "store resumed", store=store.name))
         return True
     if store.failures:
         stores.forget_failures(connection, store.id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from time import monotonic
 
 import structlog
 from sqlalchemy import Connection
@@ -20,7 +22,9 @@ from bridge.issuance import (
     was_saved_later,
 )
 from bridge.ledger import LedgerUnavailableError, deliveries, issuances, orders, stores
+from bridge.ledger.after_commit import after_commit
 from bridge.ledger.deliveries import Delivery, Finished, KnownDeletion
+from bridge.ledger.errors import LedgerBusyError
 from bridge.ledger.orders import Identity, KnownOrder, Resource
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
@@ -30,6 +34,8 @@ from bridge.pipeline.snapshot import snapshot_of
 from bridge.pipeline.work import Work
 
 RESTORED = "order.restored"  # a topic, which is not signed
+LONGEST_WAIT = 2.0  # seconds that all of a message together wait for locks, where each is by itself
+SHORTEST_WAIT = 0.05  # seconds for each of them, when these are over
 
 log = structlog.get_logger(__name__)
 
@@ -39,17 +45,26 @@ def process_deliveries(context: Context, delivery_ids: Collection[int]) -> Work:
 
     One transaction: a worker that dies in it leaves the deliveries as they were, for the sweep to find. Any
     number of workers may process the same ones: the second waits for the first, and finds them processed.
-    Where one of them cannot be processed, each is in a transaction of its own.
+    Where one of them cannot be processed, or somebody else has locked what it is about, each is in a
+    transaction of its own. What is locked is then left to the sweep; of a single delivery, LedgerBusyError is
+    raised.
     """
+    return _process_each(context, delivery_ids, context.patience)
+
+
+def _process_each(context: Context, delivery_ids: Collection[int], wait: float) -> Work:
     try:
-        with context.ledger.write() as connection:
+        with context.ledger.write(wait=wait) as connection:
             return _process(context, connection, delivery_ids)
+    except LedgerBusyError as error:
+        if len(delivery_ids) == 1:
+            raise
+        return _one_by_one(context, delivery_ids, error)
     except LedgerUnavailableError:
         raise
     except Exception as error:
         if len(delivery_ids) > 1:
-            log.warning("processing one by one", deliveries=len(delivery_ids), error=type(error).__name__)
-            return Work.of(process_deliveries(context, [one]) for one in delivery_ids)
+            return _one_by_one(context, delivery_ids, error)
         # A delivery that we cannot process must neither block the others nor vanish.
         for delivery_id in delivery_ids:
             log.exception("a delivery could not be processed", delivery=delivery_id)
@@ -58,6 +73,20 @@ def process_deliveries(context: Context, delivery_ids: Collection[int]) -> Work:
                     connection, delivery_id, f"could not be processed: {type(error).__name__}"
                 )
         return Work()
+
+
+def _one_by_one(context: Context, delivery_ids: Collection[int], error: Exception) -> Work:
+    """Process each by itself. However many are locked, that takes this thread a few seconds."""
+    log.warning("processing one by one", deliveries=len(delivery_ids), error=type(error).__name__)
+    until = monotonic() + LONGEST_WAIT
+    done = []
+    for one in delivery_ids:
+        wait = min(context.patience, max(SHORTEST_WAIT, until - monotonic()))
+        try:
+            done.append(_process_each(context, [one], wait))
+        except LedgerBusyError as busy:
+            log.warning("a delivery's order is locked; the sweep tries again", delivery=one, error=str(busy))
+    return Work.of(done)
 
 
 def _process(context: Context, connection: Connection, delivery_ids: Collection[int]) -> Work:
@@ -76,7 +105,8 @@ def _process(context: Context, connection: Connection, delivery_ids: Collection[
         [(*_resource(one), one.arrival) for one, about in batch.read if isinstance(about, Order)],
     )
     for delivery, _ in batch.read:
-        log.info("delivery processed", delivery=delivery.id, store=delivery.store, order=delivery.resource_id)
+        line = {"delivery": delivery.id, "store": delivery.store, "order": delivery.resource_id}
+        after_commit(connection, partial(log.info, "delivery processed", **line))
     return _work(batch)
 
 

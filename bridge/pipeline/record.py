@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
 
 from bridge.ledger import attempts, issuances, orders
+from bridge.ledger.after_commit import after_commit
 from bridge.ledger.attempts import End
 from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.stores import Store
@@ -48,8 +50,9 @@ def record(context: Context, connection: Connection, ended: Sequence[Ended], cab
             _move_issuance(context, connection, store, one.attempt, one.outcome, now)
         if note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe):
             cabinet.ask_for_stores()  # the next outcome finds the store as this one has left it
-        log.info(
-            "attempt ended",
+        tell = partial(
+            _tell,
+            one,
             issuance=one.attempt.issuance_id,
             attempt=one.attempt.number,
             store=store.name,
@@ -59,6 +62,7 @@ def record(context: Context, connection: Connection, ended: Sequence[Ended], cab
             status=one.outcome.status,
             ms=None if one.duration is None else round(one.duration * 1000),
         )
+        after_commit(connection, tell)
     if len(issued) < len(ended):
         cabinet.ask_for_documents()
     dossiers = [cabinet.dossiers[order_id] for order_id in {one.attempt.order_id for one in ended}]
@@ -70,7 +74,7 @@ def record(context: Context, connection: Connection, ended: Sequence[Ended], cab
 def release_expired(context: Context, issuance_id: int) -> None:
     """Settle an issuance whose worker died, or lost the ledger, while sending: nobody knows the outcome."""
     lost = Outcome(Effect.UNKNOWN, "the worker died while it was sending")
-    with context.ledger.write() as connection:
+    with context.ledger.write(wait=context.patience) as connection:
         issuance = issuances.get(connection, issuance_id)
         if issuance is None:
             return
@@ -79,8 +83,11 @@ def release_expired(context: Context, issuance_id: int) -> None:
         if attempt is not None:
             ended = [Ended(attempt, lost, duration=None)]
             record(context, connection, ended, Cabinet(connection, [order.id]))
-    if attempt is not None:
-        counts.attempt_ended(issuance.store, lost.effect, attempt.number)
+
+
+def _tell(ended: Ended, *, store: str, **about: object) -> None:
+    log.info("attempt ended", store=store, **about)
+    counts.attempt_ended(store, ended.outcome.effect, ended.attempt.number)
 
 
 def _end(one: Ended) -> End:

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from bridge.ledger import LedgerUnavailableError, deliveries, issuances, orders, stores
+from bridge.ledger.errors import LedgerBusyError
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.pipeline.settle import Dossier, decide_on, save
@@ -61,28 +62,21 @@ def _redecide_some(context: Context, store: Store) -> bool:
 def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> bool:
     """All of them in one transaction, each by itself where that fails; False if none could be."""
     try:
-        with context.ledger.write() as connection:
+        with context.ledger.write(wait=context.patience) as connection:
             _decide_on(context, connection, store, order_ids)
-    except LedgerUnavailableError:
+    except LedgerBusyError as error:
         if len(order_ids) == 1:
-            raise
-        return _one_by_one(context, store, order_ids)
+            log.warning("an order is decided again later", store=store.name, error=str(error))
+            return False
+    except LedgerUnavailableError:
+        raise
     except Exception:
         if len(order_ids) == 1:
             log.exception("an order could not be decided again", store=store.name)
             return False
-        return _one_by_one(context, store, order_ids)
-    return True
-
-
-def _one_by_one(context: Context, store: Store, order_ids: Sequence[int]) -> bool:
-    decided = []
-    for order_id in order_ids:
-        try:
-            decided.append(_decide(context, store, [order_id]))
-        except LedgerUnavailableError as error:
-            log.warning("an order is decided again later", store=store.name, error=str(error))
-    return any(decided)
+    else:
+        return True
+    return any(_decide(context, store, [one]) for one in order_ids)
 
 
 def _decide_on(context: Context, connection: Connection, store: Store, order_ids: Sequence[int]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
 from bridge.issuance import Decision, Document, Documents, Exceptions, Verdict, decide
 from bridge.ledger import issuances, orders, stores
+from bridge.ledger.after_commit import after_commit
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.statements import Asked
@@ -30,6 +32,7 @@ class Dossier:
     issuances: dict[str, Issuance]
     saved_order: KnownOrder
     saved_issuances: Mapping[str, Issuance]
+    uncounted: list[Verdict] = field(default_factory=list)  # what was decided since
 
     @classmethod
     def of(cls, order: KnownOrder, documents: Iterable[Issuance]) -> Dossier:
@@ -122,7 +125,7 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
         ),
     )
     shown = _for_the_operator(verdict, known)
-    counts.decided(shown.decision.value, shown.rule)
+    dossier.uncounted.append(shown)
     for kind, issuance in list(known.items()):
         if issuance.state == DUE and kind != verdict.decision:
             _withdraw(known, issuance)
@@ -161,6 +164,13 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
                     dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
     for dossier in dossiers:
         dossier.saved_order, dossier.saved_issuances = dossier.order, dict(dossier.issuances)
+        _count(connection, dossier)
+
+
+def _count(connection: Connection, dossier: Dossier) -> None:
+    for shown in dossier.uncounted:
+        after_commit(connection, partial(counts.decided, shown.decision.value, shown.rule))
+    dossier.uncounted = []
 
 
 def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:

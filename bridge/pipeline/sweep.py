@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from bridge.ledger import LedgerUnavailableError, attempts, deliveries, due, store_secrets, stores
+from bridge.ledger.errors import LedgerBusyError
 from bridge.pipeline.configs import to_fetch
 from bridge.pipeline.context import Context
 from bridge.pipeline.record import release_expired
@@ -80,6 +81,8 @@ def _each(found: Sequence[_Found], mend: Callable[[_Found], None]) -> None:
     for one in found:
         try:
             mend(one)
+        except LedgerBusyError as error:
+            log.warning("locked by another transaction; the next sweep tries again", error=str(error))
         except LedgerUnavailableError as error:
             log.warning("ledger unavailable; the next sweep tries again", error=str(error))
             return  # each would wait as long

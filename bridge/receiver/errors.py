@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bridge.ledger import LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
 
 RETRY_AFTER = "10"  # seconds
-_MOST_TO_DRAIN = 64 * 2**20  # bytes
 
 log = structlog.get_logger(__name__)
 
@@ -46,12 +45,3 @@ def register_error_handlers(app: Flask) -> None:
     def fault(raised: Exception) -> tuple[Response, int]:
         log.error("a request was not acknowledged", exc_info=raised)
         return error(500, "internal_error", "The request could not be handled; nothing was acknowledged.")
-
-    @app.after_request
-    def read_what_is_left(response: Response) -> Response:
-        """Read an unread body, and forget it: closing the connection over it would reset the answer, too."""
-        if response.status_code >= 400:
-            stream, left = request.environ["wsgi.input"], _MOST_TO_DRAIN
-            while left > 0 and (chunk := stream.read(min(left, 2**16))):
-                left -= len(chunk)
-        return response

@@ -58,8 +58,7 @@ def make_blueprint(
         body = _read_body(max_body_bytes)
         signature = request.headers.get("X-WC-Webhook-Signature", "")
         if not signature and _PING.fullmatch(body):
-            with ledger.write() as connection:
-                stores.record_ping(connection, store.id, now())
+            _record_ping(ledger, store, now())
             return jsonify(status="pong")
         secret = store.webhook_secret(vault)
         has_current_secret = is_signed(body, signature, secret)
@@ -107,6 +106,12 @@ def make_blueprint(
         return shop_urls, answer
 
     return blueprint
+
+
+def _record_ping(ledger: Ledger, store: Store, now: datetime) -> None:
+    if not stores.is_ping_known(store, now):
+        with ledger.write() as connection:
+            stores.record_ping(connection, store.id, now)
 
 
 def _has_previous_secret(store: Store, vault: Vault, body: bytes, signature: str, now: datetime) -> bool:

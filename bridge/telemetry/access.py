@@ -45,7 +45,7 @@ class AccessLogger(Logger):
         return True
 
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta) -> None:
-        """Log an answer; `request_time` is from the end of the request's head."""
+        """Log an answer; `request_time` is from when the request was there whole."""
         if _TOLD in environ:
             return
         status = int(str(resp.status).partition(" ")[0])

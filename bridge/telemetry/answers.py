@@ -26,7 +26,9 @@ _ACK_SECONDS = Histogram(
     registry=REGISTRY,
 )
 # A request's path is whatever its caller made up, and no label.
-_OF_NO_STORE = {outcome: _DELIVERIES.labels("", outcome) for outcome in ("unknown_store", "unavailable")}
+_OF_NO_STORE = {
+    outcome: _DELIVERIES.labels("", outcome) for outcome in ("unknown_store", "unavailable", "cut_off")
+}
 
 
 def count_answers(blueprint: Blueprint) -> None:
@@ -58,6 +60,12 @@ def acknowledged(store: str, outcome: str, seconds: float) -> None:
     """A delivery of this store, which there is, was acknowledged in so many seconds."""
     _ACK_SECONDS.observe(seconds)
     _of_store(store)[outcome].inc()
+
+
+@harmless
+def cut_off() -> None:
+    """A request did not arrive whole in time: whose it was to be is not known."""
+    _OF_NO_STORE["cut_off"].inc()
 
 
 @harmless

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from bridge.issuance import content_digest
 from bridge.ledger import Ledger
 from bridge.ledger.tables import deliveries, issuances, orders
+from tests.chaos.due import due
 from tests.chaos.lives import ESTIMATE, INVOICE, Step
 from tests.chaos.load import Sent
 
@@ -29,6 +30,7 @@ class Accounts:
     held: int  # issuances
     held_that_exist: int  # of which Space Invoices has the document
     held_at_most: int
+    of_unknown_arrival: int  # orders with a deletion of which it cannot be told what arrived before it
     problems: list[str] = field(default_factory=list)
 
     def as_table(self) -> Table:
@@ -44,7 +46,8 @@ class Accounts:
             ("estimates after the invoice", self.documents["out of order"]),
             ("issuances held", self.held),
             ("  of which Space Invoices has the document", self.held_that_exist),
-            ("  in flight at kills and cut connections", self.held_at_most),
+            ("  in flight at faults", self.held_at_most),
+            ("deleted orders that cannot be judged", self.of_unknown_arrival),
         ]
         for what, number in rows:
             table.add_row(what, f"{number:,}")
@@ -66,9 +69,10 @@ def draw_up(ledger: Ledger, sent: Sent, sandbox: Mapping[str, Any], *, held_at_m
     issued: dict[int, Counter[str]] = defaultdict(Counter)
     for document in sandbox["documents"]:
         issued[document["orderId"]][document["kind"]] += 1
-    steps: dict[int, dict[bytes, Step]] = defaultdict(dict)
+    steps: dict[int, list[Step]] = defaultdict(list)
     for step in sent.steps:
-        steps[step.order][content_digest(step.topic, step.body)] = step
+        steps[step.order].append(step)
+    unknown = _of_unknown_arrival(steps, sent)
     held = [
         (number, kind) for number, one in kept.items() for kind, state in one.states.items() if state == HELD
     ]
@@ -86,10 +90,15 @@ def draw_up(ledger: Ledger, sent: Sent, sandbox: Mapping[str, Any], *, held_at_m
         held=len(held),
         held_that_exist=sum(issued[number][kind] > 0 for number, kind in held),
         held_at_most=held_at_most,
+        of_unknown_arrival=len(unknown),
     )
     fate_of_order: dict[int, str] = {}
     for number in sorted({step.order for _, step in sent.acknowledged}):
-        fate, problems = _fate(steps[number], kept.get(number, _Kept()), issued[number])
+        known = kept.get(number, _Kept())
+        # A delivery that was recorded but not acknowledged counts as well: it is of the order's life.
+        recorded = [step for step in steps[number] if content_digest(step.topic, step.body) in known.recorded]
+        is_due = None if number in unknown else due(recorded)
+        fate, problems = _fate(is_due, {step.due for step in recorded}, known, issued[number])
         fate_of_order[number] = fate
         accounts.problems += [f"order {number}: {problem}" for problem in problems]
     for delivery_id, step in sent.acknowledged:
@@ -117,16 +126,22 @@ def _kept(connection: Connection) -> tuple[dict[int, _Kept], Sequence[tuple[int,
     return kept, unprocessed
 
 
-def _fate(steps: Mapping[bytes, Step], kept: _Kept, issued: Counter[str]) -> tuple[str, list[str]]:
-    """What became of an order, by the newest state that the ledger has of it; and what is wrong with that.
+def _of_unknown_arrival(steps: Mapping[int, Sequence[Step]], sent: Sent) -> set[int]:
+    """Orders that may be deleted or not: something of them was not acknowledged, and may have come late."""
+    acknowledged = Counter(step.order for _, step in sent.acknowledged)
+    return {
+        number
+        for number, life in steps.items()
+        if any(step.is_deletion for step in life) and acknowledged[number] < len(life)
+    }
 
-    A delivery that was recorded but not acknowledged counts as well: it is of the order's life.
-    """
-    recorded = sorted((step for digest, step in steps.items() if digest in kept.recorded), key=_position)
-    due = recorded[-1].due if recorded else None
+
+def _fate(
+    is_due: str | None, ever_due: set[str | None], kept: _Kept, issued: Counter[str]
+) -> tuple[str, list[str]]:
+    """What became of an order, of which this document is due now; and what is wrong with that."""
     problems = [f"its {kind} exists {number} times" for kind, number in issued.items() if number > 1]
-    unjustified = set(issued) - {step.due for step in recorded}
-    problems += [f"it has an {kind}, and was never due one" for kind in unjustified]
+    problems += [f"it has an {kind}, and was never due one" for kind in set(issued) - ever_due]
     for kind, state in kept.states.items():
         if state == "issued" and issued[kind] == 0:
             problems.append(f"its {kind} counts as issued, and Space Invoices has none")
@@ -135,16 +150,12 @@ def _fate(steps: Mapping[bytes, Step], kept: _Kept, issued: Counter[str]) -> tup
         if state in {"due", "sending"}:
             problems.append(f"its {kind} is {state} still")
     states = set(kept.states.values())
-    if due is not None and kept.states.get(due) not in {"issued", HELD, FAILED}:
-        return LOST, [*problems, f"its {due} is due, and is {kept.states.get(due, 'not known of')}"]
+    if is_due is not None and kept.states.get(is_due) not in {"issued", HELD, FAILED}:
+        return LOST, [*problems, f"its {is_due} is due, and is {kept.states.get(is_due, 'not known of')}"]
     for fate in (FAILED, HELD, ISSUED):
         if fate in states:
             return fate, problems
     return NOTHING, problems
-
-
-def _position(step: Step) -> int:
-    return step.position
 
 
 def _that_do_not_add_up(accounts: Accounts, strangers: set[int], counts: Mapping[str, int]) -> list[str]:
@@ -154,7 +165,7 @@ def _that_do_not_add_up(accounts: Accounts, strangers: set[int], counts: Mapping
     if accounts.documents["twice"] or accounts.documents["out of order"]:
         problems.append("Space Invoices was handed an order it should not have been")
     if accounts.held > accounts.held_at_most:
-        problems.append("more is held than was in flight at kills and cut connections")
+        problems.append("more is held than was in flight at faults")
     if accounts.fates[FAILED]:
         problems.append("an order was given up, though nothing was wrong with it")
     if counts["rate_limited"]:

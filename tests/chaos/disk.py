@@ -1,23 +1,36 @@
-"""A small disk of its own for the ledger, that can be made full."""
+"""A small disk of its own for the ledger, that can be made full, and whose power can fail."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.servers import wait_until
+
 MEBIBYTE = 2**20
+# EXT4_IOC_SHUTDOWN of Linux' fs/ext4/ext4.h, with EXT4_GOING_FLAGS_NOLOGFLUSH: nothing more gets to the disk,
+# neither what waits in memory nor the journal.
+_SHUTDOWN, _AT_ONCE = 0x8004587D, struct.pack("I", 2)
 
 
 class Disk:
-    """A file system in memory, mounted at a folder. Only root may mount one."""
+    """A file system of its own, mounted at a folder. Only root may mount one."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, image: Path | None) -> None:
+        """`image`: the file that is the disk; None if it is in memory, and ends with its power."""
+        self.folder, self.image = folder, image
+
+    def sync(self) -> None:
+        """Have all that was written until now withstand a power failure."""
+        subprocess.run(["sync", "--file-system", str(self.folder)], check=True)
 
     @contextmanager
     def filled(self) -> Iterator[None]:
@@ -35,6 +48,30 @@ class Disk:
         finally:
             filler.unlink()
 
+    @contextmanager
+    def without_power(self) -> Iterator[None]:
+        """Within the block nothing can be written any more; after it, there is what had been synced.
+
+        In the block all that has a file of it open has to end. Raises AssertionError if nothing was lost.
+        """
+        unsynced = self.folder / "unsynced"
+        unsynced.write_bytes(b"of no duration")
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(folder, _SHUTDOWN, _AT_ONCE)
+        finally:
+            os.close(folder)
+        yield
+        # The kernel closes the files of what was killed in a moment of its own.
+        wait_until(lambda: _succeeds("umount", str(self.folder)), "a disk that nobody uses")
+        self.mount()
+        assert not unsynced.exists() or not unsynced.read_bytes(), "the power failed, and nothing was lost"
+        unsynced.unlink(missing_ok=True)
+
+    def mount(self) -> None:
+        # What is not synced is kept in memory for as long as may be.
+        subprocess.run(["mount", "-o", "loop,commit=600", str(self.image), str(self.folder)], check=True)
+
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
@@ -45,18 +82,42 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
-def may_mount() -> bool:
-    """Whether this user may mount a disk."""
-    return os.geteuid() == 0
-
-
 @contextmanager
-def mounted(folder: Path, size: int) -> Iterator[Disk]:
-    """A disk of `size` bytes at this folder, for as long as the block lasts."""
+def mounted(folder: Path, size: int) -> Iterator[Disk | None]:
+    """A disk of `size` bytes at this folder, for as long as the block lasts.
+
+    It is one in memory where there can be none in a file, and None where this user may mount neither.
+    """
     folder.mkdir(parents=True)
-    options = f"size={size},mode=0777"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "spacebridge-chaos", str(folder)], check=True)
+    disk = _in_a_file(folder, size) or _in_memory(folder, size)
     try:
-        yield Disk(folder)
+        yield disk
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        if disk is not None:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _in_a_file(folder: Path, size: int) -> Disk | None:
+    image = folder.with_name(f"{folder.name}.image")
+    if shutil.which("mkfs.ext4") is None or os.geteuid() != 0:
+        return None
+    with image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
+    disk = Disk(folder, image)
+    try:
+        disk.mount()
+    except subprocess.CalledProcessError:  # no such device in this container
+        return None
+    folder.chmod(0o777)
+    return disk
+
+
+def _in_memory(folder: Path, size: int) -> Disk | None:
+    options = f"size={size},mode=0777"
+    mounts = _succeeds("mount", "-t", "tmpfs", "-o", options, "spacebridge-chaos", str(folder))
+    return Disk(folder, None) if mounts else None
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0

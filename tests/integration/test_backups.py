@@ -19,13 +19,12 @@ from bridge.ledger.backup import NoBackupError, back_up
 from bridge.ledger.tables import deliveries as delivery_table
 from bridge.pipeline import operate, restored
 from bridge.pipeline.context import Context
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.sweep import sweep
 from tests import backups
 from tests.integration.ledger.books import NOW, add_due, add_store
 from tests.running import RunningBridge, run_command
 from tests.servers import PostgresServer, RedisServer, wait_until
-from tests.shop import Shop, at
+from tests.shop import Shop, at, forward_issuance
 
 
 def body(number: int) -> bytes:

@@ -18,14 +18,14 @@ from bridge.issuance import Policy
 from bridge.ledger import stores
 from bridge.pipeline.configs import LEAST_AT_ONCE, SPREAD, is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Context
-from bridge.pipeline.forward import forward_issuance
+from bridge.pipeline.redecide import redecide
 from bridge.pipeline.sweep import sweep
 from bridge.sandbox import create_sandbox
 from tests.api import failing_api
 from tests.counter import serving
 from tests.running import RunningBridge, run_command
 from tests.servers import wait_until
-from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at
+from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance
 
 TTL = 300
 
@@ -253,7 +253,7 @@ def test_a_change_of_flags_decides_the_orders_that_wait_anew(shop: Shop, context
     change(shop, issueInvoiceOnComplete=False)
     shop.clock.advance(seconds=TTL)
     refresh_config(context, shop.store_id)
-    sweep(context)
+    redecide(context)
     assert shop.order().decision == "invoice"
     assert shop.states() == {"invoice": "due"}
 
@@ -271,7 +271,7 @@ def test_an_inactive_config_stops_the_store_and_an_active_one_has_it_go_on(
     change(shop, active=True)
     shop.clock.advance(seconds=TTL)
     refresh_config(context, shop.store_id)
-    sweep(context)
+    redecide(context)
     assert forward_issuance(context, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("issued", ["invoice"])
 
@@ -290,7 +290,7 @@ def test_a_deleted_config_stops_the_store_and_keeps_what_was_known_of_it(
     # It was a mistake there, and is taken back.
     shop.clock.advance(seconds=TTL)
     refresh_config(context, shop.store_id)
-    sweep(context)
+    redecide(context)
     assert forward_issuance(context, invoice)
     assert shop.documents() == ["invoice"]
 

@@ -27,7 +27,6 @@ from bridge.ledger.tables import metadata
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
 from bridge.pipeline import operate
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.process import process_deliveries
 from bridge.receiver.delivery import describe
 from bridge.settings import KEY_FILE
@@ -37,7 +36,7 @@ from tests.integration.test_life_of_a_store import BOTH_OFF, signed
 from tests.recorded import Recorded
 from tests.running import RunningBridge, run_command
 from tests.servers import PostgresServer, RedisServer
-from tests.shop import Shop
+from tests.shop import Shop, forward_issuance
 
 Rows = Mapping[str, Sequence[tuple[Any, ...]]]
 

@@ -31,13 +31,12 @@ from bridge.ledger.tables import issuances as issuance_table
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
 from bridge.pipeline import operate
-from bridge.pipeline.forward import forward_issuance
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
 from tests.integration.test_up import running_up
 from tests.misbehaving import Behaviour, MisbehavingServer, Visit
 from tests.running import Process, answers, run_command, sign
 from tests.servers import PostgresServer, RedisServer, free_port, wait_until
-from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Clock, Shop, at, open_shop
+from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Clock, Shop, at, forward_issuance, open_shop
 
 SECRETS = (TOKEN, "s3cr3t", "geheim")  # of the store, and of addresses
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # which database has no part

@@ -10,13 +10,12 @@ import pytest
 
 from bridge.broker import Announcer, make_celery
 from bridge.pipeline.drain import drain_store
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.sweep import sweep
 from tests.api import failing_api
 from tests.recorded import load
 from tests.running import RunningBridge
-from tests.shop import Shop
+from tests.shop import Shop, forward_issuance
 
 STEPS = [{"hours": 3}, {"days": 400}, {"hours": -3}, {"days": -400}]
 

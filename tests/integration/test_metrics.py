@@ -24,7 +24,6 @@ from bridge import __version__
 from bridge.app import create_app
 from bridge.ledger.tables import issuances
 from bridge.ledger.vault import make_key
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.sweep import sweep
 from bridge.settings import Settings
 from bridge.spaceinvoices import Effect
@@ -34,7 +33,7 @@ from tests.recorded import load
 from tests.running import Process, RunningBridge, answers
 from tests.scraped import Scraped, scrape
 from tests.servers import RedisServer, free_port, wait_until
-from tests.shop import Shop
+from tests.shop import Shop, forward_issuance
 
 ORDER = load("life-of-a-store")[4].order()
 DELIVERIES = "spacebridge_deliveries_total"

@@ -14,13 +14,12 @@ import pytest
 from bridge.ledger import actions, deliveries, issuances, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.operate import Report, doubtful, mark_issued, replay, resend, withdraw
 from bridge.pipeline.record import Ended, record
 from bridge.pipeline.settle import Cabinet
 from bridge.pipeline.sweep import sweep
 from bridge.spaceinvoices import Effect, Outcome
-from tests.shop import WOOCOMMERCE, Shop, at
+from tests.shop import WOOCOMMERCE, Shop, at, forward_issuance
 
 WHO = "anna@desk"
 BY_BANK = {"status": "on-hold", "payment_method": "bacs"}

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 
 from bridge.ledger import stores
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.pace import Pace
 from bridge.pipeline.pause import PAUSE_AFTER
 from bridge.pipeline.record import Ended, record
@@ -17,7 +16,7 @@ from bridge.pipeline.settle import Cabinet
 from bridge.pipeline.sweep import sweep
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
-from tests.shop import TOKEN, Shop
+from tests.shop import TOKEN, Shop, forward_issuance
 
 
 def spent(shop: Shop, ids: list[int]) -> list[int]:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bridge.ledger import Ledger, deliveries, issuances, orders, stores
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.redecide import redecide
 from bridge.pipeline.sweep import sweep
 from tests.integration.ledger.crowds import Other
-from tests.shop import WOOCOMMERCE, Shop, at
+from tests.shop import WOOCOMMERCE, Shop, at, forward_issuance
 
 
 def test_an_order_that_was_restored_is_not_deleted_whichever_delivery_is_processed_first(shop: Shop) -> None:
@@ -63,7 +63,7 @@ def test_an_order_whose_issuance_is_stuck_is_decided_anew_when_the_rules_change(
         issuances.mark_failed(connection, attempt, error="refused", now=shop.clock.now())
         config = {"id": WOOCOMMERCE, "name": "Shop", "issueInvoiceForBankPayment": True}
         stores.save_config(connection, stores.get(connection, shop.store_id), config, shop.clock.now())
-    sweep(shop.context)
+    redecide(shop.context)
     assert shop.states() == {"estimate": "failed", "invoice": "due"}
 
 
@@ -130,7 +130,8 @@ def test_a_row_that_somebody_holds_keeps_no_other_work_from_being_found(
 def test_a_deletion_means_the_youngest_order_of_its_id(shop: Shop) -> None:
     """A shop that was installed anew starts its ids again."""
     for second, key in enumerate(["wc_order_z", "wc_order_a"], start=1):
-        shop.process(shop.receive(at(second, status="processing", order_key=key)))
+        body = at(second, status="processing", order_key=key, date_created_gmt=f"2026-11-0{second}T12:00:00")
+        shop.process(shop.receive(body))
     shop.process(shop.receive({"id": 1}, "order.deleted"))
     with shop.context.ledger.read() as connection:
         before, after = orders.of_resource(connection, shop.store_id, 1)

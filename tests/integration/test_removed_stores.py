@@ -14,14 +14,14 @@ from bridge.ledger import Ledger, LedgerUnavailableError, backlog, deliveries, i
 from bridge.ledger.stores import Choices
 from bridge.pipeline import storekeeping
 from bridge.pipeline.configs import refresh_config
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.redecide import redecide
 from bridge.pipeline.storekeeping import NewStore
 from bridge.pipeline.sweep import sweep
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
 from tests.running import RunningBridge, run_command
-from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at
+from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance
 
 WHO = "anna@host"
 ORDER = load("life-of-a-store")[4]
@@ -52,6 +52,7 @@ def test_what_was_due_is_withdrawn_for_good_and_nothing_is_sent(shop: Shop) -> N
     assert (removed.encrypted_api_token, removed.encrypted_webhook_secret) == ("", "")
     before = shop.requests()
     shop.clock.advance(days=1)
+    redecide(shop.context)
     work = sweep(shop.context)
     assert (list(work.due_stores), list(work.configs)) == ([], [])
     assert forward_issuance(shop.context, invoice)
@@ -102,11 +103,11 @@ def test_what_a_worker_makes_due_by_what_the_store_was_is_withdrawn_by_the_sweep
         older = shop.store().decision_version - 1
         as_it_was = replace(order, decision="invoice", reason="as it was", decided_version=older)
         orders.save(connection, [as_it_was])
-    sweep(shop.context)
+    redecide(shop.context)
     assert shop.issuance(invoice).state == "withdrawn"
     for _ in range(2):
         shop.clock.advance(minutes=1, seconds=1)
-        sweep(shop.context)
+        redecide(shop.context)
     assert shop.store().deciding_anew_since is None
 
 
@@ -118,7 +119,7 @@ def test_a_store_that_comes_back_issues_nothing_twice(shop: Shop) -> None:
     store = shop.store()
     assert (store.name, store.state) == ("shop-again", "active")
     assert store.webhook_secret(shop.context.vault) == "another-secret"
-    sweep(shop.context)
+    redecide(shop.context)
     assert list(sweep(shop.context).due_stores) == []
     # The shop goes on sending, as it does whenever somebody saves an order.
     for number in (1, 2):
@@ -134,7 +135,7 @@ def test_an_order_that_waited_as_its_store_was_removed_is_issued_once_it_is_back
     shop.process(shop.receive(at(1, status="pending")))
     remove(shop)
     add_again(shop)
-    sweep(shop.context)
+    redecide(shop.context)
     assert shop.order().decision == "wait"
     (invoice,) = shop.process(shop.receive(at(2, status="processing")))
     assert forward_issuance(shop.context, invoice)
@@ -182,7 +183,7 @@ def test_a_store_is_removed_while_workers_are_at_it(shop: Shop) -> None:
             # By the time a worker comes to send, the token may be gone: the sweep withdraws what it has left.
             assert error is None or not isinstance(error, LedgerUnavailableError), error
     sweep(shop.context)
-    sweep(shop.context)
+    redecide(shop.context)
     with shop.context.ledger.read() as connection:
         found = issuances.listed(connection, limit=100)
     assert {one.state for one in found} <= {"issued", "withdrawn"}

@@ -190,6 +190,17 @@ def test_a_ping_and_what_is_too_large_are_answered_as_before_for_a_known_store(
     assert receiver.client().get("/webhooks/shop").status_code == 405
 
 
+def test_a_ping_after_another_writes_nothing_and_so_waits_for_nobody(receiver: Receiver, shop: int) -> None:
+    def ping() -> object:
+        return receiver.client().post("/webhooks/shop", data=b"webhook_id=7").json
+
+    assert ping() == {"status": "pong"}
+    with receiver.books.ledger.write() as connection:
+        stores.lock(connection, shop)
+        assert Other(ping).result() == {"status": "pong"}
+    assert receiver.books.store(shop).last_ping_at == NOW
+
+
 def test_nothing_is_acknowledged_of_a_known_store_while_its_ledger_cannot_be_written(
     receiver: Receiver, shop: int
 ) -> None:

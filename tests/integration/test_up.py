@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from bridge import file_locks
 from bridge.ledger import Ledger, deliveries
 from bridge.ledger.vault import make_key
 from tests import proc
@@ -248,3 +249,80 @@ def test_each_process_by_itself_stops_on_a_wrong_setting_with_a_sentence(
     assert tried.returncode == 1
     assert "\nSPACEBRIDGE_SECRET_KEY is wrong" in "\n" + tried.stderr
     assert "Traceback" not in tried.stderr
+
+
+SLOW = """
+CREATE TRIGGER slow AFTER UPDATE ON deliveries BEGIN
+    SELECT count(*) FROM (
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 300000)
+        SELECT n FROM numbers
+    );
+END
+"""
+
+
+def test_a_worker_that_is_stopped_amid_a_transaction_is_ended_and_holds_up_nothing_for_long(
+    tmp_path: Path,
+) -> None:
+    """It holds SQLite's one lock for writing, which nothing but its end releases."""
+    with running_up(tmp_path) as up:
+        wait_until(lambda: answers(f"{up.url}/readyz"), "a ready bridge")
+        add_store(up)
+        ledger = Ledger(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}")
+        with ledger.write() as connection:
+            connection.exec_driver_sql(SLOW)
+        worker = up.children()["worker"]
+        orders = iter(range(1, 1000))
+        assert deliver(up, next(orders)).status_code == 200
+
+        def is_stopped_amid_a_transaction() -> bool:
+            if worker in file_locks.holders():
+                os.kill(worker, signal.SIGSTOP)
+                wait_until(lambda: proc.state(worker) == "T", "a worker that is stopped")
+                if worker in file_locks.holders():
+                    return True
+                os.kill(worker, signal.SIGCONT)
+                deliver(up, next(orders))
+            return False
+
+        wait_until(is_stopped_amid_a_transaction, "a worker that is stopped amid a transaction")
+        answer = deliver(up, next(orders))
+        assert answer.status_code == 200
+        assert answer.elapsed.total_seconds() < 15  # and not as long as the lock is waited for
+        wait_until(lambda: not is_running(worker), "the end of what stands still")
+        with ledger.write() as connection:
+            connection.exec_driver_sql("DROP TRIGGER slow")
+        sent = next(orders) - 1
+        wait_until(lambda: len(processed(ledger)) == sent, "all of it processed by the next worker")
+        assert up.children()["worker"] != worker
+        assert "stands still with the ledger locked" in up.text()
+        ledger.close()
+
+
+def test_a_schedule_that_is_stopped_is_ended_and_another_runs(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up:
+        wait_until(lambda: up.text().count("this schedule runs") == 1, "a schedule")
+        schedule = up.children()["schedule"]
+        os.kill(schedule, signal.SIGSTOP)
+        wait_until(lambda: up.text().count("this schedule runs") == 2, "another schedule")
+        assert not is_running(schedule)
+
+
+def add_store(up: Up) -> None:
+    token, secret = up.folder / "token", up.folder / "secret"
+    token.write_text("token-of-the-account\n")
+    secret.write_text(SECRET)
+    files = ["--token-file", str(token), "--webhook-secret-file", str(secret)]
+    added = run_command(up.folder / "data", "stores", "add", "shop", *STORE_IDS, *files, "--offline")
+    assert added.returncode == 0, added.stderr
+
+
+def deliver(up: Up, number: int) -> requests.Response:
+    body = json.dumps({**load("life-of-a-store")[4].order(), "id": number}).encode()
+    signature = {"X-WC-Webhook-Signature": sign(body)}
+    return requests.post(f"{up.url}/webhooks/shop", data=body, headers=signature, timeout=60)
+
+
+def processed(ledger: Ledger) -> list[int]:
+    with ledger.read() as connection:
+        return [one.id for one in deliveries.listed(connection, state="processed", limit=1000)]

@@ -18,12 +18,12 @@ from sqlalchemy import select, update
 from bridge.ledger import issuances, orders, tables
 from bridge.pipeline.context import Context
 from bridge.pipeline.drain import drain_store
-from bridge.pipeline.forward import DEFER_BY, forward_issuance
+from bridge.pipeline.forward import DEFER_BY
 from bridge.pipeline.lanes import Lanes
 from tests.api import Api, failing_api
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import wait_until
-from tests.shop import Shop, at
+from tests.shop import Shop, at, forward_issuance
 
 
 def forwarding(context: Context, *issuance_ids: int) -> list[Other[bool]]:

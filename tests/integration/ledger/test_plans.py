@@ -17,15 +17,15 @@ from sqlalchemy import URL, Connection, Engine, event, insert, select, text
 
 from bridge.ledger import Ledger, backlog, deliveries, issuances, statements, stores, tables
 from bridge.pipeline.drain import drain_store
-from bridge.pipeline.forward import forward_issuance
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.redecide import redecide
 from bridge.pipeline.sweep import sweep
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import PostgresServer
-from tests.shop import Shop, at, open_shop
+from tests.shop import Shop, at, forward_issuance, open_shop
 
 ROWS = 6000  # of each table that grows, nearly all of them settled long ago, and most of one store
 OPEN = 40  # of them are not
@@ -62,7 +62,7 @@ class Filled:
                 if _plans_once(connection.connection.driver_connection):
                     self.planned_once.add(statement)
 
-        def keep_of_driver(form: statements._Form, connection: Any, parameters: Any) -> Any:
+        def keep_of_driver(form: statements.Form, connection: Any, parameters: Any) -> Any:
             self.statements.setdefault(form.text, form._values(parameters))
             if _plans_once(connection.connection.driver_connection):
                 self.planned_once.add(form.text)
@@ -70,8 +70,8 @@ class Filled:
 
         event.listen(Engine, "before_cursor_execute", keep)
         with pytest.MonkeyPatch.context() as patched:
-            execute = statements._Form.execute
-            patched.setattr(statements._Form, "execute", keep_of_driver)
+            execute = statements.Form.tell
+            patched.setattr(statements.Form, "tell", keep_of_driver)
             yield
         event.remove(Engine, "before_cursor_execute", keep)
 
@@ -258,6 +258,8 @@ def _sweep(filled: Filled) -> None:
         stores.save_config(connection, store, config, shop.clock.now())
     with filled.watched():
         found = sweep(shop.context)
+        assert found.has_rules_changed
+        redecide(shop.context)
     assert waiting in found.deliveries
     assert shop.issuance(lost.issuance_id).state == "held"
     assert shop.issuance(open_order).state == "withdrawn"

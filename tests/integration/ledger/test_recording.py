@@ -146,6 +146,8 @@ def test_a_repeat_is_counted_as_it_is_in_a_transaction_of_the_callers(
         assert repeat.delivery_id == first.delivery_id
         rows.append(dict(books.row(tables.deliveries, first.delivery_id)) | {"id": None, "store_id": None})
         rows[-1] |= {"is_duplicate": repeat.is_duplicate, "again": repeat.is_to_be_processed}
+        # Another place in the sequence for each.
+        rows[-1]["arrival"] = (rows[-1]["arrival"] or 0) > first.delivery_id
     assert rows[0] == rows[1]
     assert (rows[0]["duplicates"], rows[0]["last_received_at"]) == (1, LATER)
 

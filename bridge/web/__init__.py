@@ -1,0 +1,1 @@
+"""How the web process takes requests off the network: whole, or not at all."""
