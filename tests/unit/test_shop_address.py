@@ -46,6 +46,8 @@ from bridge.issuance.shop import shop_of
         ("", ""),
         ("https://", ""),
         ("https:///wp-json/wc/v3/orders/328", ""),
+        ("https:///de", ""),
+        (":8000", ""),
         ("www.", ""),
         ("/wp-json/wc/v3/orders/328", ""),
         ("shop example", ""),
