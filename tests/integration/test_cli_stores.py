@@ -69,15 +69,15 @@ def test_choices_are_set_once_however_often_they_are_typed(counter: Counter) -> 
     counter.add()
     version = counter.store().decision_version
     first = counter.json(
-        *("stores", "set", "shop", "issue_pending=true", "status_map=shipped:completed", "order_body=bare")
+        *("stores", "set", "shop", "issue_pending=true", "zero_total=skip", "order_body=bare")
     )
     assert first["changes"] == [
         "issue_pending: false -> true",
-        "status_map: none -> shipped:completed",
         "order_body: merged -> bare",
+        "zero_total: issue -> skip",
     ]
     store = counter.store()
-    assert (store.policy.issue_pending, store.policy.status_map) == (True, {"shipped": "completed"})
+    assert (store.policy.issue_pending, store.policy.zero_total) == (True, "skip")
     assert (store.order_body, store.decision_version) == ("bare", version + 1)
     assert store.deciding_anew_since is not None
     again = counter.run("stores", "set", "shop", "issue_pending=true", "order_body=bare")
