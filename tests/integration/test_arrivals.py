@@ -98,6 +98,8 @@ def test_a_deletion_that_is_repeated_takes_a_new_place(shop: Shop) -> None:
     assert shop.order().deleted_arrival == again.arrival
     shop.process(shop.receive(paid(12), "order.restored"))
     assert shop.order().decision == "invoice"
+    shop.process(shop.receive(paid(15)))
+    assert (shop.order().deleted_at, shop.order().deleted_arrival) == (None, None)
 
 
 def test_a_deletion_that_arrived_before_a_snapshot_is_processed_first(shop: Shop) -> None:
