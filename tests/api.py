@@ -26,6 +26,8 @@ class Api:
         self.before_answer: Callable[[], object] = lambda: None
         self.found = 0
         self.orders: list[int] = []
+        self.bodies: list[bytes] = []  # of the requests for these orders
+        self.keys: list[str | None] = []  # theirs, by which a repeat is known
         self.tokens: list[str | None] = []  # of the requests for these orders
         self.app = Flask("api")
         self.app.add_url_rule("/v1/Organizations/<organization>/woocommerce", view_func=self.find)
@@ -38,6 +40,8 @@ class Api:
 
     def order(self, woocommerce: str) -> Response:
         self.tokens.append(request.headers.get("Authorization"))
+        self.keys.append(request.headers.get("Idempotency-Key"))
+        self.bodies.append(request.get_data())
         order = json.loads(request.get_data())["id"]
         self.orders.append(order)
         self.before_answer()
