@@ -24,6 +24,7 @@ class Api:
         self.status_of: Callable[[int], int | None] = lambda order: None  # in place of that, for some
         self.retry_after: str | None = None
         self.before_answer: Callable[[], object] = lambda: None
+        self.before_find: Callable[[], object] = lambda: None
         self.found = 0
         self.orders: list[int] = []
         self.bodies: list[bytes] = []  # of the requests for these orders
@@ -35,6 +36,7 @@ class Api:
 
     def find(self, organization: str) -> Response:
         self.found += 1
+        self.before_find()
         body = [{"id": WOOCOMMERCE, "name": "Shop"}]
         return self._answer(json.dumps(body), self.find_status)
 

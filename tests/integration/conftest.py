@@ -137,7 +137,7 @@ class MigratedDatabase:
 
 
 def _shape_of(connection: psycopg.Connection[Any]) -> Sequence[Any]:
-    """All that tells a database from another one but its rows: tables, columns, triggers, functions, settings."""
+    """All of a database but its rows: its tables, columns, triggers, functions and settings."""
     return connection.execute("""
         SELECT oid, relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
         UNION ALL
