@@ -54,13 +54,13 @@ def resends(shop: Shop) -> None:
 
 def test_what_is_not_taken_is_due_again_after_a_while(shop: Shop, context: Context) -> None:
     attempt = tried(shop, number=3)
-    end(shop, context, Ended(attempt, Outcome(Effect.NOT_TAKEN, "busy", status=503), duration=0.1234))
+    end(shop, context, Ended(attempt, Outcome(Effect.NOT_TAKEN, "busy", status=503), duration=1.5))
     left = shop.issuance(attempt.issuance_id)
     assert (left.state, left.attempts, left.last_error) == ("due", 1, "busy")
     assert left.next_attempt_at == shop.clock.now() + timedelta(seconds=20)
     with shop.context.ledger.read() as connection:
         (kept,) = attempts.of_order(connection, attempt.order_id)
-    assert (kept.outcome, kept.status, kept.duration_ms) == ("not taken", 503, 123)
+    assert (kept.outcome, kept.status, kept.duration_ms) == ("not taken", 503, 1500)
     assert shop.store().failures == 1
 
 
@@ -173,3 +173,18 @@ def test_a_lease_that_ended_is_settled_once_and_not_before(shop: Shop, context: 
         (kept,) = attempts.of_order(connection, attempt.order_id)
     assert (kept.outcome, kept.duration_ms, kept.status) == ("unknown", None, None)
     assert shop.store().failures == 1
+
+
+def test_a_worker_that_died_with_an_order_of_before_the_pause_puts_no_probe_off(
+    shop: Shop, context: Context
+) -> None:
+    invoice = shop.paid(1)
+    shop.claim(invoice, lease=40)
+    with shop.context.ledger.write() as connection:
+        now = shop.clock.now()
+        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
+    before = shop.store()
+    shop.clock.advance(seconds=40)
+    release_expired(context, invoice)
+    assert shop.issuance(invoice).state == "held"
+    assert shop.store() == before

@@ -27,6 +27,10 @@ def test_an_order_has_one_issuance_of_each_kind(books: Books) -> None:
     assert books.count(tables.issuances) == 2
 
 
+def test_no_issuance_has_the_id_of_those_that_are_not_added_yet(books: Books) -> None:
+    assert books.due().id > issuances.NOT_ADDED_YET
+
+
 def test_eight_threads_that_make_a_document_due_make_one(books: Books) -> None:
     order_id = books.known()
     changed = at_once(
