@@ -186,6 +186,20 @@ def test_what_is_due_no_more_is_not_sent(shop: Shop, state: str) -> None:
     assert shop.issuance(invoice).state == state
 
 
+def test_of_an_orders_two_documents_one_is_under_way_at_a_time(shop: Shop) -> None:
+    (estimate,) = shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
+    attempt = shop.claim(estimate, lease=40)
+    (invoice,) = shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
+    assert claim_each(shop, invoice)[invoice] is No.NOT_NOW
+    with shop.context.ledger.write() as connection:
+        assert issuances.mark_failed(connection, attempt, error="?", now=shop.clock.now())
+        assert issuances.send_again(connection, estimate, shop.clock.now())
+    found = claim_each(shop, invoice, estimate)
+    assert isinstance(found[estimate], Claimed)
+    assert not isinstance(found.get(invoice), Claimed)
+    assert shop.states() == {"estimate": "sending", "invoice": "due"}
+
+
 def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
     invoice = shop.paid(1)
     shop.clock.advance(days=400)
