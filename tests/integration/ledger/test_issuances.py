@@ -182,9 +182,6 @@ def test_issuances_are_listed_from_the_youngest(books: Books) -> None:
     assert books.write(withdraw, ids[1], NOW)
     assert [one.id for one in books.read(issuances.listed)] == [elsewhere, *reversed(ids)]
     assert [one.id for one in books.read(issuances.listed, store="shop", limit=2)] == [ids[2], ids[1]]
-    assert books.write(issuances.withdraw_for_good, ids[1], NOW, who="maja")
-    assert [one.id for one in books.read(issuances.listed, state="withdrawn")] == [ids[1]]
-    assert [one.id for one in books.read(issuances.listed, state="due")] == [elsewhere, ids[2], ids[0]]
     assert [one.id for one in books.read(issuances.listed, state="withdrawn")] == [ids[1]]
     found = books.issuance(elsewhere)
     assert (found.store, found.order, found.kind) == ("other", 7, "invoice")
