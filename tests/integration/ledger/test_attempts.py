@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bridge.ledger import attempts, issuances, orders, stores, tables
-from bridge.ledger.attempts import LONGEST_LEASE, Attempt, Claim, End, NotDueError
+from bridge.ledger.attempts import Attempt, Claim, End, NotDueError
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from tests.integration.ledger.books import LEASE, NOW, Books
 
@@ -129,8 +129,8 @@ def _write_and_start(connection: Connection, due: Sequence[Issuance]) -> None:
         pytest.param(LEASE, NOW + LEASE - TICK, False, id="about to end"),
         pytest.param(LEASE, NOW + LEASE, True, id="ended"),
         pytest.param(LEASE, NOW + timedelta(days=9), True, id="ended long ago"),
-        pytest.param(LONGEST_LEASE, NOW, False, id="the longest there is"),
-        pytest.param(LONGEST_LEASE, NOW - TICK, True, id="given by a clock that was set back since"),
+        pytest.param(timedelta(hours=1), NOW, False, id="the longest there is"),
+        pytest.param(timedelta(hours=1), NOW - TICK, True, id="given by a clock that was set back since"),
         pytest.param(LEASE, NOW - timedelta(days=9), True, id="given by a clock that was far ahead"),
     ],
 )
