@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -84,6 +86,16 @@ def test_ends_that_are_noted_together_are_each_of_their_own_attempt(books: Books
             200 + one.id,
         ]
     assert books.row(tables.attempts, started[2].id)["outcome"] is None
+
+
+@pytest.mark.parametrize("lacking", [{"snapshot": None}, {"delivery_id": None}])
+def test_an_order_of_which_nothing_is_known_to_send_cannot_be_claimed(
+    books: Books, lacking: dict[str, Any]
+) -> None:
+    issuance = books.due()
+    order = replace(books.order(issuance.order_id), **lacking)
+    with pytest.raises(ValueError, match="nothing is known"):
+        Claim.of(order, issuance)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
