@@ -15,7 +15,7 @@ from bridge.issuance import Policy
 from bridge.ledger import deliveries, issuances, removal, stores, tables
 from bridge.ledger.store import Choices
 from bridge.pipeline.claim import Claimed, No, Wanted, claim
-from bridge.pipeline.context import Context
+from bridge.pipeline.context import Account, Context
 from bridge.pipeline.drain import drain_store
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.settle import Cabinet
@@ -28,11 +28,15 @@ TICK = timedelta(microseconds=1)
 
 
 def claim_each(
-    shop: Shop, *ids: int, of_probe: bool = False, context: Context | None = None
+    shop: Shop,
+    *ids: int,
+    of_probe: bool = False,
+    context: Context | None = None,
+    account: Account | None = None,
 ) -> Mapping[int, Claimed | No]:
-    """Claim issuances in one transaction, for threads that have the store's account as it is."""
+    """Claim issuances in one transaction, for threads that have this account, or the store's as it is."""
     context = context or shop.context
-    account = context.account(shop.store())
+    account = account or context.account(shop.store())
     with context.ledger.write() as connection:
         cabinet = Cabinet(connection, [], of_issuances=ids)
         sent = deliveries.newest_of(connection, ids)
@@ -200,6 +204,15 @@ def test_of_an_orders_two_documents_one_is_under_way_at_a_time(shop: Shop) -> No
     assert shop.states() == {"estimate": "sending", "invoice": "due"}
 
 
+def test_nothing_is_sent_with_a_token_that_was_changed_meanwhile(shop: Shop) -> None:
+    invoice = shop.paid(1)
+    account = shop.context.account(shop.store())
+    shop.set_token("another-token")
+    found = claim_each(shop, invoice, account=account)[invoice]
+    assert found is No.NOT_NOW  # and by the next one, the store goes on
+    assert isinstance(claim_each(shop, invoice)[invoice], Claimed)
+
+
 def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
     invoice = shop.paid(1)
     shop.clock.advance(days=400)
@@ -225,11 +238,7 @@ def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
     account = shop.context.account(shop.store())
     with shop.context.ledger.write() as connection:
         removal.remove(connection, stores.lock(connection, shop.store_id), who="maja", now=shop.clock.now())
-    with shop.context.ledger.write() as connection:
-        cabinet = Cabinet(connection, [], of_issuances=[invoice])
-        sent = deliveries.newest_of(connection, [invoice])
-        found = claim(shop.context, connection, {invoice: Wanted(invoice, account, False)}, cabinet, sent)
-    assert not isinstance(found.get(invoice), Claimed)
+    assert not isinstance(claim_each(shop, invoice, account=account).get(invoice), Claimed)
     assert shop.issuance(invoice).attempts == 0
 
 
