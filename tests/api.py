@@ -24,8 +24,11 @@ class Api:
         self.status_of: Callable[[int], int | None] = lambda order: None  # in place of that, for some
         self.retry_after: str | None = None
         self.before_answer: Callable[[], object] = lambda: None
+        self.before_find: Callable[[], object] = lambda: None
         self.found = 0
         self.orders: list[int] = []
+        self.bodies: list[bytes] = []  # of the requests for these orders
+        self.keys: list[str | None] = []  # theirs, by which a repeat is known
         self.tokens: list[str | None] = []  # of the requests for these orders
         self.app = Flask("api")
         self.app.add_url_rule("/v1/Organizations/<organization>/woocommerce", view_func=self.find)
@@ -33,11 +36,14 @@ class Api:
 
     def find(self, organization: str) -> Response:
         self.found += 1
+        self.before_find()
         body = [{"id": WOOCOMMERCE, "name": "Shop"}]
         return self._answer(json.dumps(body), self.find_status)
 
     def order(self, woocommerce: str) -> Response:
         self.tokens.append(request.headers.get("Authorization"))
+        self.keys.append(request.headers.get("Idempotency-Key"))
+        self.bodies.append(request.get_data())
         order = json.loads(request.get_data())["id"]
         self.orders.append(order)
         self.before_answer()

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.spaceinvoices.outcome import (
-    MAX_EXCERPT,
     Effect,
     Outcome,
     Sent,
@@ -56,6 +55,10 @@ def test_a_status_has_its_effect(statuses: list[int], effect: Effect) -> None:
     assert {answered(status).effect for status in statuses} == {effect}
 
 
+def test_an_effect_has_the_name_that_ledgers_and_metrics_know_it_by() -> None:
+    assert list(map(str, Effect)) == ["issued", "not taken", "refused", "account refused", "unknown"]
+
+
 def test_every_status_is_told_in_the_summary() -> None:
     for status in range(100, 1000):
         outcome = answered(status)
@@ -75,6 +78,12 @@ def test_a_retry_after_never_changes_the_effect() -> None:
 def raised(error: BaseException, *, handling: BaseException | None = None) -> BaseException:
     """The error as it arrives if it was raised while another was handled."""
     error.__context__ = handling
+    return error
+
+
+def raised_from(cause: BaseException, error: BaseException) -> BaseException:
+    """The error as it arrives if it was raised from another one, which was handled before."""
+    error.__cause__ = cause
     return error
 
 
@@ -103,6 +112,7 @@ OF_SOMETHING_ELSE = [
     # closing the connection failed, too, and has the last word
     raised(OSError(), handling=TimeLimitError()),
     raised(requests.ConnectionError(), handling=raised(OSError(), handling=TimeLimitError())),
+    raised_from(TimeLimitError(), requests.ConnectionError()),
 ]
 
 
@@ -130,6 +140,14 @@ def test_without_an_answer_it_matters_whether_the_whole_body_can_have_gone_out(
         assert outcome.status is None
         assert outcome.excerpt is None
         assert outcome.retry_after is None
+
+
+def test_without_an_answer_the_summary_says_whether_the_order_has_gone_out() -> None:
+    error = requests.ConnectionError()
+    in_part, whole = (outcome_of_failure(error, sent=sent).summary for sent in (Sent.IN_PART, Sent.WHOLE))
+
+    assert in_part == "the order could not be sent (ConnectionError)"
+    assert whole == "the order was sent and no answer came (ConnectionError)"
 
 
 @pytest.mark.parametrize("sent", Sent)
@@ -259,7 +277,8 @@ def test_no_header_is_fatal(header: str) -> None:
         ("a\ud800b", "a?b"),
         ("\x1b[2J", "?[2J"),
         ("a\r\n\tb", "a?\n?b"),
-        ("x" * 5000, "x" * MAX_EXCERPT),
+        ("x" * 2000, "x" * 2000),
+        ("x" * 2001, "x" * 2000),
     ],
 )
 def test_what_is_kept_of_an_answer_is_fit_to_store_and_to_print(text: str, kept: str | None) -> None:
