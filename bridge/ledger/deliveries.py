@@ -16,6 +16,7 @@ from bridge.ledger.statements import Asked, Sql, Statement
 from bridge.ledger.tables import deliveries, issuances, orders, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
+UNREADABLE, QUARANTINED = "unreadable", "quarantined"  # kept for an operator, who says what becomes of them
 CLOCK_TOLERANCE = timedelta(minutes=1)  # what arrived later than that was dated by a clock set back since
 GIVE_UP_AFTER = 20  # failures of our own to process a delivery, before it is left to the operator
 

@@ -35,6 +35,8 @@ class KnownOrder:
     decision: str | None
     reason: str | None
     decided_version: int
+    rule: str | None = None  # the word for what decided
+    rule_since: datetime | None = None
 
     @property
     def identity(self) -> Identity:
@@ -77,7 +79,12 @@ def lock_of_resources(
 
 
 def listed(
-    connection: Connection, *, store: str | None = None, decision: str | None = None, limit: int = 50
+    connection: Connection,
+    *,
+    store: str | None = None,
+    decision: str | None = None,
+    rule: str | None = None,
+    limit: int = 50,
 ) -> Sequence[KnownOrder]:
     """The youngest orders first."""
     query = _with_store().order_by(orders.c.id.desc()).limit(limit)
@@ -85,6 +92,8 @@ def listed(
         query = query.where(stores.c.name == store)
     if decision is not None:
         query = query.where(orders.c.decision == decision)
+    if rule is not None:
+        query = query.where(orders.c.rule == rule)
     return [_order(row) for row in connection.execute(query)]
 
 
@@ -157,6 +166,7 @@ _SAVED = [
     for name in (
         *("delivery_id", "number", "status", "payment_method", "total", "currency", "modified"),
         *("has_date_paid", "has_refunds", "deleted_at", "decision", "reason", "decided_version"),
+        *("rule", "rule_since"),
     )
 ]
 
@@ -180,7 +190,7 @@ def _by_id(rows: Sequence[Any]) -> Mapping[int, KnownOrder]:
 def _row(order: KnownOrder) -> Sequence[Any]:
     known = order.snapshot
     of_snapshot = [known and getattr(known, one.name) for one in _SAVED[1:9]]
-    decided = [order.decision, order.reason, order.decided_version]
+    decided = [order.decision, order.reason, order.decided_version, order.rule, order.rule_since]
     return [order.id, order.delivery_id, *of_snapshot, order.deleted_at, *decided]
 
 
@@ -211,4 +221,6 @@ def _order(row: Row[Any]) -> KnownOrder:
         decision=row.decision,
         reason=row.reason,
         decided_version=row.decided_version,
+        rule=row.rule,
+        rule_since=row.rule_since,
     )

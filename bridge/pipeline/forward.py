@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from types import TracebackType
 from typing import NamedTuple
 
@@ -16,12 +15,12 @@ from bridge.ledger.stores import Store
 from bridge.pipeline.claim import Claimed, No, Wanted, claim
 from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Account, Context
+from bridge.pipeline.deferral import defer
 from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import Ended, record
 from bridge.pipeline.settle import Cabinet
 from bridge.telemetry import counts
 
-DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
 SHORT_WAIT = 0.05  # seconds for which an outcome may be kept, to be recorded with the next claim
 RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
@@ -77,10 +76,7 @@ class Forwarder:
         except LedgerUnavailableError:
             raise
         except Exception as error:
-            # Left as it is, it would be first in every sweep, and a crowd of its kind would leave no room.
-            at = context.now() + DEFER_BY
-            with context.ledger.write() as connection:
-                issuances.defer(connection, issuance_id, error=f"{type(error).__name__}: {error}", until=at)
+            defer(context, issuance_id, error)
             raise
         if isinstance(claimed, No):
             context.pace.give_back(account.name)

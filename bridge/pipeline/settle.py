@@ -119,7 +119,11 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
     if verdict.decision in {Decision.INVOICE, Decision.ESTIMATE}:
         _make_due(known, order, verdict.decision.value)
     dossier.order = replace(
-        order, decision=shown.decision.value, reason=shown.reason, decided_version=store.decision_version
+        order,
+        decision=shown.decision.value,
+        reason=shown.reason,
+        rule=shown.rule,
+        decided_version=store.decision_version,
     )
     return shown
 
@@ -131,6 +135,8 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
     """
     changed, withdrawn, due = [], [], []
     for dossier in dossiers:
+        if dossier.order.rule != dossier.saved_order.rule:
+            dossier.order = replace(dossier.order, rule_since=now)
         if dossier.order != dossier.saved_order:
             changed.append(dossier.order)
         for kind, issuance in dossier.issuances.items():
