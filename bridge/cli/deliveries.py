@@ -28,7 +28,10 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @STORE_OPTION
-@click.option("--state", type=click.Choice(["received", "processed", "ignored", "failed"]))
+@click.option(
+    "--state",
+    type=click.Choice(["received", "processed", "ignored", "failed", "unreadable", "quarantined"]),
+)
 @LIMIT_OPTION
 @JSON_OPTION
 def list_(store: str | None, state: str | None, limit: int, as_json: bool) -> None:

@@ -28,15 +28,16 @@ def orders() -> None:
 @orders.command("list")
 @STORE_OPTION
 @click.option("--decision", type=click.Choice(["invoice", "estimate", "wait", "skip", "done", "attention"]))
+@click.option("--rule", help="The rule that decided, in a word: pending, unknown_status, inactive...")
 @LIMIT_OPTION
 @JSON_OPTION
-def list_(store: str | None, decision: str | None, limit: int, as_json: bool) -> None:
+def list_(store: str | None, decision: str | None, rule: str | None, limit: int, as_json: bool) -> None:
     """Show the youngest orders."""
     ledger = open_ledger()
     if store:
         require_store(ledger, store)
     with ledger.read() as connection:
-        found = ledger_orders.listed(connection, store=store, decision=decision, limit=limit)
+        found = ledger_orders.listed(connection, store=store, decision=decision, rule=rule, limit=limit)
     columns = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
     print_rows(columns, [order_row(one) for one in found], as_json=as_json)
 
@@ -124,4 +125,6 @@ def order_row(order: KnownOrder) -> dict[str, object]:
         "currency": snapshot.currency if snapshot else None,
         "decision": order.decision,
         "reason": order.reason,
+        "rule": order.rule,
+        "rule_since": order.rule_since,
     }

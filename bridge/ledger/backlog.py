@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
+from bridge.ledger import waiting as waiting_orders
 from bridge.ledger.deliveries import FAILED as FAILED_DELIVERY
 from bridge.ledger.deliveries import QUARANTINED, RECEIVED, UNREADABLE
 from bridge.ledger.issuances import DUE, FAILED, HELD, SENDING
-from bridge.ledger.tables import actions, deliveries, issuances, orders, stores
+from bridge.ledger.tables import actions, deliveries, issuances, stores
+from bridge.ledger.waiting import RECENT, Attention, Waiting, WhileInactive
 
 OPEN_STATES = (DUE, SENDING, HELD, FAILED)
 KEPT_STATES = (FAILED_DELIVERY, UNREADABLE, QUARANTINED)
 """States of deliveries that wait for an operator."""
 
 LATE_AFTER = 60.0  # seconds since a document fell due; it is sent within a few
-LONG = timedelta(days=2)  # that an order waits for a payment, or for its status to be mapped
-PAID_LONG = timedelta(hours=1)  # that it waits as pending although it is paid
-RECENT = timedelta(days=1)
-PENDING, PENDING_PAID, UNKNOWN_STATUS = "pending", "pending_paid", "unknown_status"
-"""Why orders wait too long: rules of the decision; `pending_paid` are those of `pending` with a date_paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +59,12 @@ class StoreBacklog:
     held: int
     failed: int
     waiting: Mapping[str, Waiting]  # by why
-    attention: int
-    attention_newest_at: datetime | None
-    inactive_orders: int
-    inactive_newest_at: datetime | None
+    attention: Attention
+    while_inactive: WhileInactive
 
     def kept(self, state: str) -> int:
         """How many deliveries are in a state that waits for an operator."""
         return self.kept_deliveries.get(state, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Orders that wait for too long: how many, and since when the first does."""
-
-    orders: int
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +87,15 @@ def measure(connection: Connection, now: datetime) -> Backlog:
     forwarded = [store for store in known if store.paused_at is None and store.id in due]
     late = {store.name: _late(due[store.id].since, store.resumed_at, now) for store in forwarded}
     stuck = [_late(due[store.id].could_be_sent_since, store.resumed_at, now) for store in forwarded]
-    waiting: dict[str, int] = dict.fromkeys((PENDING, PENDING_PAID, UNKNOWN_STATUS), 0)
-    for (_, why), found in _waiting(connection, now).items():
+    waiting = dict.fromkeys(waiting_orders.REASONS, 0)
+    for (_, why), found in waiting_orders.too_long(connection, now).items():
         waiting[why] += found.orders
-    attention = _attention(connection, now)
-    inactive = {store.name: _while_inactive(connection, store)[0] for store in _inactive(known)}
+    attention = waiting_orders.for_attention(connection, now)
+    inactive = {
+        store.name: _while_inactive(connection, store).orders
+        for store in known
+        if store.inactive_since is not None
+    }
     return Backlog(
         unprocessed=unprocessed,
         oldest_unprocessed_seconds=_age(oldest, now),
@@ -115,8 +106,8 @@ def measure(connection: Connection, now: datetime) -> Backlog:
         kept_deliveries={state: _count(connection, deliveries, state) for state in KEPT_STATES},
         late_seconds={name: seconds for name, seconds in late.items() if seconds > LATE_AFTER},
         orders_waiting=waiting,
-        orders_attention=sum(row.n for row in attention.values()),
-        orders_attention_recent=sum(row.recent for row in attention.values()),
+        orders_attention=sum(one.orders for one in attention.values()),
+        orders_attention_recent=sum(one.recent for one in attention.values()),
         inactive_orders={name: number for name, number in inactive.items() if number},
         last_refused_at={
             store.name: store.last_refused_at
@@ -133,13 +124,13 @@ def of_stores(connection: Connection, now: datetime) -> Mapping[int, StoreBacklo
     """
     arrivals, unprocessed = _arrivals(connection), _unprocessed(connection)
     due, stopped = _due(connection), _stopped(connection)
-    waiting, attention = _waiting(connection, now), _attention(connection, now)
+    waiting = waiting_orders.too_long(connection, now)
+    attention = waiting_orders.for_attention(connection, now)
     found = {}
     for store in connection.execute(_STORES):
         last_at, kept = arrivals.get(store.id, (None, {}))
         number, oldest = unprocessed.get(store.id, (0, None))
-        of_due, of_attention = due.get(store.id), attention.get(store.id)
-        skipped = _while_inactive(connection, store) if _inactive([store]) else (0, None)
+        of_due = due.get(store.id)
         found[store.id] = StoreBacklog(
             added_seconds_ago=_age(store.created_at, now),
             last_delivery_at=last_at,
@@ -154,10 +145,8 @@ def of_stores(connection: Connection, now: datetime) -> Mapping[int, StoreBacklo
             held=stopped.get((store.id, HELD), 0),
             failed=stopped.get((store.id, FAILED), 0),
             waiting={why: one for (store_id, why), one in waiting.items() if store_id == store.id},
-            attention=of_attention.n if of_attention else 0,
-            attention_newest_at=of_attention.newest if of_attention else None,
-            inactive_orders=skipped[0],
-            inactive_newest_at=skipped[1],
+            attention=attention.get(store.id, Attention()),
+            while_inactive=_while_inactive(connection, store),
         )
     return found
 
@@ -173,6 +162,13 @@ _STORES = select(
     stores.c.inactive_after_delivery,
     stores.c.last_refused_at,
 ).where(stores.c.removed_at.is_(None))
+
+
+def _while_inactive(connection: Connection, store: Any) -> WhileInactive:
+    """What came in for a store since its config lets nothing be issued; nothing for one that is active."""
+    if store.inactive_since is None:
+        return WhileInactive()
+    return waiting_orders.while_inactive(connection, store.id, store.inactive_after_delivery or 0)
 
 
 def _first(moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
@@ -218,59 +214,6 @@ def _stopped(connection: Connection) -> Mapping[tuple[int, str], int]:
     return found
 
 
-def _waiting(connection: Connection, now: datetime) -> Mapping[tuple[int, str], Waiting]:
-    """Orders that wait for too long, by their stores' ids and why."""
-    is_paid = (orders.c.rule == PENDING) & orders.c.has_date_paid
-    why = case((is_paid, PENDING_PAID), else_=orders.c.rule).label("why")
-    since = orders.c.rule_since
-    for_too_long = (since <= now - LONG) | (is_paid & (since <= now - PAID_LONG))
-    rows = connection.execute(
-        select(orders.c.store_id, why, func.count(), _first(since))
-        # In the very words of the index.
-        .where(text("orders.rule IN ('pending', 'unknown_status')"), for_too_long)
-        .group_by(orders.c.store_id, why)
-    )
-    return {(store_id, reason): Waiting(number, first) for store_id, reason, number, first in rows}
-
-
-def _attention(connection: Connection, now: datetime) -> Mapping[int, Row[Any]]:
-    """Orders that need a person, by their stores' ids; a held or failed issuance is counted as such."""
-    since = orders.c.rule_since
-    rows = connection.execute(
-        select(
-            orders.c.store_id,
-            func.count().label("n"),
-            func.count(case((since > now - RECENT, 1))).label("recent"),
-            _last(since).label("newest"),
-        )
-        .where(
-            orders.c.decision == literal_column("'attention'"),
-            func.coalesce(orders.c.rule, "").not_in([HELD, FAILED]),
-        )
-        .group_by(orders.c.store_id)
-    )
-    return {row.store_id: row for row in rows}
-
-
-def _inactive(known: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-    return [store for store in known if store.inactive_since is not None]
-
-
-def _while_inactive(connection: Connection, store: Row[Any]) -> tuple[int, datetime | None]:
-    """How many orders of an inactive store came in since it is, and when the last of them did."""
-    number, newest = connection.execute(
-        select(func.count(), func.max(orders.c.delivery_id)).where(
-            orders.c.store_id == store.id,
-            orders.c.rule == literal_column("'inactive'"),
-            orders.c.delivery_id > (store.inactive_after_delivery or 0),
-        )
-    ).one()
-    if not number:
-        return 0, None
-    query = select(deliveries.c.received_at).where(deliveries.c.id == newest)
-    return number, connection.execute(query).scalar_one()
-
-
 def _arrivals(connection: Connection) -> Mapping[int, tuple[datetime, Mapping[str, int]]]:
     """When the last delivery of each store came, and how many of its wait for an operator, by their state.
 
@@ -282,7 +225,9 @@ def _arrivals(connection: Connection) -> Mapping[int, tuple[datetime, Mapping[st
             deliveries.c.store_id
         )
     )
-    return {store_id: (last_at, dict(zip(KEPT_STATES, kept, strict=True))) for store_id, last_at, *kept in rows}
+    return {
+        store_id: (last_at, dict(zip(KEPT_STATES, kept, strict=True))) for store_id, last_at, *kept in rows
+    }
 
 
 def _unprocessed(connection: Connection) -> Mapping[int, tuple[int, datetime]]:

@@ -145,7 +145,9 @@ def with_stale_config(
     due = or_(tried_at.is_(None), tried_at <= tried_before)
     if failed_before is not None:
         has_failed = or_(
-            fetched_at.is_(None), stores.c.config_error.is_not(None), stores.c.config_missing_since.is_not(None)
+            fetched_at.is_(None),
+            stores.c.config_error.is_not(None),
+            stores.c.config_missing_since.is_not(None),
         )
         due = or_(due, and_(has_failed, tried_at <= failed_before))
     if or_after is not None:

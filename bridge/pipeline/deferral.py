@@ -1,4 +1,4 @@
-"""Puts off a document that cannot be sent by a fault on this side, and gives it up when that goes on for days."""
+"""Puts off a document that cannot be sent by a fault on this side, and gives it up after some days."""
 
 from __future__ import annotations
 

@@ -135,10 +135,8 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
     """
     changed, withdrawn, due = [], [], []
     for dossier in dossiers:
-        if dossier.order.rule != dossier.saved_order.rule:
-            dossier.order = replace(dossier.order, rule_since=now)
         if dossier.order != dossier.saved_order:
-            changed.append(dossier.order)
+            changed.append(_dated(dossier, now))
         for kind, issuance in dossier.issuances.items():
             before = dossier.saved_issuances.get(kind)
             if before is not None and before.state == issuance.state:
@@ -157,6 +155,13 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
                     dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
     for dossier in dossiers:
         dossier.saved_order, dossier.saved_issuances = dossier.order, dict(dossier.issuances)
+
+
+def _dated(dossier: Dossier, now: datetime) -> KnownOrder:
+    """The order, of which it is kept since when its rule has decided."""
+    if dossier.order.rule != dossier.saved_order.rule:
+        dossier.order = replace(dossier.order, rule_since=now)
+    return dossier.order
 
 
 def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:

@@ -11,8 +11,8 @@ from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger.stores import Store
 from bridge.pipeline import choices, storekeeping
 from bridge.pipeline.check import why_not_answered
-from bridge.pipeline.configs import ASK_AGAIN_AFTER
 from bridge.pipeline.choices import ChoiceError
+from bridge.pipeline.configs import ASK_AGAIN_AFTER
 from bridge.pipeline.storekeeping import Changed, NotListed
 from bridge.spaceinvoices import SpaceInvoicesError
 
@@ -94,8 +94,8 @@ def _not_listed(store: Store, answer: NotListed) -> str:
     return (
         f"Space Invoices lists no Woocommerce object {store.woocommerce_id} in organization "
         f"{store.organization_id}.{first} {serves}, and the bridge asks again within "
-        f"{ASK_AGAIN_AFTER / 60:.0f} minutes: if it is still so, the store issues nothing more. Compare the ids "
-        "with what Space Invoices shows."
+        f"{ASK_AGAIN_AFTER / 60:.0f} minutes: if it is still so, the store issues nothing more. "
+        "Compare the ids with what Space Invoices shows."
     )
 
 

@@ -1,4 +1,4 @@
-"""Since when something waits: orders by their rule, documents, configs that are not listed, refused requests."""
+"""Since when something waits: orders by their rule, documents, configs that are gone; refused requests."""
 
 import sqlalchemy as sa
 from alembic import op
