@@ -116,7 +116,8 @@ def _stops_soon(sight: StoreSight) -> str:
 def _inactive(sight: StoreSight) -> Finding:
     """A note, but where orders come in of which nothing is issued."""
     message = "It is set inactive in Space Invoices: nothing is forwarded."
-    mend = f"Set the Woocommerce object {sight.store.woocommerce_id} active there, if orders are to be forwarded."
+    woocommerce_id = sight.store.woocommerce_id
+    mend = f"Set the Woocommerce object {woocommerce_id} active there, if orders are to be forwarded."
     skipped = sight.backlog.while_inactive
     if skipped.newest_at is None or sight.store.inactive_since is None:
         return sight.finding("config", Level.WARNING, message, mend)
@@ -201,8 +202,8 @@ def _kept(sight: StoreSight) -> Iterator[Finding]:
         yield sight.finding(
             "deliveries",
             Level.WRONG,
-            f"Deliveries in quarantine, since they come from another address than the shop's: {number}. Nothing "
-            "is issued for them.",
+            f"Deliveries in quarantine, since they come from another address than the shop's: {number}. "
+            "Nothing is issued for them.",
             f"{listing} quarantined; if the shop has moved, or has several addresses: spacebridge stores set "
             f"{name} shop_urls=OLD,NEW; if it is a copy of the shop: spacebridge deliveries ignore ID",
         )
@@ -226,8 +227,8 @@ def _refused(sight: StoreSight) -> Iterator[Finding]:
     yield sight.finding(
         "deliveries",
         Level.WRONG,
-        f"Deliveries are refused, since their signature is missing or wrong: {store.refused_deliveries} so far, "
-        f"the last {lasting(sight.now - at)} ago, {good}. What the shop sends is lost.",
+        f"Deliveries are refused, since their signature is missing or wrong: {store.refused_deliveries} so "
+        f"far, the last {lasting(sight.now - at)} ago, {good}. What the shop sends is lost.",
         f"In each of the store's webhooks ({WEBHOOKS}), enter its secret; a new one is shown, once, by: "
         f"spacebridge stores rotate-secret {store.name}. If each has the right one, a stranger sends them.",
     )

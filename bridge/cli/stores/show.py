@@ -134,8 +134,8 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
             yield "", sentence
     if store.config_error is not None:
         yield "", f"The last try to fetch it has failed: {store.config_error}"
-    elif (sentence := words.not_listed(store, at)) is not None:
-        yield "", sentence
+    elif (not_listed := words.not_listed(store, at)) is not None:
+        yield "", not_listed
     for name, value in choices.as_mapping(store.choices).items():
         yield name, choices.written(value)
     if (rotation := words.webhook_secret(store, at)) is not None:
