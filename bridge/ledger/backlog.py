@@ -191,8 +191,10 @@ def _due(connection: Connection) -> Mapping[int, _Due]:
     What was never tried waits for this side alone, since it fell due, however often it was deferred. What was
     tried may have to wait for the time of its next attempt.
     """
-    since = func.coalesce(issuances.c.due_since, issuances.c.created_at, type_=issuances.c.due_since.type)
-    could_be_sent = case((issuances.c.attempts == 0, since), else_=issuances.c.next_attempt_at)
+    due_at = issuances.c.next_attempt_at
+    noted = func.coalesce(issuances.c.due_since, issuances.c.created_at, type_=due_at.type)
+    since = case((due_at < noted, due_at), else_=noted)  # by a clock that was set back later
+    could_be_sent = case((issuances.c.attempts == 0, since), else_=due_at)
     rows = connection.execute(
         select(issuances.c.store_id, func.count(), _first(since), _first(could_be_sent))
         .where(issuances.c.state == literal_column(f"'{DUE}'"))

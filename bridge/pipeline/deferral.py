@@ -12,13 +12,11 @@ from bridge.pipeline.backoff import is_to_be_given_up
 from bridge.pipeline.context import Context
 from bridge.pipeline.settle import settle
 
-DEFER_BY = timedelta(minutes=5)
-
 log = structlog.get_logger(__name__)
 
 
-def defer(context: Context, issuance_id: int, error: Exception) -> None:
-    """Have a due document tried again in five minutes, or fail it if that was done for three days.
+def defer(context: Context, issuance_id: int, error: Exception, *, by: timedelta) -> None:
+    """Have a due document tried again later, or fail it if that was done for three days.
 
     Left as it is, it would be first in every sweep, and a crowd of its kind would leave no room. Under a key
     that does not decrypt the store's secrets it is never failed: that is no fault of the order, and ends for
@@ -30,7 +28,7 @@ def defer(context: Context, issuance_id: int, error: Exception) -> None:
         _give_up(context, issuance_id, f"given up, since it could not be sent for days: {reason}", now)
         return
     with context.ledger.write() as connection:
-        issuances.defer(connection, issuance_id, error=reason, until=now + DEFER_BY)
+        issuances.defer(connection, issuance_id, error=reason, until=now + by)
 
 
 def _was_deferred_for_too_long(context: Context, issuance_id: int, now: datetime) -> bool:

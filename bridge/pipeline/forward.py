@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from bridge.pipeline.record import Ended, record
 from bridge.pipeline.settle import Cabinet
 from bridge.telemetry import counts
 
+DEFER_BY = timedelta(minutes=5)  # what cannot be claimed by a fault on this side
 LONGEST_TURN = 1.0  # seconds a thread waits for its account's turn
 SHORT_WAIT = 0.05  # seconds for which an outcome may be kept, to be recorded with the next claim
 RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
@@ -76,7 +78,7 @@ class Forwarder:
         except LedgerUnavailableError:
             raise
         except Exception as error:
-            defer(context, issuance_id, error)
+            defer(context, issuance_id, error, by=DEFER_BY)
             raise
         if isinstance(claimed, No):
             context.pace.give_back(account.name)
