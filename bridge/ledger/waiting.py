@@ -53,6 +53,8 @@ def too_long(connection: Connection, now: datetime) -> Mapping[tuple[int, str], 
         select(orders.c.store_id, why, func.count(), func.min(since, type_=since.type))
         .where(
             text("orders.rule IN ('pending', 'unknown_status')"),  # in the very words of the index
+            # A process of the version before writes decisions without their rules.
+            orders.c.decision == literal_column("'wait'"),
             (since <= now - LONG) | (is_paid & (since <= now - PAID_LONG)),
         )
         .group_by(orders.c.store_id, why)
@@ -85,6 +87,7 @@ def while_inactive(connection: Connection, store_id: int, after_delivery: int) -
         select(func.count(), func.max(orders.c.delivery_id)).where(
             orders.c.store_id == store_id,
             orders.c.rule == literal_column("'inactive'"),
+            orders.c.decision == literal_column("'skip'"),
             orders.c.delivery_id > after_delivery,
         )
     ).one()

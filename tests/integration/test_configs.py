@@ -379,8 +379,8 @@ def test_an_object_that_was_listed_in_between_has_to_be_missing_twice_again(
     shop: Shop, listing: tuple[Api, Context]
 ) -> None:
     api, context = listing
-    for listed in ([], [{"id": WOOCOMMERCE}], []):
-        api.listed = listed
+    for is_listed in (False, True, False):
+        api.listed = [{"id": WOOCOMMERCE}] if is_listed else []
         fetch(shop, context)
         shop.clock.advance(minutes=3)
     assert shop.store().state == "active"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from dataclasses import replace
 from datetime import timedelta
@@ -28,9 +29,10 @@ def broken(shop: Shop) -> int:
 
 
 def forward(shop: Shop, issuance_id: int, context: Context | None = None) -> None:
-    """Try to send it, which fails on this side."""
+    """Try to send it, which fails on this side; then it is time for the next try, unless it was given up."""
     with Forwarder(context or shop.context) as forwarder, pytest.raises((zlib.error, WrongKeyError)):
         forwarder.forward(issuance_id)
+    shop.clock.advance(seconds=DEFER_BY.total_seconds())
 
 
 def times_deferred(shop: Shop, issuance_id: int) -> int:
@@ -41,8 +43,7 @@ def test_a_deferred_document_is_as_late_as_it_is(shop: Shop, broken: int) -> Non
     fell_due = shop.clock.now()
     for _ in range(12):
         forward(shop, broken)
-        assert shop.issuance(broken).next_attempt_at == shop.clock.now() + DEFER_BY
-        shop.clock.advance(seconds=DEFER_BY.total_seconds())
+        assert shop.issuance(broken).next_attempt_at == shop.clock.now()
     assert (times_deferred(shop, broken), shop.issuance(broken).due_since) == (12, fell_due)
     with shop.context.ledger.read() as connection:
         measured = backlog.measure(connection, shop.clock.now())
@@ -51,12 +52,12 @@ def test_a_deferred_document_is_as_late_as_it_is(shop: Shop, broken: int) -> Non
 
 
 def test_a_document_that_was_deferred_for_three_days_fails_with_its_reason(shop: Shop, broken: int) -> None:
-    for _ in range(LEAST_ATTEMPTS - 1):
+    fell_due = shop.clock.now()
+    for _ in range(LEAST_ATTEMPTS):
         forward(shop, broken)
-    shop.clock.advance(seconds=GIVE_UP_AFTER.total_seconds() - 1)
+    shop.clock.at = fell_due + GIVE_UP_AFTER - timedelta(seconds=1)
     forward(shop, broken)
     assert shop.issuance(broken).state == "due"
-    shop.clock.advance(seconds=1)
     forward(shop, broken)
     failed = shop.issuance(broken)
     assert (failed.state, failed.attempts, failed.next_attempt_at) == ("failed", 0, None)
@@ -91,15 +92,16 @@ def test_the_time_that_a_store_was_paused_counts_against_no_document(shop: Shop,
 
 
 def test_a_key_that_does_not_fit_fails_no_document_however_long_it_takes(shop: Shop) -> None:
-    invoice = shop.paid(1)
-    locked_out = replace(shop.context, vault=Vault([make_key()]))
-    for _ in range(LEAST_ATTEMPTS + 1):
+    invoice, fell_due = shop.paid(1), shop.clock.now()
+    locked_out = replace(shop.context, vault=Vault([make_key()]), _of_thread=threading.local())
+    for _ in range(LEAST_ATTEMPTS):
         forward(shop, invoice, locked_out)
-        shop.clock.advance(days=1)
+    shop.clock.at = fell_due + timedelta(days=30)
+    forward(shop, invoice, locked_out)
     assert shop.issuance(invoice).state == "due"
     with shop.context.ledger.read() as connection:
         late = backlog.measure(connection, shop.clock.now()).late_seconds
-    assert late["shop"] == timedelta(days=LEAST_ATTEMPTS + 1).total_seconds()
+    assert late["shop"] == (timedelta(days=30) + DEFER_BY).total_seconds()
     with Forwarder(shop.context) as forwarder:
         assert forwarder.forward(invoice)
     assert shop.documents() == ["invoice"]

@@ -194,10 +194,10 @@ def _fill(connection: Connection, store_id: int, now: datetime) -> None:
 def _have_orders_wait(connection: Connection, since: datetime) -> None:
     """Ten orders, and ten deliveries, of each kind that waits for a person."""
     waiting: list[dict[str, Any]] = [
-        {"rule": "inactive"},
-        {"rule": "pending", "has_date_paid": True},
-        {"rule": "pending", "has_date_paid": False},
-        {"rule": "unknown_status"},
+        {"rule": "inactive", "decision": "skip"},
+        {"rule": "pending", "decision": "wait", "has_date_paid": True},
+        {"rule": "pending", "decision": "wait", "has_date_paid": False},
+        {"rule": "unknown_status", "decision": "wait"},
         {"rule": "sub_order", "decision": "attention"},
     ]
     for tens, values in enumerate(waiting):
@@ -291,14 +291,11 @@ def _scrape(filled: Filled) -> None:
             .where(tables.stores.c.id == shop.store_id)
             .values(inactive_since=now, inactive_after_delivery=6)
         )
-    with filled.watched():
-        with shop.context.ledger.read() as connection:
-            found = backlog.measure(connection, now)
-        with shop.context.ledger.write() as connection:  # under plans for whatever values
-            assert backlog.measure(connection, now) == found
+    with filled.watched(), shop.context.ledger.read() as connection:
+        found = backlog.measure(connection, now)
     assert found.kept_deliveries == {"failed": 5, "unreadable": 10, "quarantined": 10}
     assert found.orders_waiting == {"pending": 10, "pending_paid": 10, "unknown_status": 10}
-    assert found.orders_attention == 10
+    assert found.orders_attention - found.orders_attention_recent == 10
     assert found.inactive_orders == {"shop": 3}
     assert found.open_issuances["held"] >= 10
     assert found.open_issuances["failed"] == 10

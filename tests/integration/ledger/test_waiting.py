@@ -60,6 +60,11 @@ def test_a_pending_order_that_is_paid_is_told_apart_and_sooner(books: Books) -> 
     assert waiting(books) == {"pending_paid": Waiting(1, NOW - HOUR)}
 
 
+def test_an_order_that_was_decided_on_since_by_the_version_before_does_not_wait(books: Books) -> None:
+    decided(books, 1, "pending", NOW - 9 * DAYS, decision="invoice")
+    assert waiting(books) == {}
+
+
 def test_an_order_that_was_decided_before_there_were_rules_is_not_dated(books: Books) -> None:
     order_id = books.known(1)
     books.write(orders.save, [replace(books.order(order_id), decision="attention")])
