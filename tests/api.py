@@ -20,6 +20,7 @@ class Api:
 
     def __init__(self) -> None:
         self.find_status = 200
+        self.listed: list[dict[str, object]] = [{"id": WOOCOMMERCE, "name": "Shop"}]
         self.order_status = 503
         self.status_of: Callable[[int], int | None] = lambda order: None  # in place of that, for some
         self.retry_after: str | None = None
@@ -37,8 +38,7 @@ class Api:
     def find(self, organization: str) -> Response:
         self.found += 1
         self.before_find()
-        body = [{"id": WOOCOMMERCE, "name": "Shop"}]
-        return self._answer(json.dumps(body), self.find_status)
+        return self._answer(json.dumps(self.listed), self.find_status)
 
     def order(self, woocommerce: str) -> Response:
         self.tokens.append(request.headers.get("Authorization"))

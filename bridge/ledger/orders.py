@@ -40,6 +40,8 @@ class KnownOrder:
     is_from_before: bool = False  # known before there were rules on old orders
     issue_anyway_by: str | None = None
     former_key: str | None = None  # which the shop has changed
+    rule: str | None = None  # the word for what decided
+    rule_since: datetime | None = None
 
     @property
     def identity(self) -> Identity:
@@ -82,7 +84,12 @@ def lock_of_resources(
 
 
 def listed(
-    connection: Connection, *, store: str | None = None, decision: str | None = None, limit: int = 50
+    connection: Connection,
+    *,
+    store: str | None = None,
+    decision: str | None = None,
+    rule: str | None = None,
+    limit: int = 50,
 ) -> Sequence[KnownOrder]:
     """The youngest orders first."""
     query = _with_store().order_by(orders.c.id.desc()).limit(limit)
@@ -90,6 +97,8 @@ def listed(
         query = query.where(stores.c.name == store)
     if decision is not None:
         query = query.where(orders.c.decision == decision)
+    if rule is not None:
+        query = query.where(orders.c.rule == rule)
     return [_order(row) for row in connection.execute(query)]
 
 
@@ -170,6 +179,7 @@ _SAVED = [
         *("delivery_id", "number", "status", "payment_method", "total", "currency", "modified"),
         *("has_date_paid", "has_refunds", "details", "deleted_at", "deleted_arrival"),
         *("issue_anyway_by", "former_key", "decision", "reason", "decided_version"),
+        *("rule", "rule_since"),
     )
 ]
 
@@ -230,4 +240,6 @@ def _order(row: Row[Any]) -> KnownOrder:
         is_from_before=row.is_from_before,
         issue_anyway_by=row.issue_anyway_by,
         former_key=row.former_key,
+        rule=row.rule,
+        rule_since=row.rule_since,
     )

@@ -49,6 +49,13 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class NotListed:
+    """Space Invoices did not list the store's object, which is not believed yet; since when it has not."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """What was changed, a line for each, and how many orders are decided anew for it."""
 
@@ -202,13 +209,15 @@ def set_token(
     return is_new
 
 
-def sync(context: Context, store: Store) -> Changed | SpaceInvoicesError:
+def sync(context: Context, store: Store) -> Changed | NotListed | SpaceInvoicesError:
     """Fetch a store's config now; what changed in it, or why it failed. In transactions of its own."""
     error = fetch_config(context, store)
     if error is not None:
         return error
     with context.ledger.read() as connection:
         after = stores.get(connection, store.id)
+        if after.config_missing_since is not None and not after.is_gone:
+            return NotListed(after.config_missing_since)
         decided_anew = 0
         if after.decision_version != store.decision_version:
             decided_anew = workload.to_decide_anew(connection, after)

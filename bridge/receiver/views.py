@@ -34,9 +34,11 @@ def make_blueprint(
     *,
     max_body_bytes: int,
     notify: Callable[[int], None],
+    note_refused: Callable[[int], None],
     now: Callable[[], datetime],
 ) -> Blueprint:
-    """The receiver. `notify` is given the id of each delivery that is to be processed.
+    """The receiver. `notify` is given the id of each delivery that is to be processed, and `note_refused` the
+    id of the store for which a request was refused.
 
     Stores whose deliveries are good are known from then on, so that the next ones may take the short way.
     """
@@ -63,6 +65,7 @@ def make_blueprint(
         secret = store.webhook_secret(vault)
         has_current_secret = is_signed(body, signature, secret)
         if not has_current_secret and not _has_previous_secret(store, vault, body, signature, now()):
+            note_refused(store.id)
             log.warning("delivery refused: its signature is missing or wrong", store=store.name)
             return error(
                 401,
