@@ -41,7 +41,8 @@ def make_blueprint(
     blueprint = Blueprint("receiver", __name__)
     answers.count_answers(blueprint)
 
-    @blueprint.post("/webhooks/<name>", provide_automatic_options=False)
+    # With a slash at its end, too: people copy addresses so, and WooCommerce follows no redirect.
+    @blueprint.post("/webhooks/<name>", strict_slashes=False, provide_automatic_options=False)
     def receive(name: str) -> Response | tuple[Response, int]:
         if (failure := request.environ.get(FAILURE)) is not None:
             raise failure
@@ -74,7 +75,11 @@ def make_blueprint(
             known_stores.keep(KnownStore(store.id, store.name, store.encrypted_webhook_secret, secret))
         return jsonify(_record(store, body, shows_new_secret=shows_new_secret))
 
-    @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
+    @blueprint.route(
+        "/webhooks/<name>",
+        strict_slashes=False,
+        methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
+    )
     def explain(name: str) -> tuple[Response, int]:
         return error(
             405,
