@@ -45,7 +45,8 @@ def up(host: str, port: int, demo: bool) -> None:
             settings = demo_command.settings_for_demo(settings, not_port=port)
         folder = settings.data_dir.absolute()
         if not is_up(folder):
-            bind_or_fail(host, port)  # first, so that a start that is refused makes no folder
+            # First, so that a start that is refused makes no folder.
+            bind_or_fail(host, port, otherwise="`make demo PORT=9000`, or --port" if demo else "--port")
         stack.enter_context(_alone_in(folder))
         if demo:
             demo_command.clear(folder)
