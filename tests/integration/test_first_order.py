@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,16 +121,12 @@ def test_the_block_pasted_after_all_of_it_was_stopped_goes_on_with_the_same_ledg
 
 
 def test_with_its_port_taken_the_block_says_which_and_makes_no_ledger(newcomer: Newcomer) -> None:
-    listener = newcomer.port
-    with newcomer.pasted(_server(listener) + newcomer.block()) as output:
+    with (
+        socket.create_server(("127.0.0.1", newcomer.port)),
+        newcomer.pasted(newcomer.block()) as output,
+    ):
         text = output.read_text()
-    assert f"Port {listener} on 127.0.0.1 cannot be used: Address already in use." in text
+    assert f"Port {newcomer.port} on 127.0.0.1 cannot be used: Address already in use." in text
     assert f"In {newcomer.folder / 'var'}, there is no ledger" in text
     assert not (newcomer.folder / "var").exists()
     assert "Traceback" not in text
-
-
-def _server(port: int) -> str:
-    """Commands that have something else listen on a port."""
-    code = f"import socket, signal; s = socket.create_server(('127.0.0.1', {port})); open('taken', 'w'); signal.pause()"
-    return f'{sys.executable} -c "{code}" &\nuntil [ -e taken ]; do :; done\n'
