@@ -55,9 +55,9 @@ def deliver(url: str, body: bytes, topic: str, secret: str, *, ledger: str) -> d
     except ValueError:
         answer = None
     status = response.status_code
-    if not isinstance(answer, dict) or not {"status", "error"} & set(answer):
+    if not isinstance(answer, dict) or not isinstance(answer.get("status", answer.get("error")), str):
         fail(f"What answers at {url} is no bridge (HTTP {status}): name its address with --url.")
-    if status in {401, 404}:
+    if answer.get("error") in {"wrong_signature", "unknown_store"}:
         fail(
             f"The bridge at {url} knows no store with this name and this secret ({status}): it runs over "
             f"another ledger than the one that was looked at ({ledger}). Name its folder with --data-dir, or "

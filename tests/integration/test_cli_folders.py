@@ -81,7 +81,7 @@ def test_the_folder_of_the_option_goes_before_that_of_the_environment(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [("", "it is empty"), ("/dev/null", "is a file"), ("\udcff", "not text in UTF-8")]
+    ("value", "said"), [("", "it is empty"), (__file__, "is a file"), ("\udcff", "not text in UTF-8")]
 )
 def test_what_is_no_folder_is_wrong_usage(tmp_path: Path, value: str, said: str) -> None:
     ended = typed_in(tmp_path, "stores", "list", "--data-dir", value)
