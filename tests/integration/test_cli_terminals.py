@@ -1,4 +1,4 @@
-"""Commands on terminals of every kind: what an encoding lacks is told by its code, and never by a traceback."""
+"""Commands on terminals of every kind: what an encoding lacks is told by its code, never by a traceback."""
 
 from __future__ import annotations
 
