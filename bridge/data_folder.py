@@ -13,7 +13,7 @@ def is_up(data_dir: Path) -> bool:
     try:
         with (data_dir / UP_LOCK).open(encoding="utf-8") as lock:
             # Shared, so that two that look do not take each other for one. An `up` that starts in this very
-            # instant is refused, and has to be started again.
+            # instant tries again.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

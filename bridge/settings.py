@@ -21,6 +21,7 @@ from bridge.ledger.key_file import KeyFile
 
 PREFIX = "SPACEBRIDGE_"
 KEY_FILE = "secret.key"
+LEDGER_FILE = "ledger.db"
 
 
 class SettingsError(Exception):
@@ -156,7 +157,7 @@ class Settings(BaseSettings):
         if url := self.database_url.get_secret_value():
             return url
         # Not put together by hand: the folder's name may have a % or a ? in it.
-        return URL.create("sqlite", database=str(self.data_dir.absolute() / "ledger.db")).render_as_string()
+        return URL.create("sqlite", database=str(self.data_dir.absolute() / LEDGER_FILE)).render_as_string()
 
     @property
     def key_file(self) -> KeyFile | None:
@@ -179,9 +180,18 @@ class Settings(BaseSettings):
         return Vault([key.get_secret_value() for key in self.secret_key])
 
     def make_key_file(self) -> None:
-        """Make the embedded ledger's key, once: a key that is there is never replaced."""
-        if self.key_file is not None:
-            self.key_file.make()
+        """Make the embedded ledger's key, once: a key that is there is never replaced.
+
+        Raises SettingsError where there is a ledger without its key: under another, its secrets are lost.
+        """
+        if (file := self.key_file) is None:
+            return
+        if not file.exists() and (ledger := self.data_dir / LEDGER_FILE).exists():
+            raise SettingsError(
+                f"{file.path.absolute()} is missing, the key to {ledger.name} beside it. Put it back from "
+                "its back-up."
+            )
+        file.make()
 
 
 def _require_network(text: str) -> None:

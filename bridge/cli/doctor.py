@@ -10,9 +10,10 @@ from itertools import groupby
 
 import click
 
+from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.terminal import JSON_OPTION, print_json
 from bridge.diagnosis import Finding, Level, examine, of_wrong_setting
-from bridge.settings import SettingsError, load_settings
+from bridge.settings import SettingsError
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("note", "yellow"), Level.WRONG: ("WRONG", "red")}
 
@@ -47,7 +48,7 @@ def doctor(as_json: bool) -> None:
 
 def _findings() -> Iterator[Finding]:
     try:
-        settings = load_settings()
+        settings = settings_of_command(with_any_ledger=True)
     except SettingsError as error:
         yield of_wrong_setting(error)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def tolerate_any_encoding() -> None:
+    """Have characters that the terminal's encoding does not know printed as their codes (\\u0161)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(message: str) -> NoReturn:

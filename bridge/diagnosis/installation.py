@@ -133,7 +133,7 @@ def _not_made_yet(settings: Settings) -> Finding:
         mend = "If there was one, put it back from its back-up. If not: spacebridge up"
     else:
         message = f"In {folder}, there is no ledger yet."
-        mend = "spacebridge up. If it is in another folder: export SPACEBRIDGE_DATA_DIR=<that folder>"
+        mend = "spacebridge up. If it is in another folder: spacebridge doctor --data-dir <that folder>"
     return Finding("ledger", Level.WRONG, message, mend)
 
 

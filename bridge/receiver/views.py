@@ -45,7 +45,8 @@ def make_blueprint(
     blueprint = Blueprint("receiver", __name__)
     answers.count_answers(blueprint)
 
-    @blueprint.post("/webhooks/<name>", provide_automatic_options=False)
+    # With a slash at its end, too: people copy addresses so, and WooCommerce follows no redirect.
+    @blueprint.post("/webhooks/<name>", strict_slashes=False, provide_automatic_options=False)
     def receive(name: str) -> Response | tuple[Response, int]:
         if (failure := request.environ.get(FAILURE)) is not None:
             raise failure
@@ -81,7 +82,11 @@ def make_blueprint(
             )
         return jsonify(answer)
 
-    @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
+    @blueprint.route(
+        "/webhooks/<name>",
+        strict_slashes=False,
+        methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
+    )
     def explain(name: str) -> tuple[Response, int]:
         return error(
             405,

@@ -371,7 +371,7 @@ def test_a_source_of_an_older_version_and_a_target_of_a_newer_one_are_refused(
     options = places.new("sqlite", "copy").options
     unmade = run_command(tmp_path / "none", "db", "copy", *options)
     assert unmade.returncode == 1
-    assert "not of this version: type `spacebridge db upgrade`" in unmade.stderr
+    assert f"There is no ledger to copy from (SQLite, {tmp_path / 'none' / 'ledger.db'})" in unmade.stderr
     assert run_command(tmp_path / "data", "db", "upgrade").returncode == 0
     to = places.new("postgresql", "newer")
     with psycopg.connect(to.url, autocommit=True) as connection:

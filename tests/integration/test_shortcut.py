@@ -112,6 +112,12 @@ def test_a_store_is_looked_up_for_its_first_delivery_and_not_for_the_next(receiv
     assert receiver.asked == 1
 
 
+def test_a_slash_after_the_name_takes_the_short_way_too(receiver: Receiver, shop: int) -> None:
+    asked = receiver.asked
+    assert receiver.deliver(store="shop/").status_code == 200
+    assert receiver.asked == asked
+
+
 @pytest.mark.parametrize("body", [ORDER.body, b'{"id": 7}', b"{", ORDER.body + b" "])
 def test_the_short_way_answers_and_records_as_the_long_one_does(
     receiver: Receiver, shop: int, body: bytes

@@ -16,7 +16,7 @@ import click
 import pytest
 import yaml
 
-from bridge.cli import cli
+from bridge.cli.command import cli
 from bridge.issuance import Decision
 
 ROOT = Path(__file__).parents[2]

@@ -9,17 +9,18 @@ from pathlib import Path
 import click
 from sqlalchemy import URL
 
+from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.options import YES_OPTION
 from bridge.cli.secret_input import read_database_url
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
 from bridge.data_folder import is_up
 from bridge.diagnosis.installation import is_readable
-from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError, Schema
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.copying import CopyRefusedError, others_connected
 from bridge.ledger.copying import copy as copy_ledger
 from bridge.ledger.engine import LOCK_TIMEOUT
-from bridge.settings import Settings, SettingsError, load_settings
+from bridge.settings import Settings, SettingsError
 
 TELL_EVERY = 50_000  # rows
 
@@ -45,7 +46,7 @@ def copy(
     after this runs is not in the copy. A URL may hold a password, so it is read from a file, or from standard
     input (-).
     """
-    settings = load_settings()
+    settings = settings_of_command()
     if (to_sqlite is None) is (to_url_file is None):
         raise click.UsageError("Give either --to-sqlite PATH or --to-url-file FILE.")
     if from_sqlite and from_url_file:
@@ -141,6 +142,11 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
         source.check()
         others = others_connected(source)
     except LedgerNotMigratedError:
+        if source.schema() is Schema.MISSING:
+            fail(
+                f"There is no ledger to copy from ({source.place}). Name yours with --from-sqlite or "
+                "--from-url-file, or its folder with --data-dir."
+            )
         fail(
             f"The ledger to copy from ({source.place}) is not of this version: type `spacebridge db upgrade` "
             "with the settings that name it."
