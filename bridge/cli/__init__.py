@@ -11,7 +11,13 @@ import click
 
 from bridge import __version__
 from bridge.cli.terminal import fail
-from bridge.ledger import LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
+from bridge.ledger import (
+    LedgerMovedError,
+    LedgerNotMigratableError,
+    LedgerNotMigratedError,
+    LedgerUnavailableError,
+    WrongKeyError,
+)
 from bridge.settings import SettingsError
 from bridge.telemetry import configure_logging
 
@@ -53,7 +59,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (SettingsError, LedgerNotMigratedError, WrongKeyError) as error:
+    except (SettingsError, LedgerNotMigratedError, LedgerNotMigratableError, WrongKeyError) as error:
+        fail(str(error))
+    except LedgerMovedError as error:
         fail(str(error))
     except LedgerUnavailableError as error:
         fail(f"The ledger cannot be reached: {error}. Check SPACEBRIDGE_DATABASE_URL, or the data folder.")

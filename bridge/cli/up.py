@@ -50,6 +50,8 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
         settings.make_key_file()
         ledger = Ledger(settings.ledger_url)
         ledger.upgrade()
+        if not settings.allow_unsynced_commits and (why := ledger.unsynced()) is not None:
+            fail(f"Spacebridge does not start: {why}. `spacebridge doctor` says how to mend it.")
         # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
         # One for all parts, so that the receiver's /metrics tells of the worker, too.

@@ -53,8 +53,8 @@ class SpaceInvoices:
     ) -> None:
         """`api`: the address, which ends in `/v1`, or a connection that is shared with other accounts.
 
-        `timeout`: seconds to connect, and then for all of the request and its answer. `observe` must not raise. Raises
-        SpaceInvoicesError for a token that no header can carry.
+        `timeout`: seconds to connect, and then for all of the request and its answer. `observe` must not
+        raise. Raises SpaceInvoicesError for a token that no header can carry.
         """
         line = Line(api) if isinstance(api, str) else api
         self._transport = Transport(line, token, timeout=timeout)
@@ -135,8 +135,8 @@ class SpaceInvoices:
     def start_import(self, woocommerce_id: str, type: str, options: str | None = None) -> Mapping[str, Any]:
         """`POST /Woocommerce/:id/import`: start an import, with `options` as the API's `importOptions`.
 
-        Returns the object that the answer is. The API document says neither which types there are nor what the
-        options hold.
+        Returns the object that the answer is. The API document says neither which types there are nor what
+        the options hold.
         """
         what = f"start an import for Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id), "import")

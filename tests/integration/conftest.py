@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.ledger import Ledger
+from bridge.ledger import Ledger, closing
 from bridge.ledger.tables import metadata
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer
@@ -113,6 +113,9 @@ def _empty(url: str) -> None:
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
         """)
         with connection.transaction():
+            # What the copying of a ledger leaves behind.
+            connection.execute(f"DROP FUNCTION IF EXISTS {closing.FUNCTION} CASCADE")
+            connection.execute(f"DROP TABLE IF EXISTS {closing.NOTE.name}")
             for table in reversed(metadata.sorted_tables):
                 connection.execute(f"DELETE FROM {table.name}")  # noqa: S608
                 connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN id RESTART")
