@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL
 
+from bridge.data_folder import make_private
 from bridge.ledger import Ledger, LedgerMovedError, LedgerUnavailableError, Vault
 from bridge.ledger.key_file import KeyFile
 
@@ -239,11 +240,12 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 def load_settings_or_exit() -> Settings:
     """The same for a process that is no command: ends it with that one sentence and status 1.
 
-    It ends, too, where the ledger was copied to another database.
+    It ends, too, where the ledger was copied to another database. What the process makes is its user's alone.
     """
     try:
         settings = load_settings()
         settings.vault()
+        make_private(settings.data_dir.absolute() if settings.is_embedded else None)
         with closing(Ledger(settings.ledger_url)) as ledger:
             ledger.require_open()
     except (SettingsError, LedgerMovedError) as error:

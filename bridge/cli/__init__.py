@@ -11,6 +11,7 @@ import click
 
 from bridge import __version__
 from bridge.cli.terminal import fail
+from bridge.data_folder import make_private
 from bridge.ledger import (
     LedgerMovedError,
     LedgerNotMigratableError,
@@ -18,6 +19,7 @@ from bridge.ledger import (
     LedgerUnavailableError,
     WrongKeyError,
 )
+from bridge.printable import guard_standard_streams
 from bridge.settings import SettingsError
 from bridge.telemetry import configure_logging
 
@@ -50,6 +52,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every failure it expects is one sentence and an exit status, never a traceback."""
+    make_private()
+    guard_standard_streams()
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as exit_:

