@@ -43,9 +43,6 @@ def migrated_database(postgres_server: PostgresServer) -> str:
     """URL of the database that is emptied for each ledger in PostgreSQL: a tenth of the time of a new one."""
     url = postgres_server.new_database("ledger")
     _migrate(url)
-    with psycopg.connect(url, autocommit=True) as connection:
-        # No test of these crashes the machine.
-        connection.execute("ALTER DATABASE ledger SET synchronous_commit = off")
     return url
 
 
