@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,13 @@ def assert_private(folder: Path) -> None:
     assert wrong == {}
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for temporary files, with a name that leaves room for that of a socket: 100 bytes in all."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @contextmanager
 def up(data: Path, umask: int, **environment: str) -> Iterator[int]:
     """A running `spacebridge up`, started under this umask; its process id."""
@@ -60,10 +68,9 @@ def up(data: Path, umask: int, **environment: str) -> Iterator[int]:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])
 def test_what_a_running_bridge_makes_is_its_users_alone_and_mended_at_the_next_start(
-    tmp_path: Path, umask: int
+    tmp_path: Path, short_folder: Path, umask: int
 ) -> None:
-    data, temporary = tmp_path / "data", tmp_path / "tmp"
-    temporary.mkdir()
+    data, temporary = tmp_path / "data", short_folder
     with up(data, umask, TMPDIR=str(temporary)) as pid:
         assert {"ledger.db", "ledger.db-wal", "ledger.db.lock", "secret.key", "up.lock"} <= {
             path.name for path in data.iterdir()
