@@ -173,7 +173,13 @@ def next_ids(connection: Connection) -> Mapping[str, int]:
     for table in metadata.sorted_tables:
         row = dict(connection.execute(select(table).order_by(table.c.id).limit(1)).mappings().one())
         del row["id"]
-        new = {"name": "another", "digest": b"another", "order_key": "another", "kind": "another"}
+        new = {
+            "name": "another",
+            "woocommerce_id": "another",
+            "digest": b"another",
+            "order_key": "another",
+            "kind": "another",
+        }
         row |= {name: value for name, value in new.items() if name in row}
         found[table.name] = connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
     return found
@@ -585,6 +591,7 @@ def test_a_copy_says_whether_the_key_decrypts_it(ledger: Ledger, database_url: s
         copied = run_command(tmp_path, "db", "copy", *to, SPACEBRIDGE_SECRET_KEY=key, **source)
         assert json.loads(copied.stdout)["key_fits"] is (False if key else None)
         assert ("does NOT decrypt those of shop" if key else "no key is configured here") in copied.stderr
+        ledger.reopen()
 
 
 def test_a_password_is_read_from_a_file_or_standard_input_and_told_by_nothing(tmp_path: Path) -> None:
