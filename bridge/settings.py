@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL
 
-from bridge.ledger import Ledger, Vault
+from bridge.data_folder import make_private
+from bridge.ledger import Ledger, LedgerMovedError, LedgerUnavailableError, Vault
 from bridge.ledger.key_file import KeyFile
 
 PREFIX = "SPACEBRIDGE_"
@@ -52,6 +54,10 @@ class Settings(BaseSettings):
         SecretStr(""), description="Give the access token as Space Invoices shows it, or leave it unset."
     )
     api_timeout: float = Field(30, gt=0, le=600, description="Give seconds, from 0 to 600.")
+    allow_unsynced_commits: bool = Field(
+        False,
+        description="Give true if what was acknowledged may be lost with the power, else leave it unset.",
+    )
     request_rate: float = Field(
         50, gt=0, le=1000, description="Give requests a second, for one account: it is limited to 100."
     )
@@ -242,10 +248,18 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 
 
 def load_settings_or_exit() -> Settings:
-    """The same for a process that is no command: ends it with that one sentence and status 1."""
+    """The same for a process that is no command: ends it with that one sentence and status 1.
+
+    It ends, too, where the ledger was copied to another database. What the process makes is its user's alone.
+    """
     try:
         settings = load_settings()
         settings.vault()
-    except SettingsError as error:
+        make_private(settings.data_dir.absolute() if settings.is_embedded else None)
+        with closing(Ledger(settings.ledger_url)) as ledger:
+            ledger.require_open()
+    except (SettingsError, LedgerMovedError) as error:
         sys.exit(str(error))
+    except LedgerUnavailableError:
+        pass  # it may come back
     return settings

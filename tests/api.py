@@ -22,6 +22,7 @@ class Api:
         self.find_status = 200
         self.listed: list[dict[str, object]] = [{"id": WOOCOMMERCE, "name": "Shop"}]
         self.order_status = 503
+        self.order_answer = "{}"
         self.status_of: Callable[[int], int | None] = lambda order: None  # in place of that, for some
         self.retry_after: str | None = None
         self.before_answer: Callable[[], object] = lambda: None
@@ -47,7 +48,7 @@ class Api:
         order = json.loads(request.get_data())["id"]
         self.orders.append(order)
         self.before_answer()
-        return self._answer("{}", self.status_of(order) or self.order_status)
+        return self._answer(self.order_answer, self.status_of(order) or self.order_status)
 
     def _answer(self, body: str, status: int) -> Response:
         headers = {"Retry-After": self.retry_after} if self.retry_after else {}

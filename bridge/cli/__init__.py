@@ -5,6 +5,15 @@ from __future__ import annotations
 import sys
 
 
+def __getattr__(name: str) -> object:
+    """`bridge.cli.cli`, for those who call the command in a process of their own."""
+    if name == "cli":
+        from bridge.cli.command import cli  # noqa: PLC0415
+
+        return cli
+    raise AttributeError(name)
+
+
 def main() -> None:
     """Run the command, and end the process with its status."""
     try:

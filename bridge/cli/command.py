@@ -12,7 +12,16 @@ import click
 from bridge import __version__
 from bridge.cli.options import add_data_dir_option
 from bridge.cli.terminal import fail, tolerate_any_encoding
-from bridge.ledger import LedgerFaultError, LedgerNotMigratedError, LedgerUnavailableError, WrongKeyError
+from bridge.data_folder import make_private
+from bridge.ledger import (
+    LedgerFaultError,
+    LedgerMovedError,
+    LedgerNotMigratableError,
+    LedgerNotMigratedError,
+    LedgerUnavailableError,
+    WrongKeyError,
+)
+from bridge.printable import guard_standard_streams
 from bridge.settings import SettingsError
 from bridge.telemetry import configure_logging
 
@@ -47,6 +56,8 @@ def cli() -> None:
 def run() -> None:
     """Run the command; every failure it expects is one sentence and an exit status, never a traceback."""
     tolerate_any_encoding()
+    make_private()
+    guard_standard_streams()
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -56,7 +67,13 @@ def run() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (SettingsError, LedgerNotMigratedError, WrongKeyError) as error:
+    except (
+        SettingsError,
+        LedgerMovedError,
+        LedgerNotMigratableError,
+        LedgerNotMigratedError,
+        WrongKeyError,
+    ) as error:
         fail(str(error))
     except LedgerFaultError as error:
         fail(f"What was given cannot be looked up or kept: {error}. Nothing is changed.")

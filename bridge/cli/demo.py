@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bridge.cli.recorded import RecordedDelivery, recorded_deliveries
-from bridge.cli.terminal import fail
+from bridge.cli.terminal import fail, styled_console
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders
 from bridge.ledger import stores as ledger_stores
@@ -80,7 +80,7 @@ def sandbox_part(settings: Settings) -> Part:
 
 def play(settings: Settings, ledger: Ledger, address: str) -> None:
     """Deliver a shop's life, one delivery at a time, and print what came in, was decided and was issued."""
-    console = Console()
+    console = styled_console()
     steps = recorded_deliveries()
     _add_store(settings, ledger, steps[0].secret)
     console.print(f"\nA shop's life in {len(steps)} deliveries, as WooCommerce sent them:\n")

@@ -23,7 +23,7 @@ from bridge.cli import demo as demo_command
 from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.terminal import fail
 from bridge.cli.web import bind_or_fail
-from bridge.data_folder import UP_LOCK, is_up
+from bridge.data_folder import UP_LOCK, is_up, make_private
 from bridge.ledger import Ledger, Schema
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import PREFIX, Settings
@@ -48,6 +48,7 @@ def up(host: str, port: int, demo: bool) -> None:
             # First, so that a start that is refused makes no folder.
             bind_or_fail(host, port, otherwise="`make demo PORT=9000`, or --port" if demo else "--port")
         stack.enter_context(_alone_in(folder))
+        make_private(folder)
         if demo:
             demo_command.clear(folder)
         settings.make_key_file()
@@ -56,6 +57,8 @@ def up(host: str, port: int, demo: bool) -> None:
         ledger.upgrade()
         if is_new and not demo:
             click.echo(f"There was no ledger yet, and a new one is made: {ledger.place}.", err=True)
+        if not settings.allow_unsynced_commits and (why := ledger.unsynced()) is not None:
+            fail(f"Spacebridge does not start: {why}. `spacebridge doctor` says how to mend it.")
         # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
         # One for all parts, so that the receiver's /metrics tells of the worker, too.

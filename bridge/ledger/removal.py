@@ -92,6 +92,7 @@ def take_back(
     *,
     vault: Vault,
     name: str,
+    organization_id: str,
     api_token: str,
     webhook_secret: str,
     now: datetime,
@@ -107,6 +108,7 @@ def take_back(
         .where(stores.c.id == store.id, stores.c.removed_at.is_not(None))
         .values(
             name=name,
+            organization_id=organization_id,
             removed_at=None,
             api_token=vault.encrypt(api_token),
             webhook_secret=vault.encrypt(webhook_secret),

@@ -41,7 +41,10 @@ def add(
     policy: Policy,
     now: datetime,
 ) -> int:
-    """Add a store and return its id; raises StoreExistsError, after which the transaction may go on."""
+    """Add a store and return its id. The transaction may go on if this fails.
+
+    Raises StoreExistsError for its name, and for a Woocommerce object that another store has.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     store_id: int | None = connection.execute(
         dialect.insert(stores)
@@ -55,7 +58,7 @@ def add(
             created_at=now,
         )
         # A statement that fails would end the whole transaction in PostgreSQL.
-        .on_conflict_do_nothing(index_elements=["name"])
+        .on_conflict_do_nothing()
         .returning(stores.c.id)
     ).scalar_one_or_none()
     if store_id is None:
@@ -105,12 +108,9 @@ def every(connection: Connection, *, removed: bool = False) -> Sequence[Store]:
     return [store_of(row) for row in connection.execute(query)]
 
 
-def of_woocommerce(
-    connection: Connection, organization_id: str, woocommerce_id: str, *, removed: bool
-) -> Store | None:
+def of_woocommerce(connection: Connection, woocommerce_id: str, *, removed: bool) -> Store | None:
     """The store whose orders go, or went until it was removed, to this Woocommerce object."""
     query = select(stores).where(
-        stores.c.organization_id == organization_id,
         stores.c.woocommerce_id == woocommerce_id,
         stores.c.removed_at.is_not(None) if removed else stores.c.removed_at.is_(None),
     )

@@ -116,6 +116,14 @@ stores = Table(
     Column("created_at", UTCDateTime, nullable=False),
     # Removed by an operator: its secrets are erased, its name is another, its documents stay known.
     Column("removed_at", UTCDateTime),
+    # Whatever its organization: the API takes an order for the object, and asks for nothing else.
+    Index(
+        "uq_stores_woocommerce_id",
+        "woocommerce_id",
+        unique=True,
+        sqlite_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
 )
 
 deliveries = Table(

@@ -131,8 +131,6 @@ class MigratedDatabase:
         self._url = self._server.new_database("ledger")
         _migrate(self._url)
         with psycopg.connect(self._url, autocommit=True) as connection:
-            # No test of these crashes the machine.
-            connection.execute("ALTER DATABASE ledger SET synchronous_commit = off")
             self._shape = _shape_of(connection)
 
 

@@ -162,12 +162,13 @@ def add_stores(shop: Shop, number: int, *, fetched: bool = True) -> list[int]:
     added = []
     with shop.context.ledger.write() as connection:
         for one in range(number):
+            name = f"s{stores.count(connection)}-{one}"
             store_id = stores.add(
                 connection,
                 vault=shop.context.vault,
-                name=f"s{stores.count(connection)}-{one}",
+                name=name,
                 organization_id=ORGANIZATION,
-                woocommerce_id=WOOCOMMERCE,
+                woocommerce_id=f"the one of {name}",
                 api_token=TOKEN,
                 webhook_secret="x",
                 policy=Policy(),

@@ -66,7 +66,7 @@ class Receiver:
             vault=self.vault,
             name=name,
             organization_id="o",
-            woocommerce_id="w",
+            woocommerce_id=f"the one of {name}",
             api_token="token",
             webhook_secret=secret,
             policy=Policy(),

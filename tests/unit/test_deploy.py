@@ -25,3 +25,10 @@ def test_the_systemd_unit_starts_a_command_that_there_is() -> None:
     with context:
         assert data_dir() == Path("${STATE_DIRECTORY}")
     assert int(unit["Service"]["TimeoutStopSec"]) > 90 + 35 + 35  # what the parts may take, one after another
+
+
+def test_what_the_systemd_unit_makes_is_its_users_alone() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.read(UNIT)
+    assert unit["Service"]["UMask"] == "0077"
+    assert unit["Service"]["StateDirectoryMode"] == "0700"

@@ -26,8 +26,10 @@ NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 quickly = settings(max_examples=200, deadline=None, derandomize=True)
 
 
-def answered(status: int = 503, *, retry_after: str | None = None, excerpt: str = "") -> Outcome:
-    return outcome_of_answer(status, retry_after=retry_after, excerpt=excerpt, now=NOW)
+def answered(
+    status: int = 503, *, retry_after: str | None = None, excerpt: str = "", is_object: bool = True
+) -> Outcome:
+    return outcome_of_answer(status, retry_after=retry_after, excerpt=excerpt, is_object=is_object, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +40,13 @@ def answered(status: int = 503, *, retry_after: str | None = None, excerpt: str 
         (range(300, 400), Effect.REFUSED),
         # Documented as to be tried again
         ([429, 500, 503], Effect.NOT_TAKEN),
+        # It says that the request did not arrive whole.
+        ([408], Effect.NOT_TAKEN),
         # The account's fault, and not the order's
         ([401, 403], Effect.ACCOUNT_REFUSED),
         # Documented as the order's fault
         ([400, 404, 422], Effect.REFUSED),
-        ([400, 402, *range(404, 429), *range(430, 500)], Effect.REFUSED),
+        ([400, 402, *range(404, 408), *range(409, 429), *range(430, 500)], Effect.REFUSED),
         # The answer is still to come.
         (range(100, 200), Effect.UNKNOWN),
         # From a proxy in between, which knows nothing of the order's fate
@@ -57,6 +61,19 @@ def test_a_status_has_its_effect(statuses: list[int], effect: Effect) -> None:
 
 def test_an_effect_has_the_name_that_ledgers_and_metrics_know_it_by() -> None:
     assert list(map(str, Effect)) == ["issued", "not taken", "refused", "account refused", "unknown"]
+
+
+def test_a_success_without_the_object_that_belongs_to_it_is_unknown_and_says_so() -> None:
+    for status in range(200, 300):
+        outcome = answered(status, is_object=False, excerpt="<html>")
+
+        assert (outcome.effect, outcome.status, outcome.excerpt) == (Effect.UNKNOWN, status, "<html>")
+        assert outcome.summary.startswith(f"Space Invoices answered {status} with what is no JSON object")
+
+
+def test_no_other_status_depends_on_the_body() -> None:
+    for status in [*range(100, 200), *range(300, 1000)]:
+        assert answered(status, is_object=False) == answered(status)
 
 
 def test_every_status_is_told_in_the_summary() -> None:

@@ -6,6 +6,7 @@ import click
 
 from bridge.cli.ledger_access import no_ledger_in, settings_of_command
 from bridge.cli.terminal import fail
+from bridge.data_folder import make_private
 from bridge.ledger import Ledger, Schema
 
 
@@ -23,6 +24,7 @@ def upgrade() -> None:
         folder = settings.data_dir.absolute()
         fail(f"{no_ledger_in(folder)} If yours is in another folder, name that with --data-dir.")
     settings.make_key_file()
+    make_private(settings.data_dir.absolute() if settings.is_embedded else None)
     ledger.upgrade()
     if is_new:
         click.echo(f"A new ledger is made: {ledger.place}.", err=True)
