@@ -70,18 +70,18 @@ def test_choices_are_set_once_however_often_they_are_typed(counter: Counter) -> 
     counter.add()
     version = counter.store().decision_version
     first = counter.json(
-        *("stores", "set", "shop", "issue_pending=true", "status_map=shipped:completed", "order_body=bare")
+        *("stores", "set", "shop", "issue_pending=true", "status_map=shipped:completed", "zero_total=skip")
     )
     assert first["changes"] == [
         "issue_pending: false -> true",
         "status_map: none -> shipped:completed",
-        "order_body: merged -> bare",
+        "zero_total: issue -> skip",
     ]
     store = counter.store()
     assert (store.policy.issue_pending, store.policy.status_map) == (True, {"shipped": "completed"})
-    assert (store.order_body, store.decision_version) == ("bare", version + 1)
+    assert (store.policy.zero_total, store.decision_version) == ("skip", version + 1)
     assert store.deciding_anew_since is not None
-    again = counter.run("stores", "set", "shop", "issue_pending=true", "order_body=bare")
+    again = counter.run("stores", "set", "shop", "issue_pending=true", "zero_total=skip")
     assert (again.returncode, again.stdout) == (0, "Nothing has changed.\n")
     assert counter.store() == store
     # What decides nothing has nothing decided anew.
