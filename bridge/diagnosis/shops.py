@@ -23,6 +23,7 @@ def look_at_store(sight: StoreSight) -> Iterator[Finding]:
     yield from _token(sight)
     yield from _pause(sight)
     yield from _config(sight)
+    yield from _choices(sight)
     yield from _issuances(sight)
     yield from orders.look_at_orders(sight)
     yield from _deliveries(sight)
@@ -128,6 +129,19 @@ def _inactive(sight: StoreSight) -> Finding:
     )
     mend += f" If not, switch its webhooks off ({WEBHOOKS}), or: spacebridge stores remove {sight.store.name}"
     return sight.finding("config", Level.WRONG, message, mend)
+
+
+def _choices(sight: StoreSight) -> Iterator[Finding]:
+    """What a store was let choose before it was refused."""
+    names = cannot_be_said(sight.store.choices)
+    if names:
+        yield sight.finding(
+            "choices",
+            Level.WRONG,
+            f"order_body=bare does not tell Space Invoices what {' and '.join(names)} make of an order: it may "
+            "issue another document, or none.",
+            f"spacebridge stores set {sight.store.name} order_body=merged",
+        )
 
 
 def _never_fetched(sight: StoreSight) -> Finding:
