@@ -10,6 +10,7 @@ from bridge.diagnosis.finding import Finding, Level, lasting
 from bridge.diagnosis.sight import WEBHOOKS, StoreSight
 from bridge.ledger.deliveries import FAILED, QUARANTINED, UNREADABLE
 from bridge.ledger.stores import flags
+from bridge.pipeline.choices import cannot_be_said
 
 PUBLIC_API = "https://api.spaceinvoices.com/v1"
 LONGEST_FIRST_FETCH = 60.0  # seconds after a store was added
@@ -138,8 +139,8 @@ def _choices(sight: StoreSight) -> Iterator[Finding]:
         yield sight.finding(
             "choices",
             Level.WRONG,
-            f"order_body=bare does not tell Space Invoices what {' and '.join(names)} make of an order: it may "
-            "issue another document, or none.",
+            f"order_body=bare does not tell Space Invoices what {' and '.join(names)} make of an order: it "
+            "may issue another document, or none.",
             f"spacebridge stores set {sight.store.name} order_body=merged",
         )
 
