@@ -56,7 +56,7 @@ def read_delivery(topic: str, body: bytes, source: str = "") -> About:
     shop = shop_of(data)
     if "id" in data and len(data) == 1:
         return _bare_id(topic, _resource_id(data["id"]), address_of(source))
-    about = _not_about_a_current_order(topic, data) or _read_order(topic, data)
+    about = _not_about_a_current_order(data) or _read_order(topic, data)
     return replace(about, shop=shop)
 
 
@@ -78,7 +78,11 @@ def _bare_id(topic: str, resource_id: int | None, shop: str) -> About:
     return NotAnOrder(f"a bare id under the topic {printable(topic)}", resource_id, shop)
 
 
-def _not_about_a_current_order(topic: str, data: Mapping[str, object]) -> NotAnOrder | None:
+def _not_about_a_current_order(data: Mapping[str, object]) -> NotAnOrder | None:
+    if "billing_period" in data:
+        return NotAnOrder("a subscription, not an order", _resource_id(data.get("id")))
+    if "id" in data or "line_items" in data:
+        return None  # an order, whatever members a plugin has added to it
     error = data.get("data")
     if "code" in data and isinstance(error, dict) and "status" in error:
         return NotAnOrder(_shop_error(error["status"]))
@@ -86,8 +90,6 @@ def _not_about_a_current_order(topic: str, data: Mapping[str, object]) -> NotAnO
         return NotAnOrder("a custom topic: it names an action, not the order", _resource_id(data["arg"]))
     if isinstance(data.get("order"), dict) or isinstance(data.get("errors"), list):
         return NotAnOrder("the legacy API v3: set the webhook's API version to v3 (WP REST API)")
-    if "billing_period" in data:
-        return NotAnOrder("a subscription, not an order", _resource_id(data.get("id")))
     return None
 
 

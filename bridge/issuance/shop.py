@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 # WooCommerce's `_links.self` is `<home>/wp-json/wc/v3/orders/N`, and without permalinks
-# `<home>/index.php?rest_route=/wc/v3/orders/N`.
-_API = re.compile(r"(/wp-json(/|$)|(/index\.php)?/?\?(.*&)?rest_route=).*", re.DOTALL)
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
+# `<home>/index.php?rest_route=/wc/v3/orders/N`. A site may have another word for `wp-json` (rest_url_prefix).
+_API = re.compile(r"(/index\.php)?(/wp-json(/|$)|/?\?(.*&)?rest_route=|/[^/?]+/wc/v[0-9]+/).*")
+_SCHEME = re.compile(r"^https?://", re.IGNORECASE)
 MOST = 300  # characters of an address
 
 
@@ -21,8 +21,7 @@ def address_of(url: object) -> str:
     """
     if not isinstance(url, str) or len(url) > MOST or not url.isprintable() or " " in url:
         return ""
-    home = _SCHEME.sub("", _API.sub("", url.strip()), count=1).lower().rstrip("/")
-    home = home.removeprefix("www.")
+    home = _API.sub("", _SCHEME.sub("", url)).lower().rstrip("/").removeprefix("www.")
     try:
         has_host = bool(urlsplit(f"//{home}").hostname)
     except ValueError:

@@ -102,7 +102,11 @@ def _process(context: Context, connection: Connection, delivery_ids: Collection[
     deliveries.finish(connection, list(batch.finished.values()))
     deliveries.supersede(
         connection,
-        [(*_resource(one), one.arrival) for one, about in batch.read if isinstance(about, Order)],
+        [
+            (*_resource(one), one.arrival)
+            for one, about in batch.read
+            if isinstance(about, Order) and batch.finished[one.id].state == deliveries.PROCESSED
+        ],
     )
     for delivery, _ in batch.read:
         line = {"delivery": delivery.id, "store": delivery.store, "order": delivery.resource_id}
@@ -203,9 +207,13 @@ def _trash_what_was_trashed_before(connection: Connection, batch: _Batch, delive
     if not before:
         return
     for deletion in deliveries.lock_unprocessed(connection, before):
-        if deletion.arrival <= delivery.arrival:
-            _, reason = _trash(connection, batch, deletion)
-            batch.finish(deletion, deliveries.PROCESSED, reason)
+        if deletion.arrival > delivery.arrival:
+            continue
+        about = read_delivery(deletion.topic, deletion.body, deletion.shop_url or "")
+        state, reason = judged(about, batch.stores[deletion.store_id].shop_urls)
+        if state == deliveries.RECEIVED:
+            state, (_, reason) = deliveries.PROCESSED, _trash(connection, batch, deletion)
+        batch.finish(deletion, state, reason)
 
 
 def _trash(connection: Connection, batch: _Batch, delivery: Delivery) -> tuple[Dossier | None, str]:

@@ -6,6 +6,7 @@ falls due is issued.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,8 +22,10 @@ from bridge.issuance import (
     STANDARD_STATUSES,
     Config,
     Decision,
+    Details,
     Document,
     Documents,
+    Exceptions,
     Order,
     Place,
     Policy,
@@ -36,6 +39,7 @@ from bridge.issuance import (
     was_saved_later,
 )
 from tests import recorded
+from tests.deciding import BEGINNINGS
 
 INVOICE, ESTIMATE = Decision.INVOICE, Decision.ESTIMATE
 BEGIN = datetime(2026, 11, 23, 11, 49, 26, tzinfo=UTC)
@@ -66,6 +70,23 @@ policies = st.builds(
     status_map=st.sampled_from(
         [{}, {"backorder": "on-hold"}, {"backorder": "cancelled", "in-transit": "completed"}]
     ),
+    unpaid_on_hold=st.sampled_from(["issue", "issue", "wait"]),
+    zero_total=st.sampled_from(["issue", "skip"]),
+    sub_orders=st.sampled_from(["ask", "issue", "skip"]),
+)
+
+
+some_details = st.one_of(
+    st.just(Details()),
+    st.just(Details()),
+    st.builds(
+        Details,
+        parent_id=st.sampled_from([0, 0, 327]),
+        paid_back=st.sampled_from(["0", "10.00", "126.98"]),
+        is_test=st.booleans(),
+        is_anonymized=st.booleans(),
+        lines=st.sampled_from(["", "a", "b"]),
+    ),
 )
 
 
@@ -80,10 +101,11 @@ def lives(draw: st.DrawFn, min_size: int = 1, max_size: int = 6) -> list[Order]:
                 FIRST,
                 status=draw(statuses),
                 payment_method=draw(st.sampled_from(["bacs", "cheque", "cod", "stripe_cc", ""])),
-                total=draw(st.sampled_from(["126.98", "126.98", "130.00"])),
+                total=draw(st.sampled_from(["126.98", "126.98", "130.00", "0.00", "-1.00"])),
                 modified=moment,
                 has_date_paid=draw(st.booleans()),
                 has_refunds=draw(st.sampled_from([False, False, True])),
+                details=draw(some_details),
             )
         )
     return life
@@ -310,7 +332,9 @@ def test_whether_an_estimate_is_out_never_decides_on_the_invoice(
 def test_an_order_first_seen_completed_gets_an_invoice_and_never_an_estimate(
     data: st.DataObject, life: list[Order], config: Config, policy: Policy
 ) -> None:
-    completed = replace(data.draw(st.sampled_from(life)), status="completed")
+    completed = replace(
+        data.draw(st.sampled_from(life)), status="completed", total="126.98", details=Details()
+    )
 
     bridge = deliver([completed, *data.draw(arrivals(life))], config, policy)
 
@@ -500,12 +524,36 @@ any_orders = st.builds(
     total=amounts,
     currency=words,
     modified=st.datetimes(timezones=st.just(UTC)),
+    details=st.builds(
+        Details,
+        created=st.none() | st.datetimes(timezones=st.just(UTC)),
+        created_is_local=st.booleans(),
+        payment_title=words,
+        parent_id=st.integers(0, 9),
+        paid_back=st.decimals(min_value=0, allow_nan=False, allow_infinity=False).map(str),
+        is_test=st.booleans(),
+        is_anonymized=st.booleans(),
+        invoiced_by=st.dictionaries(st.just("apollo_invoice_id") | words, words, max_size=1),
+        lines=words,
+        customer=words,
+    ),
 )
 any_policies = st.builds(
     Policy,
     issue_pending=st.booleans(),
     bank_payment_methods=st.frozensets(words),
     status_map=st.dictionaries(statuses | words, statuses | words),
+    issue_from=st.none() | st.datetimes(timezones=st.just(UTC)),
+    sub_orders=st.sampled_from(["ask", "issue", "skip"]),
+    unpaid_on_hold=st.sampled_from(["issue", "wait"]),
+    zero_total=st.sampled_from(["issue", "skip"]),
+    test_orders=st.sampled_from(["issue", "skip"]),
+)
+any_exceptions = st.builds(
+    Exceptions,
+    issue_anyway=st.booleans(),
+    is_from_before=st.booleans(),
+    former_key=st.none() | words,
 )
 
 
@@ -516,14 +564,22 @@ any_policies = st.builds(
     st.none() | configs,
     any_policies,
     st.builds(Documents, invoice=any_documents, estimate=any_documents),
+    any_exceptions,
 )
 def test_every_order_gets_a_verdict_and_a_sentence(
-    order: Order, deleted: bool, config: Config | None, policy: Policy, documents: Documents
+    order: Order,
+    deleted: bool,
+    config: Config | None,
+    policy: Policy,
+    documents: Documents,
+    exceptions: Exceptions,
 ) -> None:
-    verdict = decide(order, deleted=deleted, config=config, policy=policy, documents=documents)
+    verdict = decide(
+        order, deleted=deleted, config=config, policy=policy, documents=documents, exceptions=exceptions
+    )
 
     assert isinstance(verdict.decision, Decision)
-    assert verdict.reason.startswith("The ")
+    assert re.match(BEGINNINGS, verdict.reason)
     assert verdict.reason.endswith(".")
     assert "\n" not in verdict.reason
     if documents.invoice is not None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.issuance import CONFIG_PROPERTIES, Order, compose, read_delivery
+from bridge.issuance import CONFIG_PROPERTIES, Order, Policy, compose, read_delivery, said_of
 from tests import recorded
+from tests.deciding import bank, card
 from tests.recorded import Recorded
 
 quickly = settings(max_examples=200, deadline=None, derandomize=True)
@@ -260,6 +261,125 @@ def test_what_is_sent_is_the_order_and_over_it_the_documented_config(
     raw = json.dumps(order, indent=indent, ensure_ascii=ensure_ascii).encode()
 
     assert json.loads(compose(raw, config)) == {**order, **documented(config)}
+
+
+# What an order says of what was decided by a store's choices.
+
+
+@pytest.mark.parametrize(
+    ("order", "policy", "expected"),
+    [
+        (bank("on-hold"), Policy(), {}),
+        (card("processing"), Policy(), {}),
+        (card("on-hold"), Policy(), {}),
+        # a bank payment by another method than the one that Space Invoices knows
+        (
+            card("on-hold", payment_method="cheque"),
+            Policy(bank_payment_methods=frozenset({"bacs", "cheque"})),
+            {"payment_method": "bacs"},
+        ),
+        (bank("on-hold", payment_method="BACS"), Policy(), {"payment_method": "bacs"}),
+        (
+            card("processing", payment_method="bacs-2"),
+            Policy(bank_payment_methods=frozenset({"bacs*"})),
+            {"payment_method": "bacs"},
+        ),
+        # a status of the shop's own
+        (card("shipped"), Policy(status_map={"shipped": "completed"}), {"status": "completed"}),
+        (
+            card("parked", payment_method="cheque"),
+            Policy(status_map={"parked": "on-hold"}, bank_payment_methods=frozenset({"cheque"})),
+            {"payment_method": "bacs", "status": "on-hold"},
+        ),
+        (card("shipped"), Policy(status_map={"another": "completed"}), {}),
+        (card("completed"), Policy(status_map={"completed": "on-hold"}), {}),
+    ],
+)
+def test_an_order_is_said_in_the_words_that_space_invoices_knows(
+    order: Order, policy: Policy, expected: dict[str, object]
+) -> None:
+    for kind in ("estimate", "invoice"):
+        assert said_of(order, policy, kind, issue_anyway=False) == expected
+
+
+def test_an_order_that_is_issued_anyway_asks_for_its_invoice_now() -> None:
+    said = said_of(card("processing"), Policy(), "invoice", issue_anyway=True)
+
+    assert said == {"issueInvoiceOnComplete": False}
+    assert said_of(bank("on-hold"), Policy(), "estimate", issue_anyway=True) == {}
+
+
+@pytest.mark.parametrize("status", ["on-hold", "pending", "parked"])
+def test_a_bank_payment_that_the_store_calls_none_asks_for_an_invoice(status: str) -> None:
+    policy = Policy(bank_payment_methods=frozenset({"cheque"}), status_map={"parked": "on-hold"})
+
+    said = said_of(bank(status), policy, "invoice", issue_anyway=False)
+
+    assert said["issueInvoiceForBankPayment"] is True
+    assert "payment_method" not in said
+    assert "issueInvoiceForBankPayment" not in said_of(bank(status), policy, "estimate", issue_anyway=False)
+    assert said_of(bank("processing"), policy, "invoice", issue_anyway=False) == {}
+    assert "issueInvoiceForBankPayment" not in said_of(card(status), policy, "invoice", issue_anyway=False)
+    assert "issueInvoiceForBankPayment" not in said_of(bank(status), Policy(), "invoice", issue_anyway=False)
+
+
+SENT = b'{"id":328,"status":"shipped","payment_method":"cheque","payment_method_title":"By cheque","n":1.50}'
+
+
+def test_what_is_said_stands_over_the_order_and_its_own_words_go_along() -> None:
+    said: dict[str, str | bool] = {
+        "payment_method": "bacs",
+        "status": "completed",
+        "issueInvoiceOnComplete": False,
+    }
+
+    sent = compose(SENT, {"issueInvoiceOnComplete": True, "custom": {"a": 1}}, said)
+
+    assert sent == (
+        b'{"id":328,"status":"completed","payment_method":"bacs","payment_method_title":"By cheque","n":1.50,'
+        b'"issueInvoiceOnComplete":false,'
+        b'"custom":{"a": 1, "woocommerce": {"payment_method": "cheque", "status": "shipped"}}}'
+    )
+
+
+@pytest.mark.parametrize("custom", [None, [], "x", {}])
+def test_own_words_go_along_whatever_the_custom_of_the_config_is(custom: object) -> None:
+    sent = json.loads(compose(SENT, {"custom": custom}, {"status": "completed"}))
+
+    assert sent["custom"] == {"woocommerce": {"status": "shipped"}}
+
+
+def test_the_place_of_own_words_is_ours() -> None:
+    config = {"custom": {"a": 1, "woocommerce": "of a person"}}
+
+    sent = json.loads(compose(SENT, config, {"status": "completed"}))
+
+    assert sent["custom"] == {"a": 1, "woocommerce": {"status": "shipped"}}
+    assert config == {"custom": {"a": 1, "woocommerce": "of a person"}}
+
+
+def test_flags_alone_leave_custom_as_it_is() -> None:
+    """The flags are the config's: in the order there is nothing that would have to go along."""
+    said: dict[str, str | bool] = {"issueInvoiceOnComplete": False}
+
+    assert json.loads(compose(SENT, {"custom": {"a": 1}}, said))["custom"] == {"a": 1}
+    assert compose(SENT, {}, said) == SENT[:-1] + b',"issueInvoiceOnComplete":false}'
+    assert compose(SENT[:-1] + b',"issueInvoiceOnComplete":true}', {}, said) == compose(SENT, {}, said)
+
+
+def test_what_the_shop_did_not_say_cannot_go_along() -> None:
+    assert compose(b'{"id":328}', {}, {"status": "completed"}) == b'{"id":328,"status":"completed"}'
+
+
+@pytest.mark.parametrize("one", ORDERS[::25], ids=lambda one: f"{one.seq}")
+def test_nothing_else_of_an_order_is_touched(one: Recorded) -> None:
+    before = json.loads(one.body, parse_float=str, parse_int=str)
+
+    after = json.loads(compose(one.body, {}, {"status": "completed"}), parse_float=str, parse_int=str)
+
+    assert after.pop("custom") == {"woocommerce": {"status": before["status"]}}
+    assert after == {**before, "status": "completed"}
+    assert compose(one.body, CONFIG, {}) == compose(one.body, CONFIG) == compose(one.body, CONFIG, None)
 
 
 pieces = st.sampled_from(["{", "}", "{}", "[", "]", ":", ",", '"a"', '"b":', "1.50", "null", " ", "x", "\0"])

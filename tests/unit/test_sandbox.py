@@ -204,10 +204,17 @@ def test_a_body_that_is_no_json_object_is_a_bad_request(body: str | bytes, conte
         # The order: what no document can be made without
         ({"id": None}, {"id": "is required"}),
         ({"id": 0}, {"id": "must be a positive integer"}),
-        ({"id": "328"}, {"id": "must be a positive integer"}),
+        ({"id": "0"}, {"id": "must be a positive integer"}),
+        ({"id": "-328"}, {"id": "must be a positive integer"}),
+        ({"id": "328.0"}, {"id": "must be a positive integer"}),
+        ({"id": " 328"}, {"id": "must be a positive integer"}),
+        ({"id": "\uff13"}, {"id": "must be a positive integer"}),
+        ({"id": ""}, {"id": "must be a positive integer"}),
+        ({"id": [328]}, {"id": "must be a positive integer"}),
         ({"id": True}, {"id": "must be a positive integer"}),
         ({"id": 328.5}, {"id": "must be a positive integer"}),
-        ({"order_key": ""}, {"order_key": "must be a non-empty string"}),
+        ({"order_key": 5}, {"order_key": "must be a string"}),
+        ({"order_key": None}, {"order_key": "is required"}),
         ({"status": 1}, {"status": "must be a string"}),
         ({"currency": "euro"}, {"currency": "must be three letters"}),
         ({"total": 126.98}, {"total": "must be a decimal in a string, as WooCommerce sends money"}),
@@ -242,7 +249,28 @@ STALE = "is not what this store's config holds: fetch the config again"
     ("held", "sent", "refused"),
     [
         ({}, {"name": "Another shop"}, ["name"]),
-        ({"issueInvoiceOnComplete": True}, {"issueInvoiceOnComplete": False}, ["issueInvoiceOnComplete"]),
+        ({"issueInvoiceOnComplete": True}, {}, ["issueInvoiceOnComplete"]),
+        # An order may say for itself that its invoice is wanted now, and nothing else of the two flags.
+        ({"issueInvoiceOnComplete": True}, {"issueInvoiceOnComplete": False}, []),
+        ({"issueInvoiceOnComplete": False}, {"issueInvoiceOnComplete": True}, ["issueInvoiceOnComplete"]),
+        ({"issueInvoiceForBankPayment": False}, {"issueInvoiceForBankPayment": True}, []),
+        (
+            {"issueInvoiceForBankPayment": True},
+            {"issueInvoiceForBankPayment": False},
+            ["issueInvoiceForBankPayment"],
+        ),
+        (
+            {"sendInvoiceAutomatically": True},
+            {"sendInvoiceAutomatically": False},
+            ["sendInvoiceAutomatically"],
+        ),
+        # What the shop said itself goes along in a place of its own, and what else is in `custom` is held to.
+        ({}, {"custom": {"woocommerce": {"status": "shipped"}}}, []),
+        ({"custom": {"a": 1}}, {"custom": {"a": 1, "woocommerce": {"status": "shipped"}}}, []),
+        ({"custom": {"a": 1, "woocommerce": 5}}, {"custom": {"a": 1}}, []),
+        ({"custom": {"a": 1}}, {"custom": {"woocommerce": {"status": "shipped"}}}, ["custom"]),
+        ({"custom": {"a": 1}}, {"custom": {"a": 2, "woocommerce": {}}}, ["custom"]),
+        ({}, {"custom": {"b": 1, "woocommerce": {}}}, ["custom"]),
         ({"unitId": "u1"}, {}, ["unitId"]),  # held, and not sent at all
         ({"custom": {"a": 1}}, {"custom": {"a": 2}}, ["custom"]),
         ({"custom": {"a": 1}}, {"custom": None}, ["custom"]),
@@ -260,6 +288,55 @@ def test_an_order_with_another_config_than_the_store_holds_is_refused(
         assert messages(response) == {name: [STALE] for name in refused}
     else:
         assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("held", "sent", "kind"),
+    [
+        ({"issueInvoiceOnComplete": True}, {"issueInvoiceOnComplete": True}, None),
+        ({"issueInvoiceOnComplete": True}, {"issueInvoiceOnComplete": False}, "invoice"),
+        ({}, {"status": "on-hold", "payment_method": "bacs"}, "estimate"),
+        (
+            {},
+            {"status": "on-hold", "payment_method": "bacs", "issueInvoiceForBankPayment": True},
+            "invoice",
+        ),
+    ],
+)
+def test_the_flags_in_an_order_decide_on_its_document(
+    held: dict[str, object], sent: dict[str, object], kind: str | None
+) -> None:
+    client = sandbox(held)
+
+    assert hand_over(client, **sent).status_code == 200
+    assert [found["kind"] for found in documents(client)] == ([kind] if kind else [])
+
+
+def test_what_one_order_says_of_the_flags_holds_for_no_other() -> None:
+    client = sandbox({"issueInvoiceOnComplete": True})
+    hand_over(client, issueInvoiceOnComplete=False)
+    hand_over(client, id=329, issueInvoiceOnComplete=True)
+
+    assert [found["orderId"] for found in documents(client)] == [328]
+    assert read(client.get(OBJECTS))[0]["issueInvoiceOnComplete"] is True
+
+
+def test_an_id_as_text_is_the_same_order() -> None:
+    client = sandbox()
+    hand_over(client, id="328")
+    hand_over(client)
+
+    assert [(found["orderId"], found["duplicate"]) for found in documents(client)] == [
+        (328, False),
+        (328, True),
+    ]
+
+
+def test_an_imported_order_has_no_key() -> None:
+    client = sandbox()
+
+    assert hand_over(client, order_key="").status_code == 200
+    assert [found["orderKey"] for found in documents(client)] == [""]
 
 
 def test_an_order_of_an_inactive_store_is_refused() -> None:
