@@ -10,7 +10,8 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ def run_unsynced(*arguments: str, **environment: str) -> subprocess.CompletedPro
     )
 
 
+@contextmanager
+def receiver(gunicorn: Sequence[str], **settings: str) -> Iterator[str]:
+    """A receiver that this command starts, with these settings; its address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*gunicorn, "--config", "python:bridge.gunicorn_config", "--bind", f"127.0.0.1:{port}"],
+        env={**os.environ, "SPACEBRIDGE_BROKER_URL": "memory://", **settings},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), "a receiver", within=90)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_no_commit_of_an_sqlite_ledger_succeeds_where_nothing_can_be_synced(tmp_path: Path, way: str) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
@@ -66,7 +85,7 @@ def test_no_commit_of_an_sqlite_ledger_succeeds_where_nothing_can_be_synced(tmp_
 
 
 def test_no_delivery_is_acknowledged_where_nothing_can_be_synced(tmp_path: Path) -> None:
-    data, port = tmp_path / "data", free_port()
+    data = tmp_path / "data"
     settings = {"SPACEBRIDGE_DATA_DIR": str(data), "SPACEBRIDGE_SECRET_KEY": make_key()}
     assert run_command(data, "db", "upgrade", **settings).returncode == 0
     (tmp_path / "token").write_text("token")
@@ -80,23 +99,12 @@ def test_no_delivery_is_acknowledged_where_nothing_can_be_synced(tmp_path: Path)
     assert added.returncode == 0, added.stderr
     held_open = Ledger(f"sqlite:///{data / 'ledger.db'}")  # as above
     commit(held_open, "write", 0)
-    receiver = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.unsynced", "module", "gunicorn"),
-            *("--config", "python:bridge.gunicorn_config", "--bind", f"127.0.0.1:{port}"),
-        ],
-        env={**os.environ, **settings, "SPACEBRIDGE_BROKER_URL": "memory://"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), "a receiver", within=90)
-        for _ in range(3):
-            ping = requests.post(f"http://127.0.0.1:{port}/webhooks/shop", data="webhook_id=1", timeout=30)
-            assert ping.status_code == 503, ping.text
+        with receiver([sys.executable, "-m", "tests.unsynced", "module", "gunicorn"], **settings) as address:
+            for _ in range(3):
+                ping = requests.post(f"{address}/webhooks/shop", data="webhook_id=1", timeout=30)
+                assert ping.status_code == 503, ping.text
     finally:
-        receiver.terminate()
-        receiver.wait(60)
         held_open.close()
 
 
@@ -133,6 +141,7 @@ def test_a_ledger_whose_commits_are_not_synced_is_found(
     url = postgres_server.new_database("unsynced")
     with psycopg.connect(url, autocommit=True) as connection:
         with closing(Ledger(url)) as ledger:
+            ledger.upgrade()
             assert ledger.unsynced() is None
         connection.execute(how.format("unsynced"))
         try:
@@ -143,6 +152,14 @@ def test_a_ledger_whose_commits_are_not_synced_is_found(
             )
             assert "synchronous_commit is off" in found.stdout
             assert "RESET synchronous_commit" in found.stdout
+            settings = {"SPACEBRIDGE_DATABASE_URL": url, "SPACEBRIDGE_SECRET_KEY": make_key()}
+            with receiver([sys.executable, "-m", "gunicorn"], **settings) as address:
+                ready = requests.get(f"{address}/readyz", timeout=30)
+                assert (ready.status_code, ready.json()["ledger"]) == (503, "not synced")
+                assert "synchronous_commit is off" in ready.json()["reason"]
+            allowed = {**settings, "SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS": "true"}
+            with receiver([sys.executable, "-m", "gunicorn"], **allowed) as address:
+                assert requests.get(f"{address}/readyz", timeout=30).status_code == 200
         finally:
             connection.execute(undo.format("unsynced"))
 
