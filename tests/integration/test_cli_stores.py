@@ -185,7 +185,7 @@ def test_sync_says_that_the_object_is_not_listed_and_believes_it_the_second_time
         four_minutes_ago = datetime.now(UTC) - timedelta(minutes=4)
         connection.execute(update(tables.stores).values(config_missing_since=four_minutes_ago))
     second = counter.run("stores", "sync", "shop")
-    assert (second.returncode, second.stdout) == (0, "_isDeleted: nothing -> true\n")
+    assert (second.returncode, second.stdout) == (0, "_isDeleted: false -> true\n")
     assert "is not in Space Invoices any more" in second.stderr
     assert counter.store().state == "inactive"
 
