@@ -75,11 +75,14 @@ class Here:
             self._patch.setenv(name, value)
         self._patch.setattr(sys, "argv", ["spacebridge", *arguments])
         self._patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode()), encoding="utf-8"))
-        with pytest.raises(SystemExit) as exit_:
+        status: object = 0
+        try:
             main()
+        except SystemExit as exit_:
+            status = exit_.code or 0
         printed = self._printed.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return subprocess.CompletedProcess([], exit_.value.code, printed.out, printed.err)
+        assert isinstance(status, int)
+        return subprocess.CompletedProcess([], status, printed.out, printed.err)
 
 
 @pytest.fixture

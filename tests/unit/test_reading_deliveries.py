@@ -254,6 +254,8 @@ def test_an_order_comes_from_where_its_signed_body_says() -> None:
         # whatever a plugin made of it
         ("404", "of no known status"),
         (None, "of no known status"),
+        (999, "(999)"),
+        (1000, "of no known status"),
         (10**30, "of no known status"),
         ([], "of no known status"),
     ],
@@ -389,9 +391,9 @@ def test_a_text_that_is_no_id_is_not_read(bad: str) -> None:
     assert unreadable(body(id=bad)) == f"id {bad!r}"
 
 
-@pytest.mark.parametrize(("text", "expected"), [("11485", 11485), (str(2**63 - 1), 2**63 - 1)])
+@pytest.mark.parametrize(("text", "expected"), [("1", 1), ("11485", 11485), (str(2**63 - 1), 2**63 - 1)])
 def test_an_id_may_be_a_text(text: str, expected: int) -> None:
-    assert read_order(id=text).resource_id == expected
+    assert read_order(id=text).resource_id == read_order(id=expected).resource_id == expected
 
 
 @pytest.mark.parametrize("bad", [..., None, True, 5, 1.5, [], {}, ["EUR"], {"a": 1}, "", "x" * 201])
