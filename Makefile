@@ -5,10 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS := 3
 
-.PHONY: demo test chaos bench check format lock clean
+.PHONY: install demo test chaos bench check format lock clean
 
+install: $(VENV)/.installed
+
+# On another port: `make demo PORT=9000`.
 demo: $(VENV)/.installed
-	$(BIN)/spacebridge up --demo
+	$(BIN)/spacebridge up --demo$(if $(PORT), --port "$(PORT)")
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)

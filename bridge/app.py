@@ -9,7 +9,7 @@ from celery import Celery
 from flask import Flask, Response, jsonify
 
 from bridge.broker import Announcer, make_celery, messages_waiting
-from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger.backlog import Backlog, measure
 from bridge.receiver import Notifier, add_receiver
 from bridge.receiver.errors import register_error_handlers
@@ -38,19 +38,35 @@ def create_app(settings: Settings | None = None) -> Flask:
         notify=Notifier(announcer.deliveries).notify,
         now=lambda: datetime.now(UTC),
     )
-    _add_status_pages(app, ledger, announcer)
+    _add_status_pages(app, ledger, announcer, allow_unsynced_commits=settings.allow_unsynced_commits)
     _add_metrics(app, ledger, celery)
     return app
 
 
-def _add_status_pages(app: Flask, ledger: Ledger, announcer: Announcer) -> None:
-    def problem() -> str | None:
+def _add_status_pages(
+    app: Flask, ledger: Ledger, announcer: Announcer, *, allow_unsynced_commits: bool
+) -> None:
+    def problem() -> tuple[str, str] | None:
+        """What is wrong with the ledger, in a word or two and in a sentence."""
         try:
             ledger.check()
-        except (LedgerUnavailableError, LedgerNotMigratedError) as error:
+            why = None if allow_unsynced_commits else ledger.unsynced()
+        except LedgerMovedError as error:
+            log.warning("not ready", error=str(error))  # which names the other place, as the answer does not
+            return (
+                "moved",
+                "It was copied to another database, and is closed: `spacebridge doctor` says which.",
+            )
+        except LedgerNotMigratedError as error:
             log.warning("not ready", error=str(error))
-            return "not migrated" if isinstance(error, LedgerNotMigratedError) else "unavailable"
-        return None
+            return "not migrated", str(error)
+        except LedgerUnavailableError as error:
+            log.warning("not ready", error=str(error))
+            return "unavailable", "The ledger cannot be reached: `spacebridge doctor` says more."
+        if why is None:
+            return None
+        log.warning("not ready", error=why)
+        return "not synced", f"{why}. `spacebridge doctor` says how to mend it."
 
     @app.get("/healthz")
     def alive() -> Response:
@@ -62,7 +78,8 @@ def _add_status_pages(app: Flask, ledger: Ledger, announcer: Announcer) -> None:
         why_not = problem()
         if why_not is None:
             return jsonify(status="ready", ledger="ready", broker=broker), 200
-        return jsonify(status="unavailable", ledger=why_not, broker=broker), 503
+        state, reason = why_not
+        return jsonify(status="unavailable", ledger=state, reason=reason, broker=broker), 503
 
     @app.get("/")
     def home() -> str:

@@ -45,6 +45,7 @@ worker_connections = 500
 # connection nor a thread by then; both are made for the process that needs them.
 preload_app = True
 timeout = 60
+umask = 0o077
 # Longer than a request waits for the ledger. A container has to be given a little more to stop in.
 graceful_timeout = 30
 keepalive = 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,11 +17,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL
 
-from bridge.ledger import Ledger, Vault
+from bridge.data_folder import make_private
+from bridge.ledger import Ledger, LedgerMovedError, LedgerUnavailableError, Vault
 from bridge.ledger.key_file import KeyFile
 
 PREFIX = "SPACEBRIDGE_"
 KEY_FILE = "secret.key"
+LEDGER_FILE = "ledger.db"
 
 
 class SettingsError(Exception):
@@ -51,6 +54,10 @@ class Settings(BaseSettings):
         SecretStr(""), description="Give the access token as Space Invoices shows it, or leave it unset."
     )
     api_timeout: float = Field(30, gt=0, le=600, description="Give seconds, from 0 to 600.")
+    allow_unsynced_commits: bool = Field(
+        False,
+        description="Give true if what was acknowledged may be lost with the power, else leave it unset.",
+    )
     request_rate: float = Field(
         50, gt=0, le=1000, description="Give requests a second, for one account: it is limited to 100."
     )
@@ -156,7 +163,7 @@ class Settings(BaseSettings):
         if url := self.database_url.get_secret_value():
             return url
         # Not put together by hand: the folder's name may have a % or a ? in it.
-        return URL.create("sqlite", database=str(self.data_dir.absolute() / "ledger.db")).render_as_string()
+        return URL.create("sqlite", database=str(self.data_dir.absolute() / LEDGER_FILE)).render_as_string()
 
     @property
     def key_file(self) -> KeyFile | None:
@@ -179,9 +186,18 @@ class Settings(BaseSettings):
         return Vault([key.get_secret_value() for key in self.secret_key])
 
     def make_key_file(self) -> None:
-        """Make the embedded ledger's key, once: a key that is there is never replaced."""
-        if self.key_file is not None:
-            self.key_file.make()
+        """Make the embedded ledger's key, once: a key that is there is never replaced.
+
+        Raises SettingsError where there is a ledger without its key: under another, its secrets are lost.
+        """
+        if (file := self.key_file) is None:
+            return
+        if not file.exists() and (ledger := self.data_dir / LEDGER_FILE).exists():
+            raise SettingsError(
+                f"{file.path.absolute()} is missing, the key to {ledger.name} beside it. Put it back from "
+                "its back-up."
+            )
+        file.make()
 
 
 def _require_network(text: str) -> None:
@@ -232,10 +248,18 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 
 
 def load_settings_or_exit() -> Settings:
-    """The same for a process that is no command: ends it with that one sentence and status 1."""
+    """The same for a process that is no command: ends it with that one sentence and status 1.
+
+    It ends, too, where the ledger was copied to another database. What the process makes is its user's alone.
+    """
     try:
         settings = load_settings()
         settings.vault()
-    except SettingsError as error:
+        make_private(settings.data_dir.absolute() if settings.is_embedded else None)
+        with closing(Ledger(settings.ledger_url)) as ledger:
+            ledger.require_open()
+    except (SettingsError, LedgerMovedError) as error:
         sys.exit(str(error))
+    except LedgerUnavailableError:
+        pass  # it may come back
     return settings

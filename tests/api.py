@@ -20,12 +20,17 @@ class Api:
 
     def __init__(self) -> None:
         self.find_status = 200
+        self.listed: list[dict[str, object]] = [{"id": WOOCOMMERCE, "name": "Shop"}]
         self.order_status = 503
+        self.order_answer = "{}"
         self.status_of: Callable[[int], int | None] = lambda order: None  # in place of that, for some
         self.retry_after: str | None = None
         self.before_answer: Callable[[], object] = lambda: None
+        self.before_find: Callable[[], object] = lambda: None
         self.found = 0
         self.orders: list[int] = []
+        self.bodies: list[bytes] = []  # of the requests for these orders
+        self.keys: list[str | None] = []  # theirs, by which a repeat is known
         self.tokens: list[str | None] = []  # of the requests for these orders
         self.app = Flask("api")
         self.app.add_url_rule("/v1/Organizations/<organization>/woocommerce", view_func=self.find)
@@ -33,15 +38,17 @@ class Api:
 
     def find(self, organization: str) -> Response:
         self.found += 1
-        body = [{"id": WOOCOMMERCE, "name": "Shop"}]
-        return self._answer(json.dumps(body), self.find_status)
+        self.before_find()
+        return self._answer(json.dumps(self.listed), self.find_status)
 
     def order(self, woocommerce: str) -> Response:
         self.tokens.append(request.headers.get("Authorization"))
+        self.keys.append(request.headers.get("Idempotency-Key"))
+        self.bodies.append(request.get_data())
         order = json.loads(request.get_data())["id"]
         self.orders.append(order)
         self.before_answer()
-        return self._answer("{}", self.status_of(order) or self.order_status)
+        return self._answer(self.order_answer, self.status_of(order) or self.order_status)
 
     def _answer(self, body: str, status: int) -> Response:
         headers = {"Retry-After": self.retry_after} if self.retry_after else {}

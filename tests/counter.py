@@ -25,7 +25,7 @@ from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE
 
 IDS = ["--organization", ORGANIZATION, "--woocommerce", WOOCOMMERCE]
 OTHER_WOOCOMMERCE = "64b7e0c0a1b2c3d4e5f60720"
-AWAY = "http://127.0.0.1:1/v1"  # nobody listens there
+AWAY = "https://127.0.0.1:1/v1"  # nobody listens there; with http, one would be waited for
 
 
 @dataclass

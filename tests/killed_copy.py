@@ -1,6 +1,8 @@
-"""Copies a ledger, and is killed as soon as so many batches of rows were copied, as by a power cut.
+"""Copies a ledger, and is killed at a point of it, as by a power cut.
 
-`python -m tests.killed_copy SOURCE TARGET BATCHES`; without a batch of that number, it comes to its end.
+`python -m tests.killed_copy SOURCE TARGET POINT`. The point is a number of batches of rows that were copied
+(without so many, the copy comes to its end), or what would be done next: "the source is closed", or "the
+target is opened".
 """
 
 from __future__ import annotations
@@ -9,21 +11,44 @@ import itertools
 import os
 import signal
 import sys
+from typing import Any
 
-from bridge.ledger import Ledger
+from sqlalchemy import Connection
+
+from bridge.ledger import Ledger, closing
+from bridge.ledger.closing import Closed, State
 from bridge.ledger.copying import copy
 
 
-def run(source: str, target: str, batches: int) -> None:
-    """Copy between these URLs, up to the end of this batch, counted from 1."""
+def run(source: str, target: str, point: str) -> None:
+    """Copy between these URLs, up to this point."""
     counted = itertools.count(1)
 
     def report(_table: str, _rows: int) -> None:
-        if next(counted) == batches:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if str(next(counted)) == point:
+            die()
 
+    close, reopen = closing.close, closing.reopen
+
+    def close_or_die(connection: Connection, note: Closed) -> None:
+        if point == "the source is closed" and note.state is State.MOVED:
+            die()
+        close(connection, note)
+
+    def reopen_or_die(connection: Connection) -> None:
+        if point == "the target is opened":
+            die()
+        reopen(connection)
+
+    hooks: dict[str, Any] = {"close": close_or_die, "reopen": reopen_or_die}
+    for name, hook in hooks.items():
+        setattr(closing, name, hook)
     copy(Ledger(source), Ledger(target), report=report)
 
 
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 if __name__ == "__main__":
-    run(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    run(*sys.argv[1:])

@@ -23,6 +23,7 @@ from sqlalchemy import Table, func, select
 
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, Vault, stores
+from bridge.ledger.orders import decided_before
 from bridge.ledger.stores import Choices, Store
 from bridge.ledger.tables import deliveries, issuances, orders
 from bridge.ledger.tables import stores as store_table
@@ -266,7 +267,7 @@ class RunningBridge:
             by_old_rules = connection.execute(
                 select(func.count())
                 .select_from(orders.join(store_table))
-                .where(orders.c.decision != "done", orders.c.decided_version < store_table.c.decision_version)
+                .where(*decided_before(store_table.c.decision_version))
             ).scalar_one()
         return not by_old_rules and not self.count(issuances, "due", "sending")
 

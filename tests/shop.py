@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from sqlalchemy import Connection
@@ -41,6 +42,13 @@ class Clock:
 
     def advance(self, **by: float) -> None:
         self.at += timedelta(**by)
+
+
+class LongestWaits(Random):
+    """Dice that always make the longest wait of a range."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
 
 
 @dataclass

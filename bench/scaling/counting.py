@@ -99,7 +99,7 @@ def _add_store(context: Context, name: str) -> int:
             vault=context.vault,
             name=name,
             organization_id="64b7e0c0a1b2c3d4e5f60718",
-            woocommerce_id="64b7e0c0a1b2c3d4e5f60719",
+            woocommerce_id=f"the one of {name}",
             api_token="token",  # noqa: S106 - nobody is asked with it
             webhook_secret="secret",  # noqa: S106
             policy=Policy(),

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
-from bridge.cli.ledger_access import open_ledger, require_store
+from bridge.cli.ledger_access import open_ledger, require_store, settings_of_command
 from bridge.cli.options import AS_OPTION, ID, IDS_ARGUMENT, LIMIT_OPTION, STORE_OPTION, YES_OPTION
 from bridge.cli.recorded import sample_order
-from bridge.cli.shop import deliver, is_a_sandbox
+from bridge.cli.shop import deliver, is_a_sandbox, read_address, read_topic
+from bridge.cli.starting import await_server
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json, print_rows
 from bridge.cli.verbs import for_each
+from bridge.data_folder import is_up
+from bridge.ledger import Ledger
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger.deliveries import Delivery
 from bridge.pipeline import operate
-from bridge.settings import load_settings
 
 
 @click.group()
@@ -100,8 +104,20 @@ def ignore(ids: Sequence[int], who: str, as_json: bool) -> None:
 @click.argument("store")
 @click.argument("file", required=False, type=click.File("rb"))
 @click.option("--sample", is_flag=True, help="Send a made-up order, paid by card.")
-@click.option("--topic", default="order.updated", show_default=True, help="What the delivery says it is.")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the bridge listens.")
+@click.option(
+    "--topic",
+    default="order.updated",
+    show_default=True,
+    callback=read_topic,
+    help="What the delivery says it is.",
+)
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    callback=read_address,
+    help="Where the bridge listens.",
+)
 @YES_OPTION
 @JSON_OPTION
 def send(
@@ -111,27 +127,67 @@ def send(
 
     FILE holds the order as WooCommerce's REST API or the log of its webhooks shows it (JSON); - is standard
     input. It is signed with the store's secret. What is due for it is issued.
+
+    Ends with status 1 if the bridge has no use for it.
     """
     if (file is None) is not sample:
         raise click.UsageError("Give either a FILE with an order or --sample.")
-    settings = load_settings()
-    of = require_store(open_ledger(settings), store)
+    settings = settings_of_command()
+    ledger = open_ledger(settings)
+    of = require_store(ledger, store)
     number = secrets.randbelow(900_000) + 100_000
-    body = file.read() if file else sample_order(number, datetime.now(UTC))
+    body = _order_in(file) if file else sample_order(number, datetime.now(UTC))
+    if sample and not yes:
+        await_server(settings.api_url)
     if sample and not yes and not is_a_sandbox(settings.api_url):
         confirm_or_fail(
             f"Space Invoices, at {settings.api_url}, would issue a real document for a made-up order. Go on?"
         )
-    answer = deliver(
-        f"{url.rstrip('/')}/webhooks/{of.name}", body, topic, of.webhook_secret(settings.vault())
-    )
+    secret = of.webhook_secret(settings.vault())
+    await_server(url, is_starting=lambda: is_up(settings.data_dir))
+    answer = deliver(f"{url}/webhooks/{of.name}", body, topic, secret, ledger=ledger.place)
     if as_json:
         print_json(answer)
-        return
-    told = f"Delivery {answer['delivery']}: {answer['status']}." if "delivery" in answer else "Not accepted."
-    click.echo(f"{told} {answer.get('reason') or ''}".strip())
-    if sample:
+    else:
+        reason = f" {answer['reason']}" if answer.get("reason") else ""
+        click.echo(f"Delivery {answer.get('delivery', '(none)')}: {answer.get('status')}.{reason}")
+    if (why := _of_no_use(ledger, answer, of.name)) is not None:
+        fail(why)
+    if sample and not as_json:
         click.echo(f"See what becomes of it: spacebridge orders explain {of.name} {number}", err=True)
+
+
+def _order_in(file: BinaryIO) -> bytes:
+    """The JSON object in a file, without the mark that some editors put before it; ends the command if none.
+
+    What is no object at all is no order of any kind, and is not sent.
+    """
+    raw = file.read().removeprefix(codecs.BOM_UTF8)
+    try:
+        found = json.loads(raw.decode("utf-8"))
+        what = "is a list" if isinstance(found, list) else "is no order"
+    except (ValueError, RecursionError):
+        found, what = None, "is not JSON in UTF-8" if raw.strip() else "is empty"
+    if not isinstance(found, dict):
+        fail(f"{file.name} {what}, and nothing is sent: give one order, a JSON object, in a file of its own.")
+    return raw
+
+
+def _of_no_use(ledger: Ledger, answer: Mapping[str, Any], store: str) -> str | None:
+    """Why nothing comes of a delivery that the bridge has kept, and what to do; None if something may."""
+    state, reason = answer.get("status"), answer.get("reason")
+    if state == "duplicate":
+        with ledger.read() as connection:
+            before = ledger_deliveries.get(connection, int(answer["delivery"]))
+        if before is not None:
+            state, reason = before.state, before.reason
+    if state in {"accepted", "duplicate", ledger_deliveries.RECEIVED, ledger_deliveries.PROCESSED}:
+        return None
+    what = f"{state}: {reason}" if reason else str(state)
+    return (
+        f"The bridge has kept the delivery, and issues nothing for it ({what}). "
+        f"`spacebridge deliveries list --store {store}` shows it: mend what it names, and send it again."
+    )
 
 
 def delivery_row(delivery: Delivery) -> dict[str, object]:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bridge.cli.recorded import RecordedDelivery, recorded_deliveries
-from bridge.cli.terminal import fail
+from bridge.cli.terminal import fail, styled_console
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders
 from bridge.ledger import stores as ledger_stores
@@ -30,15 +30,21 @@ from bridge.supervisor import Part
 STORE = "demo"
 ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
 WOOCOMMERCE = "64b7e0c0a1b2c3d4e5f60719"
+LOG = "demo.log"  # in the data folder: what the parts print
 SETTLE_WITHIN = 20.0  # seconds
 _TOKEN = secrets.token_urlsafe(24)
 
 
-def settings_for_demo(settings: Settings) -> Settings:
-    """The settings with a ledger and a broker of the demo's own, and a sandbox in Space Invoices' place."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def settings_for_demo(settings: Settings, *, not_port: int) -> Settings:
+    """The settings with a ledger and a broker of the demo's own, and a sandbox in Space Invoices' place.
+
+    `not_port`: where the receiver will listen, and so the sandbox must not.
+    """
+    port = not_port
+    while port == not_port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     return settings.model_copy(
         update={
             "data_dir": settings.data_dir / "demo",
@@ -56,7 +62,7 @@ def clear(folder: Path) -> None:
     if (folder / "ledger.db").exists() and not marker.exists():
         fail(f"{folder} holds a ledger that is no demo's: move it away, or give another --data-dir.")
     marker.touch()
-    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm", "secret.key", "demo.log"):
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm", "secret.key", LOG):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -74,7 +80,7 @@ def sandbox_part(settings: Settings) -> Part:
 
 def play(settings: Settings, ledger: Ledger, address: str) -> None:
     """Deliver a shop's life, one delivery at a time, and print what came in, was decided and was issued."""
-    console = Console()
+    console = styled_console()
     steps = recorded_deliveries()
     _add_store(settings, ledger, steps[0].secret)
     console.print(f"\nA shop's life in {len(steps)} deliveries, as WooCommerce sent them:\n")

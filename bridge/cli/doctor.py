@@ -10,9 +10,10 @@ from itertools import groupby
 
 import click
 
-from bridge.cli.terminal import JSON_OPTION, print_json
+from bridge.cli.ledger_access import settings_of_command
+from bridge.cli.terminal import JSON_OPTION, echo_marked, print_json
 from bridge.diagnosis import Finding, Level, examine, of_wrong_setting
-from bridge.settings import SettingsError, load_settings
+from bridge.settings import SettingsError
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("note", "yellow"), Level.WRONG: ("WRONG", "red")}
 
@@ -32,11 +33,11 @@ def doctor(as_json: bool) -> None:
             if store and finding.level is Level.OK:
                 well.append(finding.message)
             elif not as_json:
-                click.echo(_line(finding.level, _about(finding), finding.message))
+                _echo(finding.level, _about(finding), finding.message)
                 if finding.mend:
                     click.echo(f"       -> {finding.mend}")
         if well and not as_json:
-            click.echo(_line(Level.OK, f"store {store}", " ".join(well)))
+            _echo(Level.OK, f"store {store}", " ".join(well))
     wrong = sum(one.level is Level.WRONG for one in found)
     if as_json:
         print_json({"findings": [asdict(one) for one in found], "wrong": wrong})
@@ -47,7 +48,7 @@ def doctor(as_json: bool) -> None:
 
 def _findings() -> Iterator[Finding]:
     try:
-        settings = load_settings()
+        settings = settings_of_command(with_any_ledger=True)
     except SettingsError as error:
         yield of_wrong_setting(error)
         return
@@ -58,6 +59,6 @@ def _about(finding: Finding) -> str:
     return f"store {finding.store}, {finding.check}" if finding.store else finding.check
 
 
-def _line(level: Level, about: str, message: str) -> str:
+def _echo(level: Level, about: str, message: str) -> None:
     mark, color = _MARKS[level]
-    return f"{click.style(f'{mark:6}', fg=color)} {about}: {message}"
+    echo_marked(f"{mark:6}", color, f"{about}: {message}")

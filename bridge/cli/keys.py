@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from bridge.cli.ledger_access import open_ledger
+from bridge.cli.ledger_access import open_ledger, settings_of_command
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger.key_file import KeysAreBeingChangedError
 from bridge.ledger.rekey import UnreadableSecretsError, encrypt_all_anew, replace_key
 from bridge.ledger.vault import make_key
-from bridge.settings import load_settings
 
 
 @click.group()
@@ -35,7 +34,7 @@ def rotate(as_json: bool) -> None:
 
     It may be stopped at any time, and typed again.
     """
-    settings = load_settings()
+    settings = settings_of_command()
     ledger = open_ledger(settings)
     vault = settings.vault()
     file = settings.key_file

@@ -2,24 +2,92 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
+
+from bridge.cli.options import data_dir
+from bridge.cli.starting import GRACE, await_start
 from bridge.cli.terminal import fail
-from bridge.ledger import Ledger
+from bridge.data_folder import is_up
+from bridge.ledger import Ledger, Schema
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Store
-from bridge.settings import Settings, load_settings
+from bridge.settings import KEY_FILE, PREFIX, Settings, load_settings
+
+_UNFIT = {Schema.MISSING, Schema.OLD}
 
 
-def open_ledger(settings: Settings | None = None) -> Ledger:
-    """The ledger of the settings; raises LedgerNotMigratedError or LedgerUnavailableError if it is unfit."""
-    ledger = Ledger((settings or load_settings()).ledger_url)
-    ledger.check()
+def settings_of_command(*, with_any_ledger: bool = False) -> Settings:
+    """The settings, with the folder of --data-dir if it is given; raises SettingsError.
+
+    `with_any_ledger`: the folder matters to the command even where the ledger is not in it.
+    """
+    folder = data_dir()
+    if folder is None:
+        return load_settings()
+    settings = load_settings({"data_dir": folder})
+    if not settings.is_embedded and not with_any_ledger:
+        raise click.UsageError(
+            f"--data-dir names the folder of an embedded ledger, and {PREFIX}DATABASE_URL names another "
+            "ledger: leave one of the two out."
+        )
+    return settings
+
+
+def open_ledger(settings: Settings | None = None, *, is_awaited: bool = False) -> Ledger:
+    """The ledger; ends the command if there is none that is fit for use. Makes none.
+
+    While a starting `spacebridge up` makes or migrates it, it is waited for. `is_awaited`: also if no `up`
+    is to be seen yet, for `GRACE` seconds. Raises SettingsError and LedgerUnavailableError.
+    """
+    settings = settings or settings_of_command()
+    ledger = Ledger(settings.ledger_url)
+    if settings.is_embedded:
+        folder = settings.data_dir.absolute()
+        await_start(
+            lambda: ledger.schema() not in _UNFIT,
+            f"In {folder}, there is no ledger yet: waiting for `spacebridge up`, which makes it.",
+            grace=GRACE if is_awaited else 0,
+            is_starting=lambda: is_up(folder),
+        )
+    schema = ledger.schema()
+    if schema in _UNFIT:
+        fail(_unfit(settings, ledger, schema))
     return ledger
 
 
 def require_store(ledger: Ledger, name: str) -> Store:
     """The store of this name; ends the command if there is none."""
-    with ledger.read() as connection:
-        store = ledger_stores.find(connection, name)
+    # Not every name can be asked for: the shell passes on bytes that are no text.
+    store = None
+    if name.isprintable():
+        with ledger.read() as connection:
+            store = ledger_stores.find(connection, name)
     if store is None:
         fail(f"There is no store named {name}. `spacebridge stores list` shows those there are.")
     return store
+
+
+def _unfit(settings: Settings, ledger: Ledger, schema: Schema) -> str:
+    """What is wrong, which place was looked at, and what to type."""
+    if not settings.is_embedded:
+        what = "holds no ledger" if schema is Schema.MISSING else "holds a ledger of an older version"
+        return f"The database ({ledger.place}) {what}: run `spacebridge db upgrade`."
+    folder = settings.data_dir.absolute()
+    if schema is Schema.OLD:
+        return (
+            f"In {folder}, there is a ledger of an older version: stop the bridge over it, and start this "
+            "version's `spacebridge up`, which migrates it."
+        )
+    return f"{no_ledger_in(folder)} If yours is in another folder, name that with --data-dir."
+
+
+def no_ledger_in(folder: Path) -> str:
+    """What is said of a data folder without a ledger."""
+    if (folder / KEY_FILE).exists():
+        return (
+            f"In {folder}, there is a key and no ledger: put the ledger back from its back-up; if there was "
+            "none, `spacebridge up` makes it."
+        )
+    return f"In {folder}, there is no ledger: `spacebridge up` makes one, and the key to it."

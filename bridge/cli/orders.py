@@ -21,7 +21,7 @@ from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger import orders as ledger_orders
-from bridge.ledger.deliveries import Delivery
+from bridge.ledger.deliveries import UNREADABLE, Delivery
 from bridge.ledger.orders import KnownOrder
 from bridge.pipeline.issue_anyway import issue_anyway
 
@@ -36,17 +36,18 @@ def orders() -> None:
 @orders.command("list")
 @STORE_OPTION
 @click.option("--decision", type=click.Choice(["invoice", "estimate", "wait", "skip", "done", "attention"]))
+@click.option("--rule", help="The rule that decided, in a word: pending, unknown_status, inactive...")
 @LIMIT_OPTION
 @JSON_OPTION
-def list_(store: str | None, decision: str | None, limit: int, as_json: bool) -> None:
+def list_(store: str | None, decision: str | None, rule: str | None, limit: int, as_json: bool) -> None:
     """Show the youngest orders."""
     ledger = open_ledger()
     if store:
         require_store(ledger, store)
     with ledger.read() as connection:
-        found = ledger_orders.listed(connection, store=store, decision=decision, limit=limit)
+        found = ledger_orders.listed(connection, store=store, decision=decision, rule=rule, limit=limit)
         unreadable: Sequence[Delivery] = ()
-        if decision in {None, Decision.ATTENTION}:
+        if decision in {None, Decision.ATTENTION} and rule in {None, UNREADABLE}:
             unreadable = ledger_deliveries.unreadable(connection, store=store, limit=limit)
     columns = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
     # First what waits for a person, and has no place among the orders.
@@ -168,6 +169,8 @@ def order_row(order: KnownOrder) -> dict[str, object]:
         "currency": snapshot.currency if snapshot else None,
         "decision": order.decision,
         "reason": order.reason,
+        "rule": order.rule,
+        "rule_since": order.rule_since,
     }
 
 
@@ -183,9 +186,11 @@ def unreadable_row(delivery: Delivery) -> dict[str, object]:
         "currency": None,
         "decision": Decision.ATTENTION.value,
         "reason": f"Delivery {delivery.id} is unreadable: {delivery.reason}.",
+        "rule": UNREADABLE,
+        "rule_since": delivery.last_received_at,
     }
 
 
 def _unreadable(connection: Connection, store_id: int, resource_id: int) -> Sequence[Delivery]:
     found = ledger_deliveries.of_resource(connection, store_id, resource_id)
-    return [one for one in found if one.state == ledger_deliveries.UNREADABLE]
+    return [one for one in found if one.state == UNREADABLE]

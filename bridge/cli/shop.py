@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
+import click
 import requests
 
 from bridge import __version__
@@ -11,8 +13,30 @@ from bridge.cli.terminal import fail
 from bridge.receiver.signature import sign
 
 
-def deliver(url: str, body: bytes, topic: str, secret: str) -> dict[str, Any]:
-    """What the bridge answers to a delivery; ends the command if it does not acknowledge it."""
+def read_address(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
+    """A callback for the address of a bridge."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or the host no address
+        is_address = False
+    if not (is_address and url.isascii() and url.isprintable()):
+        raise click.BadParameter(f"{url!r} is no address of a bridge, such as http://127.0.0.1:8080.")
+    return url.rstrip("/")
+
+
+def read_topic(_context: click.Context, _parameter: click.Parameter, topic: str) -> str:
+    """A callback for a topic, which becomes a header."""
+    if not (topic.strip() == topic and topic.isascii() and topic.isprintable()):
+        raise click.BadParameter(f"{topic!r} is no topic, such as order.updated.")
+    return topic
+
+
+def deliver(url: str, body: bytes, topic: str, secret: str, *, ledger: str) -> dict[str, Any]:
+    """What the bridge answers to a delivery; ends the command if it does not acknowledge it.
+
+    `ledger`: where the store's secret is from, for people.
+    """
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"spacebridge/{__version__}",
@@ -21,15 +45,27 @@ def deliver(url: str, body: bytes, topic: str, secret: str) -> dict[str, Any]:
     }
     try:
         response = requests.post(url, data=body, headers=headers, timeout=60, allow_redirects=False)
-        answer = response.json()
-    except (requests.RequestException, ValueError) as error:
+    except requests.RequestException as error:
         fail(
             f"No bridge answers at {url} ({type(error).__name__}). "
             "Start it with `spacebridge up`, or name its address with --url."
         )
-    if response.status_code != 200:
-        fail(f"The bridge did not take the delivery ({response.status_code}): {answer.get('message')}")
-    return dict(answer)
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    status = response.status_code
+    if not isinstance(answer, dict) or not isinstance(answer.get("status", answer.get("error")), str):
+        fail(f"What answers at {url} is no bridge (HTTP {status}): name its address with --url.")
+    if answer.get("error") in {"wrong_signature", "unknown_store"}:
+        fail(
+            f"The bridge at {url} knows no store with this name and this secret ({status}): it runs over "
+            f"another ledger than the one that was looked at ({ledger}). Name its folder with --data-dir, or "
+            "another bridge with --url."
+        )
+    if status != 200:
+        fail(f"The bridge did not take the delivery ({status}): {answer.get('message')}")
+    return answer
 
 
 def is_a_sandbox(api_url: str) -> bool:

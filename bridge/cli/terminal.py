@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bridge.printable import printable_in_line, unguarded
+
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def tolerate_any_encoding() -> None:
+    """Have characters that the terminal's encoding does not know printed as their codes (\\u0161)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(message: str) -> NoReturn:
@@ -47,11 +57,21 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, 
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_readable(row[column])) for column in columns))
-    console = Console()
+        table.add_row(*(Text(printable_in_line(_readable(row[column]))) for column in columns))
+    console = styled_console()
     if not console.is_terminal:
-        console = Console(width=max(200, console.width))  # a pipe has no width to fold lines at
+        console.width = max(200, console.width)  # a pipe has no width to fold lines at
     console.print(table)
+
+
+def styled_console() -> Console:
+    """For text with styles. What comes from elsewhere has to be made printable before."""
+    return Console(file=unguarded(sys.stdout))
+
+
+def echo_marked(mark: str, color: str, text: str) -> None:
+    """A line of which the beginning is in a color, on a terminal that knows any."""
+    click.echo(f"{click.style(mark, fg=color)} {printable_in_line(text)}", file=unguarded(sys.stdout))
 
 
 def _readable(value: object) -> str:

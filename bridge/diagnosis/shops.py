@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from bridge.diagnosis.accounts import Reply
+from bridge.diagnosis import orders
 from bridge.diagnosis.finding import Finding, Level, lasting
-from bridge.ledger.backlog import StoreBacklog
-from bridge.ledger.stores import Store, flags
+from bridge.diagnosis.sight import WEBHOOKS, StoreSight
+from bridge.ledger.deliveries import FAILED, QUARANTINED, UNREADABLE
+from bridge.ledger.stores import flags
+from bridge.pipeline.choices import cannot_be_said
 
 PUBLIC_API = "https://api.spaceinvoices.com/v1"
 LONGEST_FIRST_FETCH = 60.0  # seconds after a store was added
 LONGEST_DUE = 900.0  # seconds; what is due is sent at once, but for a rush of orders
+REFUSED_WITHIN = timedelta(days=1)
 SILENT_FOR = timedelta(days=7)  # since the last delivery
-
-_WEBHOOKS = "WooCommerce > Settings > Advanced > Webhooks"
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSight:
-    """What there is to see of a store.
-
-    `reply` is None if Space Invoices was not asked. `blamed` is the check that found what holds the store up,
-    and is not about it, if one did.
-    """
-
-    store: Store
-    backlog: StoreBacklog
-    reply: Reply | None
-    blamed: str | None
-    now: datetime
-
-    def finding(self, check: str, level: Level, message: str, mend: str | None = None) -> Finding:
-        """One of this store."""
-        return Finding(check, level, message, mend, self.store.name)
-
-    def consequence(self, check: str, message: str) -> Finding:
-        """One of this store that goes with what is blamed."""
-        mend = f"It goes on by itself when what is wrong with the {self.blamed} is mended."
-        return self.finding(check, Level.WARNING, message, mend)
 
 
 def look_at_store(sight: StoreSight) -> Iterator[Finding]:
@@ -48,7 +24,9 @@ def look_at_store(sight: StoreSight) -> Iterator[Finding]:
     yield from _token(sight)
     yield from _pause(sight)
     yield from _config(sight)
+    yield from _choices(sight)
     yield from _issuances(sight)
+    yield from orders.look_at_orders(sight)
     yield from _deliveries(sight)
 
 
@@ -112,27 +90,59 @@ def _config(sight: StoreSight) -> Iterator[Finding]:
         is_gone = config is None
     else:
         config = store.config
-        is_gone = config is not None and config.get("_isDeleted") is True
+        is_gone = store.is_gone
     if is_gone:
         yield sight.finding(
             "config",
             Level.WRONG,
             f"The organization {store.organization_id} has no Woocommerce object {store.woocommerce_id} (any "
-            "more): nothing is forwarded.",
+            f"more): {'nothing is forwarded' if store.is_gone else _stops_soon(sight)}.",
             f"spacebridge stores remove {store.name}; then, with the id of the object that is there now: "
             f"spacebridge stores add {store.name} --organization {store.organization_id} --woocommerce ID",
         )
     elif store.config is None:
         yield _never_fetched(sight)
     elif config is not None and not flags(config).active:
-        yield sight.finding(
-            "config",
-            Level.WARNING,
-            "It is set inactive in Space Invoices: nothing is forwarded.",
-            f"Set the Woocommerce object {store.woocommerce_id} active there, if orders are to be forwarded.",
-        )
+        yield _inactive(sight)
     else:
         yield sight.finding("config", Level.OK, "Its config is active.")
+
+
+def _stops_soon(sight: StoreSight) -> str:
+    """What follows from an answer that is not believed before it was given twice."""
+    since = sight.store.config_missing_since
+    seen = f" The bridge was told so first {lasting(sight.now - since)} ago" if since else ""
+    return f"said so twice, minutes apart, it is believed, and nothing is forwarded.{seen}".rstrip(".")
+
+
+def _inactive(sight: StoreSight) -> Finding:
+    """A note, but where orders come in of which nothing is issued."""
+    message = "It is set inactive in Space Invoices: nothing is forwarded."
+    woocommerce_id = sight.store.woocommerce_id
+    mend = f"Set the Woocommerce object {woocommerce_id} active there, if orders are to be forwarded."
+    skipped = sight.backlog.while_inactive
+    if skipped.newest_at is None or sight.store.inactive_since is None:
+        return sight.finding("config", Level.WARNING, message, mend)
+    message = (
+        f"It has been inactive in Space Invoices for {lasting(sight.now - sight.store.inactive_since)}, and "
+        f"orders come in, of which nothing is issued: {skipped.orders}, the last "
+        f"{lasting(sight.now - skipped.newest_at)} ago."
+    )
+    mend += f" If not, switch its webhooks off ({WEBHOOKS}), or: spacebridge stores remove {sight.store.name}"
+    return sight.finding("config", Level.WRONG, message, mend)
+
+
+def _choices(sight: StoreSight) -> Iterator[Finding]:
+    """What a store was let choose before it was refused."""
+    names = cannot_be_said(sight.store.choices)
+    if names:
+        yield sight.finding(
+            "choices",
+            Level.WRONG,
+            f"order_body=bare does not tell Space Invoices what {' and '.join(names)} make of an order: it "
+            "may issue another document, or none.",
+            f"spacebridge stores set {sight.store.name} order_body=merged",
+        )
 
 
 def _never_fetched(sight: StoreSight) -> Finding:
@@ -167,34 +177,82 @@ def _stuck(sight: StoreSight) -> Iterator[Finding]:
         yield sight.finding(
             "issuances",
             Level.WRONG,
-            f"Documents refused by Space Invoices, or tried for three days: {backlog.failed}.",
+            f"Documents refused by Space Invoices, or tried for three days in vain: {backlog.failed}.",
             f"{listing} failed; when what its last error says is mended: spacebridge issuances resend ID",
         )
 
 
 def _late(sight: StoreSight) -> Iterator[Finding]:
-    """What should have been sent by now; if the store is paused, the pause tells of it."""
+    """What should have been issued by now; if the store is paused, the pause tells of it.
+
+    What is only tried again, ever more seldom, is a note: three days are given to that.
+    """
     store, backlog = sight.store, sight.backlog
     if backlog.oldest_due_seconds <= LONGEST_DUE or store.paused_at is not None:
         return
     message = f"Documents that are due: {backlog.due}, the oldest for {lasting(backlog.oldest_due_seconds)}."
+    mend = f"What keeps them, if anything: spacebridge issuances list --store {store.name} --state due"
     if sight.blamed is not None:
         yield sight.consequence("issuances", message)
-    else:
-        mend = f"What keeps them, if anything: spacebridge issuances list --store {store.name} --state due"
+    elif backlog.oldest_stuck_seconds > LONGEST_DUE:
         yield sight.finding("issuances", Level.WRONG, message, mend)
+    else:
+        yield sight.finding(
+            "issuances", Level.WARNING, f"{message} They are tried again by themselves.", mend
+        )
+
+
+def _kept(sight: StoreSight) -> Iterator[Finding]:
+    """Deliveries that wait for an operator."""
+    name, backlog = sight.store.name, sight.backlog
+    listing = f"spacebridge deliveries list --store {name} --state"
+    if number := backlog.kept(FAILED):
+        yield sight.finding(
+            "deliveries",
+            Level.WRONG,
+            f"Deliveries that could not be processed: {number}.",
+            f"{listing} failed; then: spacebridge deliveries replay ID",
+        )
+    if number := backlog.kept(QUARANTINED):
+        yield sight.finding(
+            "deliveries",
+            Level.WRONG,
+            f"Deliveries in quarantine, since they come from another address than the shop's: {number}. "
+            "Nothing is issued for them.",
+            f"{listing} quarantined; if the shop has moved, or has several addresses: spacebridge stores set "
+            f"{name} shop_urls=OLD,NEW; if it is a copy of the shop: spacebridge deliveries ignore ID",
+        )
+    if number := backlog.kept(UNREADABLE):
+        yield sight.finding(
+            "deliveries",
+            Level.WRONG,
+            f"Deliveries that look like orders and cannot be read: {number}. Nothing is issued for them.",
+            f"{listing} unreadable; mend the order in the shop and save it there, or try again: spacebridge "
+            "deliveries replay ID; if it is no order: spacebridge deliveries ignore ID",
+        )
+
+
+def _refused(sight: StoreSight) -> Iterator[Finding]:
+    """Requests that were refused (401), after which no good one has come."""
+    store, good_at = sight.store, sight.backlog.last_delivery_at
+    at = store.last_refused_at
+    if at is None or sight.now - at > REFUSED_WITHIN or (good_at is not None and good_at > at):
+        return
+    good = "and none was ever accepted" if good_at is None else "and none was accepted since"
+    yield sight.finding(
+        "deliveries",
+        Level.WRONG,
+        f"Deliveries are refused, since their signature is missing or wrong: {store.refused_deliveries} so "
+        f"far, the last {lasting(sight.now - at)} ago, {good}. What the shop sends is lost.",
+        f"In each of the store's webhooks ({WEBHOOKS}), enter its secret; a new one is shown, once, by: "
+        f"spacebridge stores rotate-secret {store.name}. If each has the right one, a stranger sends them.",
+    )
 
 
 def _deliveries(sight: StoreSight) -> Iterator[Finding]:
     store, backlog = sight.store, sight.backlog
-    if backlog.failed_deliveries:
-        yield sight.finding(
-            "deliveries",
-            Level.WRONG,
-            f"Deliveries that could not be processed: {backlog.failed_deliveries}.",
-            f"spacebridge deliveries list --store {store.name} --state failed; then: spacebridge deliveries "
-            "replay ID",
-        )
+    yield from _kept(sight)
+    yield from _refused(sight)
     pinged = "no ping ever came"
     if store.last_ping_at is not None:
         pinged = f"the last ping came {lasting(sight.now - store.last_ping_at)} ago"
@@ -203,7 +261,7 @@ def _deliveries(sight: StoreSight) -> Iterator[Finding]:
             "deliveries",
             Level.WARNING,
             f"No delivery ever came; {pinged}.",
-            f"{_WEBHOOKS}: each has to be Active, its delivery URL to end in /webhooks/{store.name}, and its "
+            f"{WEBHOOKS}: each has to be Active, its delivery URL to end in /webhooks/{store.name}, and its "
             f"secret to be the store's (spacebridge stores rotate-secret {store.name} makes a new one).",
         )
         return
@@ -212,7 +270,5 @@ def _deliveries(sight: StoreSight) -> Iterator[Finding]:
     if silent_for <= SILENT_FOR:
         yield sight.finding("deliveries", Level.OK, message)
     else:
-        mend = (
-            f"{_WEBHOOKS}: see that each is Active. WooCommerce disables one after seven failures in a row."
-        )
+        mend = f"{WEBHOOKS}: see that each is Active. WooCommerce disables one after seven failures in a row."
         yield sight.finding("deliveries", Level.WARNING, message, mend)

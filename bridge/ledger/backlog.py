@@ -1,32 +1,47 @@
-"""How much is to be done, and how long it has been waiting."""
+"""How much is to be done, how long it has been waiting, and what waits for a person."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
+from bridge.ledger import waiting as waiting_orders
 from bridge.ledger.deliveries import FAILED as FAILED_DELIVERY
-from bridge.ledger.deliveries import RECEIVED
+from bridge.ledger.deliveries import QUARANTINED, RECEIVED, UNREADABLE
 from bridge.ledger.issuances import DUE, FAILED, HELD, SENDING
 from bridge.ledger.tables import actions, deliveries, issuances, stores
+from bridge.ledger.waiting import RECENT, Attention, Waiting, WhileInactive
 
 OPEN_STATES = (DUE, SENDING, HELD, FAILED)
+KEPT_STATES = (FAILED_DELIVERY, UNREADABLE, QUARANTINED)
+"""States of deliveries that wait for an operator."""
+
+LATE_AFTER = 60.0  # seconds since a document fell due; it is sent within a few
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Counts, and ages in seconds (0 where there is nothing)."""
+    """Counts, and ages in seconds (0 where there is nothing). What is of single stores is by their names."""
 
     unprocessed: int
     oldest_unprocessed_seconds: float
     open_issuances: Mapping[str, int]
+    # Of stores that are not paused, the age of what nothing but the bridge keeps from being sent.
     oldest_due_seconds: float
     stores_paused: int
-    failed_deliveries: int
     stores_without_config: int
+    kept_deliveries: Mapping[str, int]
+    # Of stores that are not paused and have late documents: since the oldest fell due, retries included.
+    late_seconds: Mapping[str, float] = field(default_factory=dict)
+    orders_waiting: Mapping[str, int] = field(default_factory=dict)  # for too long, by why
+    orders_attention: int = 0
+    orders_attention_recent: int = 0  # since a day ago
+    inactive_orders: Mapping[str, int] = field(default_factory=dict)  # that came while the store is inactive
+    last_refused_at: Mapping[str, datetime] = field(default_factory=dict)  # within the last day
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,97 +52,190 @@ class StoreBacklog:
     last_delivery_at: datetime | None
     unprocessed: int
     oldest_unprocessed_seconds: float
-    failed_deliveries: int
-    due: int  # by now
-    oldest_due_seconds: float
+    kept_deliveries: Mapping[str, int]
+    due: int  # now, or when its next attempt is due
+    oldest_due_seconds: float  # since it fell due, retries included
+    oldest_stuck_seconds: float  # of what nothing but the bridge keeps from being sent
     held: int
     failed: int
+    waiting: Mapping[str, Waiting]  # by why
+    attention: Attention
+    while_inactive: WhileInactive
+
+    def kept(self, state: str) -> int:
+        """How many deliveries are in a state that waits for an operator."""
+        return self.kept_deliveries.get(state, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A store's due issuances: how many, since when the first is due, and since when it could be sent."""
+
+    issuances: int
+    since: datetime
+    could_be_sent_since: datetime
 
 
 def measure(connection: Connection, now: datetime) -> Backlog:
     """The backlog as it stands, counted by indexes that hold only open rows."""
     unprocessed, oldest = connection.execute(
-        select(
-            func.count(),
-            func.min(deliveries.c.last_received_at, type_=deliveries.c.last_received_at.type),
-        ).where(deliveries.c.state == "received")
+        select(func.count(), _first(deliveries.c.last_received_at)).where(deliveries.c.state == "received")
     ).one()
-    by_state = dict.fromkeys(OPEN_STATES, 0)
-    for state in OPEN_STATES:
-        by_state[state] = connection.execute(
-            select(func.count()).select_from(issuances).where(issuances.c.state == state)
-        ).scalar_one()
-    oldest_due = connection.execute(
-        select(func.min(issuances.c.next_attempt_at, type_=issuances.c.next_attempt_at.type)).where(
-            issuances.c.state == DUE
-        )
-    ).scalar_one()
-    paused = connection.execute(
-        select(func.count()).select_from(stores).where(stores.c.paused_at.is_not(None))
-    ).scalar_one()
-    failed = connection.execute(
-        select(func.count()).select_from(deliveries).where(deliveries.c.state == FAILED_DELIVERY)
-    ).scalar_one()
-    without_config = connection.execute(
-        select(func.count())
-        .select_from(stores)
-        .where(stores.c.config_fetched_at.is_(None), stores.c.removed_at.is_(None))
-    ).scalar_one()
+    due = _due(connection)
+    by_state = {state: _count(connection, issuances, state) for state in (SENDING, HELD, FAILED)}
+    known = connection.execute(_STORES).all()
+    forwarded = [store for store in known if store.paused_at is None and store.id in due]
+    late = {store.name: _late(due[store.id].since, store.resumed_at, now) for store in forwarded}
+    stuck = [_late(due[store.id].could_be_sent_since, store.resumed_at, now) for store in forwarded]
+    waiting = dict.fromkeys(waiting_orders.REASONS, 0)
+    for (_, why), found in waiting_orders.too_long(connection, now).items():
+        waiting[why] += found.orders
+    attention = waiting_orders.for_attention(connection, now)
+    inactive = {
+        store.name: _while_inactive(connection, store).orders
+        for store in known
+        if store.inactive_since is not None
+    }
     return Backlog(
         unprocessed=unprocessed,
         oldest_unprocessed_seconds=_age(oldest, now),
-        open_issuances=by_state,
-        oldest_due_seconds=_age(oldest_due, now),
-        stores_paused=paused,
-        failed_deliveries=failed,
-        stores_without_config=without_config,
+        open_issuances={DUE: sum(one.issuances for one in due.values()), **by_state},
+        oldest_due_seconds=max(stuck, default=0.0),
+        stores_paused=sum(store.paused_at is not None for store in known),
+        stores_without_config=sum(store.config_fetched_at is None for store in known),
+        kept_deliveries={state: _count(connection, deliveries, state) for state in KEPT_STATES},
+        late_seconds={name: seconds for name, seconds in late.items() if seconds > LATE_AFTER},
+        orders_waiting=waiting,
+        orders_attention=sum(one.orders for one in attention.values()),
+        orders_attention_recent=sum(one.recent for one in attention.values()),
+        inactive_orders={name: number for name, number in inactive.items() if number},
+        last_refused_at={
+            store.name: store.last_refused_at
+            for store in known
+            if store.last_refused_at is not None and now - store.last_refused_at < RECENT
+        },
     )
 
 
 def of_stores(connection: Connection, now: datetime) -> Mapping[int, StoreBacklog]:
     """The backlog of each store, by its id.
 
-    Reads every delivery and issuance, a million of them in a second or two: for people, not for work.
+    Reads every delivery, a million of them in a second or two: for people, not for work.
     """
     arrivals, unprocessed = _arrivals(connection), _unprocessed(connection)
-    counts, oldest_due = _open_issuances(connection, now)
+    due, stopped = _due(connection), _stopped(connection)
+    waiting = waiting_orders.too_long(connection, now)
+    attention = waiting_orders.for_attention(connection, now)
     found = {}
-    for store_id, added_at in connection.execute(select(stores.c.id, stores.c.created_at)):
-        last_at, failed = arrivals.get(store_id, (None, 0))
-        number, oldest = unprocessed.get(store_id, (0, None))
-        found[store_id] = StoreBacklog(
-            added_seconds_ago=_age(added_at, now),
+    for store in connection.execute(_STORES):
+        last_at, kept = arrivals.get(store.id, (None, {}))
+        number, oldest = unprocessed.get(store.id, (0, None))
+        of_due = due.get(store.id)
+        found[store.id] = StoreBacklog(
+            added_seconds_ago=_age(store.created_at, now),
             last_delivery_at=last_at,
             unprocessed=number,
             oldest_unprocessed_seconds=_age(oldest, now),
-            failed_deliveries=failed,
-            due=counts.get((store_id, DUE), 0),
-            oldest_due_seconds=_age(oldest_due.get(store_id), now),
-            held=counts.get((store_id, HELD), 0),
-            failed=counts.get((store_id, FAILED), 0),
+            kept_deliveries=kept,
+            due=of_due.issuances if of_due else 0,
+            oldest_due_seconds=_late(of_due.since, store.resumed_at, now) if of_due else 0.0,
+            oldest_stuck_seconds=(
+                _late(of_due.could_be_sent_since, store.resumed_at, now) if of_due else 0.0
+            ),
+            held=stopped.get((store.id, HELD), 0),
+            failed=stopped.get((store.id, FAILED), 0),
+            waiting={why: one for (store_id, why), one in waiting.items() if store_id == store.id},
+            attention=attention.get(store.id, Attention()),
+            while_inactive=_while_inactive(connection, store),
         )
     return found
 
 
-def _arrivals(connection: Connection) -> Mapping[int, tuple[datetime, int]]:
-    """When the last delivery of each store came, and how many of its could not be processed.
+_STORES = select(
+    stores.c.id,
+    stores.c.name,
+    stores.c.created_at,
+    stores.c.paused_at,
+    stores.c.resumed_at,
+    stores.c.config_fetched_at,
+    stores.c.inactive_since,
+    stores.c.inactive_after_delivery,
+    stores.c.last_refused_at,
+).where(stores.c.removed_at.is_(None))
+
+
+def _while_inactive(connection: Connection, store: Any) -> WhileInactive:
+    """What came in for a store since its config lets nothing be issued; nothing for one that is active."""
+    if store.inactive_since is None:
+        return WhileInactive()
+    return waiting_orders.while_inactive(connection, store.id, store.inactive_after_delivery or 0)
+
+
+def _first(moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    return func.min(moment, type_=moment.type)
+
+
+def _last(moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    return func.max(moment, type_=moment.type)
+
+
+def _count(connection: Connection, table: Any, state: str) -> int:
+    # The state in the text, since the partial indexes are for that very state.
+    in_state = table.c.state == literal_column(f"'{state}'")
+    return connection.execute(select(func.count()).select_from(table).where(in_state)).scalar_one()
+
+
+def _due(connection: Connection) -> Mapping[int, _Due]:
+    """What is due, by the ids of its stores.
+
+    What was never tried waits for this side alone, since it fell due, however often it was deferred. What was
+    tried may have to wait for the time of its next attempt.
+    """
+    due_at = issuances.c.next_attempt_at
+    noted = func.coalesce(issuances.c.due_since, issuances.c.created_at, type_=due_at.type)
+    since = case((due_at < noted, due_at), else_=noted)  # by a clock that was set back later
+    could_be_sent = case((issuances.c.attempts == 0, since), else_=due_at)
+    rows = connection.execute(
+        select(issuances.c.store_id, func.count(), _first(since), _first(could_be_sent))
+        .where(issuances.c.state == literal_column(f"'{DUE}'"))
+        .group_by(issuances.c.store_id)
+    )
+    return {store_id: _Due(number, fell_due, could) for store_id, number, fell_due, could in rows}
+
+
+def _stopped(connection: Connection) -> Mapping[tuple[int, str], int]:
+    """How many issuances are held and failed, by their stores' ids and state."""
+    found = {}
+    for state in (HELD, FAILED):
+        rows = connection.execute(
+            select(issuances.c.store_id, func.count())
+            .where(issuances.c.state == literal_column(f"'{state}'"))
+            .group_by(issuances.c.store_id)
+        )
+        found.update({(store_id, state): number for store_id, number in rows})
+    return found
+
+
+def _arrivals(connection: Connection) -> Mapping[int, tuple[datetime, Mapping[str, int]]]:
+    """When the last delivery of each store came, and how many of its wait for an operator, by their state.
 
     Not joined with the stores: SQLite would then go through their deliveries by an index, row by row.
     """
-    arrived = deliveries.c.last_received_at
-    has_failed = case((deliveries.c.state == FAILED_DELIVERY, 1))
+    counts = [func.count(case((deliveries.c.state == state, 1))) for state in KEPT_STATES]
     rows = connection.execute(
-        select(deliveries.c.store_id, func.max(arrived, type_=arrived.type), func.count(has_failed)).group_by(
+        select(deliveries.c.store_id, _last(deliveries.c.last_received_at), *counts).group_by(
             deliveries.c.store_id
         )
     )
-    return {store_id: (last_at, failed) for store_id, last_at, failed in rows}
+    return {
+        store_id: (last_at, dict(zip(KEPT_STATES, kept, strict=True))) for store_id, last_at, *kept in rows
+    }
 
 
 def _unprocessed(connection: Connection) -> Mapping[int, tuple[int, datetime]]:
     """How many deliveries of each store are to be processed, and since when the first is."""
     replayed = (
-        select(actions.c.delivery_id, func.max(actions.c.at, type_=actions.c.at.type).label("at"))
+        select(actions.c.delivery_id, _last(actions.c.at).label("at"))
         .group_by(actions.c.delivery_id)
         .subquery()
     )
@@ -142,19 +250,9 @@ def _unprocessed(connection: Connection) -> Mapping[int, tuple[int, datetime]]:
     return {store_id: (number, oldest) for store_id, number, oldest in rows}
 
 
-def _open_issuances(
-    connection: Connection, now: datetime
-) -> tuple[Mapping[tuple[int, str], int], Mapping[int, datetime]]:
-    """How many issuances of each store are in which state, and since when its first is due that is by now."""
-    due_at = issuances.c.next_attempt_at
-    is_due = and_(issuances.c.state == DUE, due_at <= now)
-    rows = connection.execute(
-        select(issuances.c.store_id, issuances.c.state, func.count(), func.min(due_at, type_=due_at.type))
-        .where(or_(is_due, issuances.c.state.in_([HELD, FAILED])))
-        .group_by(issuances.c.store_id, issuances.c.state)
-    ).all()
-    counts = {(store_id, state): number for store_id, state, number, _ in rows}
-    return counts, {store_id: oldest for store_id, state, _, oldest in rows if state == DUE}
+def _late(since: datetime, resumed_at: datetime | None, now: datetime) -> float:
+    """For how long something has been late: not while its store was paused."""
+    return _age(max(since, resumed_at or since), now)
 
 
 def _age(moment: datetime | None, now: datetime) -> float:

@@ -25,7 +25,9 @@ def back_up(ledger: Ledger, file: Path) -> int:
     LedgerUnavailableError and OSError.
     """
     if ledger.schema() is Schema.MISSING:
-        raise NoBackupError(f"There is no ledger to back up ({ledger.place}).")
+        raise NoBackupError(
+            f"There is no ledger to back up ({ledger.place}). Name the folder of yours with --data-dir."
+        )
     if file.exists():
         raise NoBackupError(f"{file} is there already, and no back-up is overwritten: give another name.")
     # In the folder where the back-up goes, for a name is given within one file system only.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, RowMapping, Table, func, insert, inspect, select, text
+from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, inspect, select, text
 from sqlalchemy.exc import DataError, IntegrityError
 
+from bridge.ledger import closing
+from bridge.ledger.closing import Closed, State
 from bridge.ledger.engine import Ledger
-from bridge.ledger.errors import LedgerFaultError
+from bridge.ledger.errors import LedgerFaultError, LedgerNotMigratedError
 from bridge.ledger.schema import Schema
 from bridge.ledger.tables import metadata
 
@@ -34,33 +38,77 @@ class Content:
 def copy(source: Ledger, target: Ledger, *, report: Report) -> Mapping[str, Content]:
     """Copy every row as it is, ids and encrypted secrets included; what each table holds then.
 
-    The target is migrated first, and has to be empty. All of it is one transaction there: whatever ends this
-    in between leaves an empty ledger. Nobody writes to the source meanwhile: who wants to waits for the
-    ledger's lock timeout, and the receiver then answers 503, so that nothing is acknowledged of which the
-    copy does not know. What is written to the source afterwards is not in the copy.
+    The target is migrated first, and has to be empty. Nobody writes to the source meanwhile: who wants to
+    waits for the ledger's lock timeout, and the receiver then answers 503, so that nothing is acknowledged of
+    which the copy does not know. At the end, the source is closed: no process writes to it any more.
 
-    Raises CopyRefusedError, LedgerNotMigratedError for a source that is not current, and
-    LedgerUnavailableError.
+    Of the two, never both can be used, whenever this is broken off. In this order, each step committed and
+    synced before the next:
+
+    1. The target has all rows, and is closed as ARRIVING. Until then it is empty.
+    2. The source is closed as MOVED, in the transaction that has locked it since before it was read. Until
+       then only the source can be used; copied again, an ARRIVING target is emptied first.
+    3. The target is opened. Until then none can be used; copied again, this step alone is left to be done.
+
+    Raises CopyRefusedError, LedgerNotMigratedError for a source that is not current, LedgerMovedError for one
+    that was copied before, and LedgerUnavailableError.
     """
-    source.check()
-    _require_room(target)
-    target.upgrade()
-    # The target's transaction is the inner one: it is committed while the source is still locked.
-    with source.write(may_last=True) as reading, target.write(may_last=True) as writing:
-        _lock(reading, "SHARE")
+    if source.schema() not in {Schema.CURRENT, Schema.NEWER}:
+        raise LedgerNotMigratedError
+    if (note := source.closed()) is not None:
+        return _complete(source, target, note)
+    if _require_room(target, source):
+        target.upgrade()
+    note = Closed(State.ARRIVING, source.place, secrets.token_hex(16), datetime.now(UTC))
+    with source.write(may_last=True) as reading:
+        with target.write(may_last=True) as writing:
+            _lock(reading, "SHARE ROW EXCLUSIVE")
+            _lock(writing, "EXCLUSIVE")
+            if closing.closed(reading) is not None:
+                raise CopyRefusedError(f"{source.place} was being copied elsewhere, and is closed now.")
+            if _is_unfinished(closing.closed(writing), source):
+                closing.reopen(writing)
+                for table in reversed(metadata.sorted_tables):
+                    writing.execute(delete(table))
+            _require_empty(writing, target)
+            copied = _copy_tables(reading, writing, target, report)
+            closing.close(writing, note)
+            reading.execute(select(1))  # raises if the source's lock was lost on the way, with its connection
+        closing.close(reading, replace(note, state=State.MOVED, place=target.place))
+    _open(target)
+    return copied
+
+
+def _complete(source: Ledger, target: Ledger, note: Closed) -> Mapping[str, Content]:
+    """Open the target of a copy that was broken off after the source was closed for it."""
+    arrived = target.closed()
+    if note.state is not State.MOVED or arrived is None or arrived.copy_id != note.copy_id:
+        source.require_open()
+    with target.read() as connection:
+        copied = {table.name: _content(connection, table) for table in metadata.sorted_tables}
+    _open(target)
+    return copied
+
+
+def _open(target: Ledger) -> None:
+    with target.write() as writing:
         _lock(writing, "EXCLUSIVE")
-        _require_empty(writing, target)
-        # Tables that others refer to come before those.
-        copied = {one.name: _copy_table(reading, writing, one, report) for one in metadata.sorted_tables}
-        for table in metadata.sorted_tables:
-            if _content(writing, table) != copied[table.name]:
-                raise CopyRefusedError(
-                    f"{table.name} came out otherwise than it went in, so nothing is copied: see that the "
-                    f"disk of {target.place} is sound."
-                )
-        if writing.dialect.name == "postgresql":
-            _get_going(writing)
-        reading.execute(select(1))  # raises if the source's lock was lost on the way, with its connection
+        closing.reopen(writing)
+
+
+def _copy_tables(
+    reading: Connection, writing: Connection, target: Ledger, report: Report
+) -> Mapping[str, Content]:
+    # Tables that others refer to come before those.
+    copied = {one.name: _copy_table(reading, writing, one, report) for one in metadata.sorted_tables}
+    for table in metadata.sorted_tables:
+        if _content(writing, table) != copied[table.name]:
+            raise CopyRefusedError(
+                f"{table.name} came out otherwise than it went in, so nothing is copied: see that the "
+                f"disk of {target.place} is sound."
+            )
+    if writing.dialect.name == "postgresql":
+        _get_going(writing)
     return copied
 
 
@@ -80,17 +128,28 @@ def others_connected(ledger: Ledger) -> int:
         return found
 
 
-def _require_room(target: Ledger) -> None:
-    """Raise CopyRefusedError, before anything is changed, if there are rows or another version's tables."""
+def _require_room(target: Ledger, source: Ledger) -> bool:
+    """Raise CopyRefusedError, before anything is changed, if there are rows or another version's tables.
+
+    Returns whether the target may have to be migrated: not if it holds this source's copy, broken off.
+    """
     schema = target.schema()
     if schema is Schema.NEWER:
         raise CopyRefusedError(
             f"{target.place} holds a ledger of a newer version, or is another application's: give an empty "
             "database."
         )
+    if schema is Schema.CURRENT and _is_unfinished(target.closed(), source):
+        return False
     if schema is not Schema.MISSING:
         with target.read() as connection:
             _require_empty(connection, target)
+    return True
+
+
+def _is_unfinished(note: Closed | None, source: Ledger) -> bool:
+    """Whether this is the note of a copy of this source, of which nothing but the rows was made."""
+    return note is not None and note.state is State.ARRIVING and note.place == source.place
 
 
 def _require_empty(connection: Connection, target: Ledger) -> None:
@@ -111,7 +170,11 @@ def _lock(connection: Connection, mode: str) -> None:
     the same rows, in whatever isolation.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL statement_timeout = 0"))  # there are long ones
+        # While one side is read, the other is idle, or at one long statement.
+        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            connection.execute(text(f"SET LOCAL {name} = 0"))
+        # What one database forgets in a crash, the other must not have relied on.
+        connection.execute(text("SET LOCAL synchronous_commit = on"))
         tables = ", ".join(table.name for table in metadata.sorted_tables)
         connection.execute(text(f"LOCK TABLE {tables} IN {mode} MODE"))
 

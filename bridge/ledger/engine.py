@@ -22,11 +22,14 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import PoolProxiedConnection
 
+from bridge.ledger import closing
 from bridge.ledger.after_commit import collect, tell_all
+from bridge.ledger.closing import Closed, State
 from bridge.ledger.connections import IDLE_IN_TRANSACTION, postgresql_engine, sqlite_engine, with_driver
 from bridge.ledger.errors import (
     LedgerBusyError,
     LedgerFaultError,
+    LedgerMovedError,
     LedgerNotMigratedError,
     LedgerUnavailableError,
 )
@@ -44,6 +47,7 @@ BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in
 LONGEST_TRANSACTION = 60.0
 # Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
 _IN_THE_WAY = {"40001", "40P01", "55P03"}
+_CLOSED = "it was copied to another database, and is closed: `spacebridge doctor` says which"
 _UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
 
 _Result = TypeVar("_Result")
@@ -201,7 +205,11 @@ class Ledger:
         return self._turns.next(within=self._lock_timeout) if self._is_sqlite else nullcontext()
 
     def upgrade(self) -> None:
-        """Create or migrate the schema. Of several processes at once, one does it and the others wait."""
+        """Create or migrate the schema. Of several processes at once, one does it and the others wait.
+
+        Raises LedgerMovedError, LedgerNotMigratableError and LedgerUnavailableError.
+        """
+        self.require_open()
         with self._translated():
             if self._is_sqlite:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,12 +233,64 @@ class Ledger:
                     lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def check(self) -> None:
-        """Raise LedgerUnavailableError or LedgerNotMigratedError unless the ledger is fit for use.
+        """Raise LedgerUnavailableError, LedgerMovedError or LedgerNotMigratedError unless it is fit for use.
 
         One that a newer version has migrated is: migrations leave what the version before them needs.
         """
         if self.schema() not in {Schema.CURRENT, Schema.NEWER}:
             raise LedgerNotMigratedError
+        self.require_open()
+
+    def require_open(self) -> None:
+        """Raise LedgerMovedError if the ledger is closed, as it was copied to another database."""
+        note = self.closed()
+        if note is None:
+            return
+        day = f"{note.at:%Y-%m-%d}"
+        if note.state is State.ARRIVING:
+            raise LedgerMovedError(
+                f"This ledger ({self.place}) is a copy of {note.place}, made on {day}, that was not brought "
+                "to its end: type the same `spacebridge db copy` again."
+            )
+        raise LedgerMovedError(
+            f"This ledger ({self.place}) was copied to {note.place} on {day}, and is closed: have the "
+            "settings of every process name that one (SPACEBRIDGE_DATABASE_URL, or SPACEBRIDGE_DATA_DIR); "
+            "or, if nothing has run over that one and nothing ever will, type `spacebridge db reopen`."
+        )
+
+    def closed(self) -> Closed | None:
+        """Why the ledger is closed; None if it is open, or not there. Raises LedgerUnavailableError."""
+        if self._is_sqlite and not self._path.exists():
+            return None
+        with self.read() as connection:
+            return closing.closed(connection)
+
+    def unsynced(self) -> str | None:
+        """Why what is committed may be lost with the power, as far as the database says; None if it is not.
+
+        PostgreSQL has it from the role, the database, the server, or a pooler between, so it is asked by the
+        connections that write. `local` and `remote_write` sync on the server itself, which is enough. Of
+        SQLite, every connection demands it.
+        """
+        if self._is_sqlite:
+            return None
+        query = text(
+            "SELECT name, source FROM pg_settings WHERE name IN ('synchronous_commit', 'fsync') AND setting "
+            "= 'off'"
+        )
+        for engine in (self._writer, self._direct):
+            with self._translated(), engine.connect() as connection:
+                if (found := connection.execute(query).first()) is not None:
+                    return (
+                        "PostgreSQL answers a commit before it is on the disk, so that what was acknowledged "
+                        f"last is lost if it crashes: {found.name} is off (set by: {found.source})"
+                    )
+        return None
+
+    def reopen(self) -> None:
+        """Have a ledger that is closed take changes again."""
+        with self.write() as connection:
+            closing.reopen(connection)
 
     def schema(self) -> Schema:
         """What there is of the schema; raises LedgerUnavailableError."""
@@ -280,13 +340,17 @@ class Ledger:
                 yield
         except (IntegrityError, DataError) as error:
             # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
-            state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+            state = _state_of(error)
+            if state == closing.SQLITE_ERROR:
+                raise LedgerMovedError(_CLOSED) from None
             raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
         except (PoolTimeoutError, PendingRollbackError, DBAPIError) as error:
-            cause = getattr(error, "orig", None)
-            if getattr(cause, "sqlstate", None) in _IN_THE_WAY:
-                kind = type(cause).__name__
+            state = _state_of(error) if isinstance(error, DBAPIError) else None
+            if state in _IN_THE_WAY:
+                kind = type(getattr(error, "orig", None)).__name__
                 raise LedgerBusyError(f"another transaction was in the way: {kind}") from None
+            if state == closing.SQLSTATE:
+                raise LedgerMovedError(_CLOSED) from None
             # It is away, or was; or a table or a right is missing.
             raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
         except StatementError as error:  # a value that could not be made into one of the database's
@@ -300,6 +364,11 @@ class Ledger:
         except self._driver_error as error:
             wrapped = DBAPIError.instance(None, None, error, self._driver_error, hide_parameters=True)
             raise wrapped from None
+
+
+def _state_of(error: DBAPIError) -> str | None:
+    """What the database calls this kind of error."""
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
 
 
 def _migrate(connection: Connection) -> None:

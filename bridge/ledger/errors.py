@@ -13,6 +13,10 @@ class LedgerBusyError(LedgerUnavailableError):
     """Another transaction was in the way for too long, and so nothing is written."""
 
 
+class LedgerMovedError(LedgerUnavailableError):
+    """The ledger was copied to another database, and is closed."""
+
+
 class LedgerFaultError(DontWrapMixin, Exception):
     """The database refused what the bridge wanted to write; trying again makes no sense."""
 
@@ -22,3 +26,7 @@ class LedgerNotMigratedError(Exception):
 
     def __init__(self) -> None:
         super().__init__("The ledger's schema is not current: run `spacebridge db upgrade`.")
+
+
+class LedgerNotMigratableError(Exception):
+    """What is in the ledger stands in the way of its migration; the text says what, and how to mend it."""

@@ -53,6 +53,8 @@ class Issuance:
     last_error: str | None
     withdrawn_by: str | None
     content: str | None = None  # digests of what was sent, by which a change is seen
+    due_since: datetime | None = None
+    deferrals: int = 0
 
     @classmethod
     def new(cls, order: KnownOrder, kind: str) -> Issuance:
@@ -137,7 +139,7 @@ def make_due(
     return _MAKE_DUE.ask(
         connection,
         lambda rows: {(row.order_id, row.kind): row.id for row in rows},
-        documents=[(*document, DUE, now, now) for document in documents],
+        documents=[(*document, DUE, now, now, now) for document in documents],
     )
 
 
@@ -194,8 +196,29 @@ def postpone(
 
 
 def defer(connection: Connection, issuance_id: int, *, error: str, until: datetime) -> bool:
-    """It cannot be sent by a fault on this side: leave it due, for later."""
-    return _move(connection, issuance_id, [DUE], state=DUE, last_error=error, next_attempt_at=until)
+    """It cannot be sent by a fault on this side: leave it due, for later. It fell due when it did before."""
+    return _move(
+        connection,
+        issuance_id,
+        [DUE],
+        state=DUE,
+        last_error=error,
+        next_attempt_at=until,
+        deferrals=issuances.c.deferrals + 1,
+    )
+
+
+def give_up(connection: Connection, issuance_id: int, *, error: str, now: datetime) -> bool:
+    """It could not be sent for too long by a fault on this side."""
+    return _move(
+        connection,
+        issuance_id,
+        [DUE],
+        state=FAILED,
+        last_error=error,
+        next_attempt_at=None,
+        settled_at=now,
+    )
 
 
 def give_back(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
@@ -223,6 +246,8 @@ def send_again(connection: Connection, issuance_id: int, now: datetime) -> bool:
         attempts=0,
         first_attempt_at=None,
         next_attempt_at=now,
+        due_since=now,
+        deferrals=0,
         withdrawn_by=None,
         settled_at=None,
     )
@@ -304,7 +329,7 @@ def _of_resources(sql: Sql) -> Any:
 
 
 def _make_due(sql: Sql) -> Any:
-    names = ["store_id", "order_id", "kind", "state", "next_attempt_at", "created_at"]
+    names = ["store_id", "order_id", "kind", "state", "next_attempt_at", "due_since", "created_at"]
     given = sql.rows("documents", *(issuances.c[name] for name in names))
     insertion = sql.insert(issuances).from_select(names, select(given).where(true()))
     return insertion.on_conflict_do_update(
@@ -312,6 +337,8 @@ def _make_due(sql: Sql) -> Any:
         set_={
             "state": DUE,
             "next_attempt_at": insertion.excluded.next_attempt_at,
+            "due_since": insertion.excluded.due_since,
+            "deferrals": 0,
             "first_attempt_at": None,
             "settled_at": None,
         },
@@ -390,4 +417,6 @@ def _issuance(row: Row[Any]) -> Issuance:
         last_error=row.last_error,
         withdrawn_by=row.withdrawn_by,
         content=row.content,
+        due_since=row.due_since or row.created_at,
+        deferrals=row.deferrals,
     )

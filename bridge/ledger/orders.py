@@ -8,9 +8,24 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, Row, delete, false, select, true, tuple_, union, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    and_,
+    delete,
+    false,
+    not_,
+    or_,
+    select,
+    true,
+    tuple_,
+    union,
+    update,
+)
 
-from bridge.issuance import Decision, Order
+from bridge.issuance import STANDARD_STATUSES, Decision, Order, Standing
 from bridge.ledger.order_details import read, written
 from bridge.ledger.statements import Asked, Sql, Statement
 from bridge.ledger.tables import issuances, orders, stores
@@ -40,6 +55,8 @@ class KnownOrder:
     is_from_before: bool = False  # known before there were rules on old orders
     issue_anyway_by: str | None = None
     former_key: str | None = None  # which the shop has changed
+    rule: str | None = None  # the word for what decided
+    rule_since: datetime | None = None
 
     @property
     def identity(self) -> Identity:
@@ -82,7 +99,12 @@ def lock_of_resources(
 
 
 def listed(
-    connection: Connection, *, store: str | None = None, decision: str | None = None, limit: int = 50
+    connection: Connection,
+    *,
+    store: str | None = None,
+    decision: str | None = None,
+    rule: str | None = None,
+    limit: int = 50,
 ) -> Sequence[KnownOrder]:
     """The youngest orders first."""
     query = _with_store().order_by(orders.c.id.desc()).limit(limit)
@@ -90,6 +112,8 @@ def listed(
         query = query.where(stores.c.name == store)
     if decision is not None:
         query = query.where(orders.c.decision == decision)
+    if rule is not None:
+        query = query.where(orders.c.rule == rule)
     return [_order(row) for row in connection.execute(query)]
 
 
@@ -101,21 +125,24 @@ def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequ
 
 def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
     """Ids of a store's orders that were decided on before `version`, and are not settled for good."""
+    query = select(orders.c.id).where(orders.c.store_id == store_id, *decided_before(version))
+    return connection.execute(query.limit(limit)).scalars().all()
+
+
+def decided_before(version: int | ColumnElement[int]) -> Sequence[ColumnElement[bool]]:
+    """Conditions on orders: decided on by rules before this version, which may decide otherwise now.
+
+    What has its invoice is settled for good, and no rule brings to life what the shop has deleted or ended.
+    """
     # By name: an index finds what is equal, and would have to be read whole for all but one.
     open_ones = [decision.value for decision in Decision if decision is not Decision.DONE]
-    return (
-        connection.execute(
-            select(orders.c.id)
-            .where(
-                orders.c.store_id == store_id,
-                orders.c.decision.in_(open_ones),
-                orders.c.decided_version < version,
-            )
-            .limit(limit)
-        )
-        .scalars()
-        .all()
-    )
+    dead = [status for status, stage in STANDARD_STATUSES.items() if stage is Standing.DEAD]
+    is_settled = or_(orders.c.rule == "deleted", and_(orders.c.rule == "dead", orders.c.status.in_(dead)))
+    return [
+        orders.c.decision.in_(open_ones),
+        orders.c.decided_version < version,
+        or_(orders.c.rule.is_(None), not_(is_settled)),
+    ]
 
 
 def save(connection: Connection, changed: Sequence[KnownOrder]) -> None:
@@ -170,6 +197,7 @@ _SAVED = [
         *("delivery_id", "number", "status", "payment_method", "total", "currency", "modified"),
         *("has_date_paid", "has_refunds", "details", "deleted_at", "deleted_arrival"),
         *("issue_anyway_by", "former_key", "decision", "reason", "decided_version"),
+        *("rule", "rule_since"),
     )
 ]
 
@@ -230,4 +258,6 @@ def _order(row: Row[Any]) -> KnownOrder:
         is_from_before=row.is_from_before,
         issue_anyway_by=row.issue_anyway_by,
         former_key=row.former_key,
+        rule=row.rule,
+        rule_since=row.rule_since,
     )

@@ -81,7 +81,7 @@ def remove(connection: Connection, store: Store, *, who: str, now: datetime) -> 
     connection.execute(
         update(orders)
         .where(orders.c.store_id == store.id, orders.c.decision.in_(open_ones))
-        .values(decision=Decision.SKIP, reason=REASON)
+        .values(decision=Decision.SKIP, reason=REASON, rule="removed", rule_since=now)
     )
     return withdrawn
 
@@ -92,6 +92,7 @@ def take_back(
     *,
     vault: Vault,
     name: str,
+    organization_id: str,
     api_token: str,
     webhook_secret: str,
     now: datetime,
@@ -107,12 +108,18 @@ def take_back(
         .where(stores.c.id == store.id, stores.c.removed_at.is_not(None))
         .values(
             name=name,
+            organization_id=organization_id,
             removed_at=None,
             api_token=vault.encrypt(api_token),
             webhook_secret=vault.encrypt(webhook_secret),
             config=None,
             config_fetched_at=None,
             config_tried_at=None,
+            config_missing_since=None,
+            inactive_since=None,
+            inactive_after_delivery=None,
+            refused_deliveries=0,
+            last_refused_at=None,
             decision_version=stores.c.decision_version + 1,
             deciding_anew_since=now,
             last_ping_at=None,

@@ -57,6 +57,10 @@ class Store:
     encrypted_api_token: str = field(repr=False)
     encrypted_webhook_secret: str = field(repr=False)
     encrypted_previous_secrets: Sequence[str] = field(repr=False)
+    config_missing_since: datetime | None = None  # Space Invoices does not list it, by its last answer
+    inactive_since: datetime | None = None
+    refused_deliveries: int = 0
+    last_refused_at: datetime | None = None
 
     def api_token(self, vault: Vault) -> str:
         """The token for Space Invoices; raises WrongKeyError."""
@@ -87,6 +91,11 @@ class Store:
         if self.removed_at is not None:
             return Config(active=False)  # whatever is still processed of it, nothing falls due
         return None if self.config is None else flags(self.config)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its Woocommerce object is not in Space Invoices any more, as far as that is believed."""
+        return self.config is not None and self.config.get("_isDeleted") is True
 
     @property
     def is_paused_by_operator(self) -> bool:
@@ -148,6 +157,10 @@ def store_of(row: Row[Any]) -> Store:
         encrypted_api_token=row.api_token,
         encrypted_webhook_secret=row.webhook_secret,
         encrypted_previous_secrets=row.previous_webhook_secrets or [],
+        config_missing_since=row.config_missing_since,
+        inactive_since=row.inactive_since,
+        refused_deliveries=row.refused_deliveries,
+        last_refused_at=row.last_refused_at,
     )
 
 

@@ -41,7 +41,10 @@ def add(
     policy: Policy,
     now: datetime,
 ) -> int:
-    """Add a store and return its id; raises StoreExistsError, after which the transaction may go on."""
+    """Add a store and return its id. The transaction may go on if this fails.
+
+    Raises StoreExistsError for its name, and for a Woocommerce object that another store has.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     store_id: int | None = connection.execute(
         dialect.insert(stores)
@@ -55,7 +58,7 @@ def add(
             created_at=now,
         )
         # A statement that fails would end the whole transaction in PostgreSQL.
-        .on_conflict_do_nothing(index_elements=["name"])
+        .on_conflict_do_nothing()
         .returning(stores.c.id)
     ).scalar_one_or_none()
     if store_id is None:
@@ -105,12 +108,9 @@ def every(connection: Connection, *, removed: bool = False) -> Sequence[Store]:
     return [store_of(row) for row in connection.execute(query)]
 
 
-def of_woocommerce(
-    connection: Connection, organization_id: str, woocommerce_id: str, *, removed: bool
-) -> Store | None:
+def of_woocommerce(connection: Connection, woocommerce_id: str, *, removed: bool) -> Store | None:
     """The store whose orders go, or went until it was removed, to this Woocommerce object."""
     query = select(stores).where(
-        stores.c.organization_id == organization_id,
         stores.c.woocommerce_id == woocommerce_id,
         stores.c.removed_at.is_not(None) if removed else stores.c.removed_at.is_(None),
     )
@@ -157,7 +157,11 @@ def with_stale_config(
     tried_at, fetched_at = stores.c.config_tried_at, stores.c.config_fetched_at
     due = or_(tried_at.is_(None), tried_at <= tried_before)
     if failed_before is not None:
-        has_failed = or_(fetched_at.is_(None), stores.c.config_error.is_not(None))
+        has_failed = or_(
+            fetched_at.is_(None),
+            stores.c.config_error.is_not(None),
+            stores.c.config_missing_since.is_not(None),
+        )
         due = or_(due, and_(has_failed, tried_at <= failed_before))
     if or_after is not None:
         due = or_(due, tried_at > or_after)
@@ -203,6 +207,16 @@ def record_ping(connection: Connection, store_id: int, now: datetime) -> None:
     )
 
 
+def count_refused(connection: Connection, store_id: int, number: int, now: datetime) -> None:
+    """So many requests more were refused (401), the last of them now."""
+    _update(
+        connection,
+        store_id,
+        refused_deliveries=stores.c.refused_deliveries + number,
+        last_refused_at=now,
+    )
+
+
 def start_config_fetch(connection: Connection, store: Store, now: datetime) -> bool:
     """Claim the fetching of a store's config; False if another process did since `store` was read."""
     claimed = connection.execute(
@@ -229,9 +243,37 @@ def save_config(connection: Connection, store: Store, config: Mapping[str, Any],
         config_fetched_at=now,
         config_tried_at=now,
         config_error=None,
+        # While it is gone, the next answer without it is believed at once.
+        config_missing_since=current.config_missing_since if config.get("_isDeleted") is True else None,
+        **_inactive(current, config, now),
     )
     if current.config is None or flags(config) != flags(current.config):
         decide_anew(connection, store.id, now)
+
+
+def note_config_missing(connection: Connection, store: Store, now: datetime) -> datetime | None:
+    """Space Invoices, asked at `now`, did not list the object: returns since when it has not.
+
+    None if an answer that was asked for later is known, which listed it.
+    """
+    current = lock(connection, store.id)
+    fetched_at, since = current.config_fetched_at, current.config_missing_since
+    if fetched_at is not None and now < fetched_at <= now + _CLOCK_TOLERANCE:
+        return None
+    if since is None or since > now:  # the clock was set back
+        since = now
+    _update(connection, store.id, config_missing_since=since, config_tried_at=now, config_error=None)
+    return since
+
+
+def _inactive(current: Store, config: Mapping[str, Any], now: datetime) -> dict[str, object]:
+    """The columns that tell since when nothing is issued, and which deliveries came before that."""
+    if flags(config).active:
+        return {"inactive_since": None, "inactive_after_delivery": None}
+    if current.inactive_since is not None:
+        return {}
+    newest = select(func.coalesce(func.max(deliveries.c.id), 0)).scalar_subquery()
+    return {"inactive_since": now, "inactive_after_delivery": newest}
 
 
 def save_config_error(connection: Connection, store_id: int, error: str) -> None:

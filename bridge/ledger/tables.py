@@ -94,6 +94,11 @@ stores = Table(
     Column("config_fetched_at", UTCDateTime),
     Column("config_tried_at", UTCDateTime),
     Column("config_error", Text),
+    # When Space Invoices first did not list the object any more: believed when it is so again, minutes later.
+    Column("config_missing_since", UTCDateTime),
+    # Since when the config has let nothing be issued, and the newest delivery of any store at that time.
+    Column("inactive_since", UTCDateTime),
+    Column("inactive_after_delivery", BigInteger),
     # Counts up when anything changes that decisions depend on; orders decided before are decided anew.
     Column("decision_version", Integer, nullable=False, server_default=text("1")),
     Column("deciding_anew_since", UTCDateTime),
@@ -105,9 +110,20 @@ stores = Table(
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("resumed_at", UTCDateTime),  # no order's time to be retried in begins before that
     Column("last_ping_at", UTCDateTime),
+    # Requests without a good signature (401), from the shop or from anybody.
+    Column("refused_deliveries", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_refused_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
     # Removed by an operator: its secrets are erased, its name is another, its documents stay known.
     Column("removed_at", UTCDateTime),
+    # Whatever its organization: the API takes an order for the object, and asks for nothing else.
+    Index(
+        "uq_stores_woocommerce_id",
+        "woocommerce_id",
+        unique=True,
+        sqlite_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
 )
 
 deliveries = Table(
@@ -123,9 +139,8 @@ deliveries = Table(
     # The place in the sequence of the ids that a repeated deletion has taken; null: that of its id.
     Column("arrival", BigInteger),
     Column("shop_url", Text),  # the address of the site that it names
-    Column(
-        "state", Text, nullable=False
-    ),  # received | processed | ignored | quarantined | unreadable | failed
+    # received | processed | ignored | quarantined | unreadable | failed
+    Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("duplicates", Integer, nullable=False, server_default=text("0")),
@@ -144,6 +159,18 @@ deliveries = Table(
         "id",
         sqlite_where=text("state = 'failed'"),
         postgresql_where=text("state = 'failed'"),
+    ),
+    Index(
+        "ix_deliveries_unreadable",
+        "id",
+        sqlite_where=text("state = 'unreadable'"),
+        postgresql_where=text("state = 'unreadable'"),
+    ),
+    Index(
+        "ix_deliveries_quarantined",
+        "id",
+        sqlite_where=text("state = 'quarantined'"),
+        postgresql_where=text("state = 'quarantined'"),
     ),
 )
 
@@ -174,9 +201,34 @@ orders = Table(
     Column("former_key", Text),  # which the shop has changed
     Column("decision", Text),
     Column("reason", Text),
+    Column("rule", Text),  # the word for what decided; null for what was decided before there was this column
+    Column("rule_since", UTCDateTime),  # when this rule first decided, of those in a row
     Column("decided_version", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("store_id", "resource_id", "order_key"),
     Index("ix_orders_decision", "store_id", "decision", "decided_version"),
+    # What may wait for a person, by rules of which few orders are at a time.
+    Index(
+        "ix_orders_waiting",
+        "store_id",
+        "rule",
+        "rule_since",
+        sqlite_where=text("rule IN ('pending', 'unknown_status')"),
+        postgresql_where=text("rule IN ('pending', 'unknown_status')"),
+    ),
+    Index(
+        "ix_orders_attention",
+        "store_id",
+        "rule_since",
+        sqlite_where=text("decision = 'attention'"),
+        postgresql_where=text("decision = 'attention'"),
+    ),
+    Index(
+        "ix_orders_inactive",
+        "store_id",
+        "delivery_id",
+        sqlite_where=text("rule = 'inactive'"),
+        postgresql_where=text("rule = 'inactive'"),
+    ),
 )
 
 issuances = Table(
@@ -191,6 +243,9 @@ issuances = Table(
     Column("attempt_id", BigId),  # the last one; an outcome counts only for the attempt it belongs to
     Column("first_attempt_at", UTCDateTime),
     Column("next_attempt_at", UTCDateTime),
+    # When it fell due, which neither a retry nor a deferral moves; null for what fell due before this column.
+    Column("due_since", UTCDateTime),
+    Column("deferrals", Integer, nullable=False, server_default=text("0")),  # by faults on this side
     Column("lease_ends_at", UTCDateTime),  # while sending
     Column("total", Text),  # as sent
     Column("currency", Text),

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from bridge.issuance import Decision
 from bridge.ledger.backlog import OPEN_STATES
 from bridge.ledger.deliveries import RECEIVED
+from bridge.ledger.orders import decided_before
 from bridge.ledger.store import Store
 from bridge.ledger.tables import deliveries, issuances, orders
 
@@ -65,9 +65,5 @@ def of_store(connection: Connection, store_id: int) -> Workload:
 
 def to_decide_anew(connection: Connection, store: Store) -> int:
     """How many of a store's orders were decided by rules that have changed since, and are decided anew."""
-    query = select(func.count()).where(
-        orders.c.store_id == store.id,
-        orders.c.decision != Decision.DONE,
-        orders.c.decided_version < store.decision_version,
-    )
+    query = select(func.count()).where(orders.c.store_id == store.id, *decided_before(store.decision_version))
     return connection.execute(query).scalar_one()

@@ -12,6 +12,11 @@ GIVE_UP_AFTER = timedelta(days=3)
 LEAST_ATTEMPTS = 10  # whatever the time is said to be: a clock that steps forward must end nothing
 
 
+def is_to_be_given_up(*, tries: int, since: datetime, now: datetime) -> bool:
+    """Whether what failed that many times since then has failed for long enough."""
+    return now - since >= GIVE_UP_AFTER and tries >= LEAST_ATTEMPTS
+
+
 def next_attempt(
     *, attempts: int, first_attempt_at: datetime, now: datetime, retry_after: float | None, random: Random
 ) -> datetime | None:
@@ -20,7 +25,7 @@ def next_attempt(
     Full jitter: a random moment from now to the backoff's end, so that a crowd of orders that failed
     together does not come back together. `retry_after` (seconds) is what the server asked for at least.
     """
-    if now - first_attempt_at >= GIVE_UP_AFTER and attempts >= LEAST_ATTEMPTS:
+    if is_to_be_given_up(tries=attempts, since=first_attempt_at, now=now):
         return None
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 20))
     delay = random.uniform(0, longest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -14,6 +14,8 @@ from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError
 
+MISSING_FOR = timedelta(minutes=3)  # between the two answers without the object that are believed
+ASK_AGAIN_AFTER = 240.0  # seconds after the first of them
 RETRY_AFTER = 15.0  # seconds until a config that could not be fetched is asked for again
 EARLIEST = 0.8  # of its time to live, at which a store's config may be fetched again
 SET_BACK = timedelta(minutes=1)  # what lies further in the future was dated by a clock that was set back
@@ -44,7 +46,8 @@ def refresh_config(context: Context, store_id: int) -> bool:
 def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
     """Ask for a store's config and keep it. Returns what failed, if so; the old config then stays in use.
 
-    An answer that the config is gone stops the store.
+    A list without the object stops the store only if it is the second such answer, minutes after the first:
+    a single one may be wrong, and would stop every order. Until then, the old config stays in use, too.
     """
     now = context.now()
     try:
@@ -59,8 +62,10 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
             context.pace.slow_down(account.name, retry_after=failed.retry_after)
     else:
         with context.ledger.write() as connection:
-            gone = dict(store.config or {}) | {"_isDeleted": True}
-            stores.save_config(connection, store, gone if config is None else config, now)
+            if config is not None:
+                stores.save_config(connection, store, config, now)
+            elif _is_gone(stores.note_config_missing(connection, store, now), now):
+                stores.save_config(connection, store, dict(store.config or {}) | {"_isDeleted": True}, now)
         return None
     with context.ledger.write() as connection:
         stores.save_config_error(connection, store.id, str(error))
@@ -71,6 +76,11 @@ def ask_for_config(api: SpaceInvoices, organization_id: str, woocommerce_id: str
     """The Woocommerce object as it is now, None if there is none (any more); raises SpaceInvoicesError."""
     found = api.find_woocommerces(organization_id, where={"id": woocommerce_id})
     return next((one for one in found if one.get("id") == woocommerce_id), None)
+
+
+def _is_gone(missing_since: datetime | None, now: datetime) -> bool:
+    """Whether the object has been missing from answers that are far enough apart."""
+    return missing_since is not None and now - missing_since >= MISSING_FOR
 
 
 def is_stale(context: Context, store: Store) -> bool:
@@ -93,6 +103,8 @@ def is_to_be_awaited(context: Context, store: Store) -> bool:
     """
     if store.config_tried_at is None or store.config_error is not None:
         return False
+    if store.config_missing_since is not None:
+        return False  # the last answer was of no use, and the config of before it serves
     fetched_at = store.config_fetched_at
     if fetched_at is not None and fetched_at >= store.config_tried_at:
         return False
@@ -130,7 +142,9 @@ def _lasts(context: Context, store: Store) -> timedelta:
     So the configs of stores that were added, or came back, together do not run out together.
     """
     wait = context.config_ttl
-    if store.config is None or store.config_error is not None:
+    if store.config_error is None and store.config_missing_since is not None:
+        wait = min(wait, ASK_AGAIN_AFTER)
+    elif store.config is None or store.config_error is not None:
         wait = min(wait, RETRY_AFTER)
     share = store.id * 0.6180339887498949 % 1  # the golden ratio: even, however many stores there are
     return timedelta(seconds=wait * (EARLIEST + (1 - EARLIEST) * share))

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import Connection
 
-from bridge.ledger import LedgerUnavailableError, deliveries, issuances, stores
+from bridge.ledger import LedgerUnavailableError, deliveries, stores
 from bridge.ledger.errors import LedgerBusyError
 from bridge.ledger.stores import Store
 from bridge.pipeline.claim import Claimed, No, Wanted, claim
 from bridge.pipeline.configs import is_stale, is_to_be_awaited, refresh_config
 from bridge.pipeline.context import Account, Context
+from bridge.pipeline.deferral import defer
 from bridge.pipeline.pause import is_probe_due, probe
 from bridge.pipeline.record import Ended, record
 from bridge.pipeline.settle import Cabinet
@@ -71,10 +72,7 @@ class Forwarder:
         except LedgerUnavailableError:
             raise
         except Exception as error:
-            # Left as it is, it would be first in every sweep, and a crowd of its kind would leave no room.
-            at = context.now() + DEFER_BY
-            with context.ledger.write() as connection:
-                issuances.defer(connection, issuance_id, error=f"{type(error).__name__}: {error}", until=at)
+            defer(context, issuance_id, error, by=DEFER_BY)
             raise
         if isinstance(claimed, No):
             context.pace.give_back(account.name)

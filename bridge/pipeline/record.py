@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -16,6 +16,7 @@ from bridge.ledger.attempts import End
 from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.pipeline.backoff import next_attempt
+from bridge.pipeline.configs import ASK_AGAIN_AFTER
 from bridge.pipeline.context import Context
 from bridge.pipeline.pause import note_outcome
 from bridge.pipeline.settle import Cabinet, decide_on, save
@@ -111,6 +112,10 @@ def _move_issuance(
     match outcome.effect:
         case Effect.UNKNOWN if store.unknown_outcome == "hold":
             issuances.mark_held(connection, attempt, error=outcome.summary, now=now)
+        case Effect.REFUSED if outcome.status == 404 and store.config_missing_since is not None:
+            # The object is perhaps gone, which the next look at the config tells: then nothing is due.
+            then = now + timedelta(seconds=ASK_AGAIN_AFTER)
+            issuances.postpone(connection, attempt, error=outcome.summary, next_attempt_at=then)
         case Effect.REFUSED:
             issuances.mark_failed(connection, attempt, error=outcome.summary, now=now)
         case Effect.ACCOUNT_REFUSED:

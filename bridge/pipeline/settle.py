@@ -132,7 +132,11 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
     if verdict.decision in {Decision.INVOICE, Decision.ESTIMATE}:
         _make_due(known, order, verdict.decision.value)
     dossier.order = replace(
-        order, decision=shown.decision.value, reason=shown.reason, decided_version=store.decision_version
+        order,
+        decision=shown.decision.value,
+        reason=shown.reason,
+        rule=shown.rule,
+        decided_version=store.decision_version,
     )
     return shown
 
@@ -145,7 +149,7 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
     changed, withdrawn, due = [], [], []
     for dossier in dossiers:
         if dossier.order != dossier.saved_order:
-            changed.append(dossier.order)
+            changed.append(_dated(dossier, now))
         for kind, issuance in dossier.issuances.items():
             before = dossier.saved_issuances.get(kind)
             if before is not None and before.state == issuance.state:
@@ -171,6 +175,13 @@ def _count(connection: Connection, dossier: Dossier) -> None:
     for shown in dossier.uncounted:
         after_commit(connection, partial(counts.decided, shown.decision.value, shown.rule))
     dossier.uncounted = []
+
+
+def _dated(dossier: Dossier, now: datetime) -> KnownOrder:
+    """The order, of which it is kept since when its rule has decided."""
+    if dossier.order.rule != dossier.saved_order.rule:
+        dossier.order = replace(dossier.order, rule_since=now)
+    return dossier.order
 
 
 def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bridge.issuance import Policy
 from bridge.ledger import Vault, actions, deliveries, removal, store_secrets, stores, workload
 from bridge.ledger.actions import Action
-from bridge.ledger.stores import Choices, Store
+from bridge.ledger.stores import Choices, Store, StoreExistsError
 from bridge.pipeline import choices as store_choices
 from bridge.pipeline.configs import fetch_config
 from bridge.pipeline.context import Context
@@ -49,6 +49,13 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class NotListed:
+    """Space Invoices did not list the store's object, which is not believed yet; since when it has not."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """What was changed, a line for each, and how many orders are decided anew for it."""
 
@@ -65,12 +72,34 @@ def add(
     what it issued must be known, or it would be issued again. Raises StoreExistsError, and
     WoocommerceTakenError: the same order, delivered to two stores, would be issued twice.
     """
-    other = stores.of_woocommerce(connection, new.organization_id, new.woocommerce_id, removed=False)
+    _require_free(connection, new)
+    before = stores.of_woocommerce(connection, new.woocommerce_id, removed=True)
+    try:
+        store_id = _insert_or_take_back(connection, vault, new, before, now)
+    except StoreExistsError:
+        _require_free(connection, new)  # somebody else has just added one
+        raise
+    store = stores.lock(connection, store_id)
+    stores.choose(connection, store, new.choices, now)
+    if fetched is not None:
+        stores.save_config(connection, store, fetched.config, fetched.at)
+    was = "" if before is None else f", and was {before.name}"
+    _record(connection, store, "add", f"for Woocommerce object {new.woocommerce_id}{was}", who, now)
+    return before is not None
+
+
+def _require_free(connection: Connection, new: NewStore) -> None:
+    other = stores.of_woocommerce(connection, new.woocommerce_id, removed=False)
     if other is not None and other.name != new.name:
         raise WoocommerceTakenError(other.name)
-    before = stores.of_woocommerce(connection, new.organization_id, new.woocommerce_id, removed=True)
+
+
+def _insert_or_take_back(
+    connection: Connection, vault: Vault, new: NewStore, before: Store | None, now: datetime
+) -> int:
+    """The id of a store that is added, or was removed `before` and is taken back."""
     if before is None:
-        store_id = stores.add(
+        return stores.add(
             connection,
             vault=vault,
             name=new.name,
@@ -81,24 +110,17 @@ def add(
             policy=Policy(),
             now=now,
         )
-    else:
-        store_id = before.id
-        removal.take_back(
-            connection,
-            before,
-            vault=vault,
-            name=new.name,
-            api_token=new.api_token,
-            webhook_secret=new.webhook_secret,
-            now=now,
-        )
-    store = stores.lock(connection, store_id)
-    stores.choose(connection, store, new.choices, now)
-    if fetched is not None:
-        stores.save_config(connection, store, fetched.config, fetched.at)
-    was = "" if before is None else f", and was {before.name}"
-    _record(connection, store, "add", f"for Woocommerce object {new.woocommerce_id}{was}", who, now)
-    return before is not None
+    removal.take_back(
+        connection,
+        before,
+        vault=vault,
+        name=new.name,
+        organization_id=new.organization_id,
+        api_token=new.api_token,
+        webhook_secret=new.webhook_secret,
+        now=now,
+    )
+    return before.id
 
 
 def choose(
@@ -202,13 +224,15 @@ def set_token(
     return is_new
 
 
-def sync(context: Context, store: Store) -> Changed | SpaceInvoicesError:
+def sync(context: Context, store: Store) -> Changed | NotListed | SpaceInvoicesError:
     """Fetch a store's config now; what changed in it, or why it failed. In transactions of its own."""
     error = fetch_config(context, store)
     if error is not None:
         return error
     with context.ledger.read() as connection:
         after = stores.get(connection, store.id)
+        if after.config_missing_since is not None and not after.is_gone:
+            return NotListed(after.config_missing_since)
         decided_anew = 0
         if after.decision_version != store.decision_version:
             decided_anew = workload.to_decide_anew(connection, after)

@@ -11,6 +11,7 @@ from bridge.ledger import Ledger, Vault
 from bridge.ledger.recording import Recorder
 from bridge.receiver.known_stores import KnownStores
 from bridge.receiver.notifier import Notifier
+from bridge.receiver.refusals import Refusals
 from bridge.receiver.shortcut import Shortcut
 from bridge.receiver.views import make_blueprint
 
@@ -29,7 +30,15 @@ def add_receiver(
     """Have the app take deliveries. `notify` is given the id of each that is to be processed."""
     known_stores = KnownStores()
     app.register_blueprint(
-        make_blueprint(ledger, vault, known_stores, max_body_bytes=max_body_bytes, notify=notify, now=now)
+        make_blueprint(
+            ledger,
+            vault,
+            known_stores,
+            max_body_bytes=max_body_bytes,
+            notify=notify,
+            note_refused=Refusals(ledger, now).note,
+            now=now,
+        )
     )
     shortcut = Shortcut(
         app.wsgi_app, Recorder(ledger), known_stores, max_body_bytes=max_body_bytes, notify=notify, now=now

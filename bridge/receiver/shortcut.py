@@ -69,7 +69,7 @@ class Shortcut:
         path = environ["PATH_INFO"]
         if environ["REQUEST_METHOD"] != "POST" or not path.startswith(PREFIX):
             return None
-        store = self._known_stores.get(path[len(PREFIX) :])
+        store = self._known_stores.get(path[len(PREFIX) :].removesuffix("/"))
         if store is None or (body := self._read_body(environ)) is None:
             return None
         if not is_signed(body, environ.get("HTTP_X_WC_WEBHOOK_SIGNATURE", ""), store.secret):

@@ -34,16 +34,19 @@ def make_blueprint(
     *,
     max_body_bytes: int,
     notify: Callable[[int], None],
+    note_refused: Callable[[int], None],
     now: Callable[[], datetime],
 ) -> Blueprint:
-    """The receiver. `notify` is given the id of each delivery that is to be processed.
+    """The receiver. `notify` is given the id of each delivery that is to be processed, and `note_refused` the
+    id of the store for which a request was refused.
 
     Stores whose deliveries are good are known from then on, so that the next ones may take the short way.
     """
     blueprint = Blueprint("receiver", __name__)
     answers.count_answers(blueprint)
 
-    @blueprint.post("/webhooks/<name>", provide_automatic_options=False)
+    # With a slash at its end, too: people copy addresses so, and WooCommerce follows no redirect.
+    @blueprint.post("/webhooks/<name>", strict_slashes=False, provide_automatic_options=False)
     def receive(name: str) -> Response | tuple[Response, int]:
         if (failure := request.environ.get(FAILURE)) is not None:
             raise failure
@@ -63,6 +66,7 @@ def make_blueprint(
         secret = store.webhook_secret(vault)
         has_current_secret = is_signed(body, signature, secret)
         if not has_current_secret and not _has_previous_secret(store, vault, body, signature, now()):
+            note_refused(store.id)
             log.warning("delivery refused: its signature is missing or wrong", store=store.name)
             return error(
                 401,
@@ -78,7 +82,11 @@ def make_blueprint(
             )
         return jsonify(answer)
 
-    @blueprint.route("/webhooks/<name>", methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
+    @blueprint.route(
+        "/webhooks/<name>",
+        strict_slashes=False,
+        methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
+    )
     def explain(name: str) -> tuple[Response, int]:
         return error(
             405,

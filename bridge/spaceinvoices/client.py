@@ -17,6 +17,7 @@ from bridge.spaceinvoices.errors import SpaceInvoicesError, message_of
 from bridge.spaceinvoices.filters import Filter, Where
 from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
 from bridge.spaceinvoices.outcome import (
+    MAX_EXCERPT,
     Effect,
     Outcome,
     effect_of,
@@ -24,8 +25,6 @@ from bridge.spaceinvoices.outcome import (
     parse_retry_after,
 )
 from bridge.spaceinvoices.transport import Line, NoReply, Reply, Transport
-
-MAX_ORDER_ANSWER = 64 * 1024  # bytes that are read of what a handed over order is answered with
 
 _LIST = TypeAdapter(list[Woocommerce])
 _Read = TypeVar("_Read")
@@ -54,8 +53,8 @@ class SpaceInvoices:
     ) -> None:
         """`api`: the address, which ends in `/v1`, or a connection that is shared with other accounts.
 
-        `timeout`: seconds to connect, and between bytes of the answer. `observe` must not raise. Raises
-        SpaceInvoicesError for a token that no header can carry.
+        `timeout`: seconds to connect, and then for all of the request and its answer. `observe` must not
+        raise. Raises SpaceInvoicesError for a token that no header can carry.
         """
         line = Line(api) if isinstance(api, str) else api
         self._transport = Transport(line, token, timeout=timeout)
@@ -125,24 +124,24 @@ class SpaceInvoices:
         """`POST /Woocommerce/:id/order`: hand over an order, which may have a document issued.
 
         `order` is an order with the Woocommerce object's properties beside it, or such JSON, which is sent as
-        it stands. Returns what the answer holds, of which nothing is documented. After an error that
-        `may_have_taken_effect`, a document may exist.
+        it stands. Returns the object that the answer is, of which nothing else is documented. After an error
+        that `may_have_taken_effect`, a document may exist.
         """
         what = f"take an order for Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id), "order")
         body = order if isinstance(order, bytes) else as_json(order).encode()
-        return self._ask(what, "POST", path, _anything, body=body)
+        return self._ask(what, "POST", path, _any_object, body=body)
 
     def start_import(self, woocommerce_id: str, type: str, options: str | None = None) -> Mapping[str, Any]:
         """`POST /Woocommerce/:id/import`: start an import, with `options` as the API's `importOptions`.
 
-        Returns what the answer holds. The API document says neither which types there are nor what the
-        options hold.
+        Returns the object that the answer is. The API document says neither which types there are nor what
+        the options hold.
         """
         what = f"start an import for Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id), "import")
         body = {"type": type} if options is None else {"type": type, "importOptions": options}
-        return self._ask(what, "POST", path, _anything, body=as_json(body).encode())
+        return self._ask(what, "POST", path, _any_object, body=as_json(body).encode())
 
     def send_order(
         self, woocommerce_id: str, body: bytes, *, idempotency_key: str, is_too_late: Callable[[], bool]
@@ -160,7 +159,6 @@ class SpaceInvoices:
             body=body,
             headers={"Idempotency-Key": idempotency_key},
             is_too_late=is_too_late,
-            at_most=MAX_ORDER_ANSWER,
         )
         duration = time.monotonic() - started
         self._tell("POST", path, reply, duration)
@@ -170,7 +168,8 @@ class SpaceInvoices:
             outcome = outcome_of_answer(
                 reply.status,
                 retry_after=reply.retry_after,
-                excerpt=reply.body.decode("utf-8", "replace"),
+                excerpt=reply.body[: 4 * MAX_EXCERPT].decode("utf-8", "replace"),
+                is_object=_is_object(reply),
                 now=datetime.now(UTC),
             )
         return Answer(outcome, duration)
@@ -270,13 +269,20 @@ def _count(reply: Reply) -> int:
     return count
 
 
-def _anything(reply: Reply) -> Mapping[str, Any]:
-    """What an answer holds of which nothing is documented but its status, so that nothing can be amiss."""
+def _any_object(reply: Reply) -> Mapping[str, Any]:
+    """What an answer holds of which nothing is documented but that it is an object."""
+    answer = _json(reply)
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is no object")
+    return answer
+
+
+def _is_object(reply: Reply) -> bool:
     try:
-        answer = _json(reply)
+        _any_object(reply)
     except (ValueError, RecursionError):
-        answer = None
-    return answer if isinstance(answer, dict) else {}
+        return False
+    return True
 
 
 def _place(error: ValidationError) -> str:

@@ -47,11 +47,20 @@ class Outcome:
     retry_after: float | None = None
 
 
-def outcome_of_answer(status: int, *, retry_after: str | None, excerpt: str, now: datetime) -> Outcome:
-    """What an answer means. `retry_after` is the header as it came; `excerpt` the start of the body."""
+def outcome_of_answer(
+    status: int, *, retry_after: str | None, excerpt: str, is_object: bool, now: datetime
+) -> Outcome:
+    """What an answer means. `retry_after` is the header as it came; `excerpt` the start of the body.
+
+    `is_object`: whether the body came whole, and is a JSON object, as the API documents its answer. Any other
+    2xx may come from a maintenance page, or from a network that shows one to log in at.
+    """
+    effect, summary = effect_of(status), f"Space Invoices answered {status}"
+    if effect is Effect.ISSUED and not is_object:
+        effect, summary = Effect.UNKNOWN, f"{summary} with what is no JSON object, or not all of one"
     return Outcome(
-        effect=effect_of(status),
-        summary=f"Space Invoices answered {status}",
+        effect=effect,
+        summary=summary,
         status=status,
         excerpt=_storable(excerpt) or None,
         retry_after=parse_retry_after(retry_after, now=now),
@@ -105,12 +114,15 @@ def _is_of_the_connection(error: BaseException | None) -> bool:
 
 
 def effect_of(status: int) -> Effect:
-    """Whether a request that was answered so has issued a document, or made the change it asked for."""
+    """What the status says by itself of whether a document was issued, or the change made that was asked for.
+
+    A 2xx has to have the body that belongs to it, besides.
+    """
     if 200 <= status < 300:
         return Effect.ISSUED
     if status in {401, 403}:
         return Effect.ACCOUNT_REFUSED
-    if status in {429, 500, 503}:
+    if status in {408, 429, 500, 503}:  # 408: the request did not arrive whole (RFC 9110, 15.5.9)
         return Effect.NOT_TAKEN
     if 300 <= status < 500:  # redirects are not followed, so nothing was taken
         return Effect.REFUSED

@@ -17,6 +17,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from bridge import __version__
+from bridge.spaceinvoices.deadline import Deadline, DeadlineAdapter
 from bridge.spaceinvoices.errors import SpaceInvoicesError
 from bridge.spaceinvoices.outcome import Outcome, Sent, outcome_of_failure
 
@@ -56,7 +57,10 @@ class Line:
         """`base_url` ends in `/v1`."""
         self.base_url = base_url.rstrip("/")
         self._last_used = 0.0
+        self._deadline = Deadline()
         self._session = _Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, DeadlineAdapter(self._deadline))
         # What the environment says of proxies and certificates is read once, not for each request.
         self._session.trust_env = False
         self._session.proxies = get_environ_proxies(self.base_url)
@@ -68,10 +72,14 @@ class Line:
         self._session.headers["User-Agent"] = f"spacebridge/{__version__}"
 
     @contextlib.contextmanager
-    def in_use(self) -> Iterator[requests.Session]:
-        """The session to send a request with; a new connection if the one there was has lain idle."""
+    def in_use(self, *, within: float) -> Iterator[requests.Session]:
+        """The session to send a request with; a new connection if the one there was has lain idle.
+
+        `within`: seconds for each step of the request; see Transport.
+        """
         if time.monotonic() - self._last_used > MAX_IDLE:
             self._session.close()  # its adapters open new connections as they are needed
+        self._deadline.start(within)
         try:
             yield self._session
         finally:
@@ -86,7 +94,9 @@ class Transport:
     """One token's way to the API. For use by one thread at a time."""
 
     def __init__(self, line: Line, token: str, *, timeout: float) -> None:
-        """`timeout`: seconds to connect, and between bytes of the answer.
+        """`timeout`: seconds to connect, and then for all of the request and its answer together.
+
+        However slowly either of them trickles, it has ended by then.
 
         Raises SpaceInvoicesError for a token that no header can carry.
         """
@@ -109,9 +119,8 @@ class Transport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         is_too_late: Callable[[], bool] = lambda: False,
-        at_most: int = MAX_ANSWER,
     ) -> Reply | NoReply:
-        """Send a request once, and read its answer up to some `at_most` bytes. Never raises.
+        """Send a request once, and read its answer up to some MAX_ANSWER bytes. Never raises.
 
         `path` in its parts, which are escaped. Once `is_too_late`, nothing of a body is
         sent any more: connecting may take longer than the timeout says, since it is tried for each address
@@ -119,7 +128,7 @@ class Transport:
         """
         outgoing = None if body is None else _TrackedBody(body, is_too_late)
         content_type = {} if body is None else {"Content-Type": "application/json"}
-        with self.line.in_use() as session:
+        with self.line.in_use(within=self._timeout) as session:
             try:
                 response = session.request(
                     method,
@@ -134,7 +143,7 @@ class Transport:
             except Exception as error:  # whatever it is, how far the request got has to be told
                 sent = _sent_without_body(error) if outgoing is None else outgoing.sent
                 return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
-            start, is_whole = _beginning(response, within=self._timeout, at_most=at_most)
+            start, is_whole = _beginning(response)
         return Reply(response.status_code, response.headers.get("Retry-After"), start, is_whole)
 
 
@@ -196,18 +205,16 @@ def _had_no_connection(error: BaseException | None) -> bool:
     )
 
 
-def _beginning(response: requests.Response, *, within: float, at_most: int) -> tuple[bytes, bool]:
-    """The start of an answer's body, as far as it comes `within` seconds, and whether that is all of it.
+def _beginning(response: requests.Response) -> tuple[bytes, bool]:
+    """The start of an answer's body, as far as it comes in time, and whether that is all of it.
 
-    The status has come, so whatever cuts this short changes nothing of what the request did. A body that is
-    read to its end frees the connection for the next request.
+    A body that is read to its end frees the connection for the next request.
     """
     start = bytearray()
     is_whole = False
-    give_up_at = time.monotonic() + within
     with contextlib.suppress(Exception), response:
-        while len(start) < at_most and time.monotonic() < give_up_at:
-            # What there is by now: to wait for a whole chunk of a trickle could take hours.
+        while len(start) < MAX_ANSWER:
+            # What there is by now, so that what came before the deadline is kept.
             piece = response.raw.read1(_CHUNK, decode_content=True)
             if not piece:
                 is_whole = True

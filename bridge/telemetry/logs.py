@@ -6,15 +6,18 @@ those of libraries come from there, and look the same.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict
+from structlog.typing import EventDict, ExcInfo
+
+from bridge.printable import printable, printable_in_line
 
 STDOUT, STDERR = 1, 2
 # Characters kept of a traceback's beginning, and of its end, which names the error. So a line has 4096 bytes
@@ -109,13 +112,23 @@ def _json(output: _Output, level: str, event: EventDict) -> bytes:
 
 def _text(*, colors: bool) -> _Render:
     # Tracebacks without the values of local variables: those hold orders and tokens.
-    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_traceback)
 
     def render(output: _Output, level: str, event: EventDict) -> bytes:
+        for name, value in event.items():
+            if isinstance(value, str):
+                # The stack is several lines; nothing else is.
+                event[name] = printable(value) if name == "stack" else printable_in_line(value)
         event.update(timestamp=_now(), level=level, logger=output.name)
         return console(output, level, event).encode("utf-8", "backslashreplace") + b"\n"
 
     return render
+
+
+def _traceback(to: TextIO, error: ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    to.write(printable(text.getvalue()))
 
 
 def _now() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -85,24 +85,32 @@ def _of_backlog(found: Backlog) -> Iterator[Metric]:
         "Age of the oldest delivery that is not processed yet.",
         found.oldest_unprocessed_seconds,
     )
-    yield GaugeMetricFamily(
-        "spacebridge_deliveries_failed",
-        "Deliveries that could not be processed, and wait for an operator.",
-        found.failed_deliveries,
+    yield _by_label(
+        "spacebridge_deliveries_kept",
+        "Deliveries that wait for an operator, by state.",
+        "state",
+        found.kept_deliveries,
     )
-    issuances = GaugeMetricFamily(
+    yield _by_label(
         "spacebridge_issuances_open",
         "Issuances that are not settled, or wait for an operator, by state.",
-        labels=["state"],
+        "state",
+        found.open_issuances,
     )
-    for state, number in found.open_issuances.items():
-        issuances.add_metric([state], number)
-    yield issuances
     yield GaugeMetricFamily(
         "spacebridge_oldest_due_seconds",
-        "How long the issuance that is due longest has been due.",
+        "How long a document has waited that nothing but the bridge keeps from being sent. "
+        "Of stores that are not paused, the longest.",
         found.oldest_due_seconds,
     )
+    yield _by_label(
+        "spacebridge_late_seconds",
+        "Since when the store's oldest document that is not issued yet has been due. "
+        "Stores that are not paused, and have one that is late.",
+        "store",
+        found.late_seconds,
+    )
+    yield from _of_orders(found)
     yield GaugeMetricFamily(
         "spacebridge_stores_paused", "Stores that are not forwarded.", found.stores_paused
     )
@@ -111,3 +119,42 @@ def _of_backlog(found: Backlog) -> Iterator[Metric]:
         "Stores whose config was never fetched, so that nothing of theirs is issued.",
         found.stores_without_config,
     )
+    yield _by_label(
+        "spacebridge_last_refused_timestamp_seconds",
+        "When a request was refused last for its signature (401). Stores for which one was, within a day.",
+        "store",
+        {store: at.timestamp() for store, at in found.last_refused_at.items()},
+    )
+
+
+def _of_orders(found: Backlog) -> Iterator[Metric]:
+    yield _by_label(
+        "spacebridge_orders_waiting",
+        "Orders that wait for too long for a payment, or for their status to be mapped, by why.",
+        "reason",
+        found.orders_waiting,
+    )
+    yield GaugeMetricFamily(
+        "spacebridge_orders_attention",
+        "Orders that need a person, without those whose documents are held or failed.",
+        found.orders_attention,
+    )
+    yield GaugeMetricFamily(
+        "spacebridge_orders_attention_recent",
+        "Those of them that have needed one for less than a day.",
+        found.orders_attention_recent,
+    )
+    yield _by_label(
+        "spacebridge_inactive_store_orders",
+        "Orders that came in for a store since it has been inactive, and that nothing is issued for.",
+        "store",
+        found.inactive_orders,
+    )
+
+
+def _by_label(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:
+    """A gauge that has a value for each of some values of its label."""
+    gauge = GaugeMetricFamily(name, documentation, labels=[label])
+    for value, number in values.items():
+        gauge.add_metric([value], number)
+    return gauge

@@ -29,7 +29,7 @@ class Mode:
     @property
     def tells(self) -> bool:
         """Whether the bridge can know what became of an order."""
-        return self.instead is None and self.status not in {502, 504} and not self.cuts_at
+        return self.instead is None and self.status not in {200, 502, 504} and not self.cuts_at
 
 
 PASS = Mode("as it should be")
@@ -44,6 +44,7 @@ MODES = (
     Mode("no answer", instead=b"", delay=_FOR_EVER),
     *(Mode(f"answers {status}", takes_effect=False, status=status) for status in (429, 401, 500, 503)),
     *(Mode(f"answers {status} instead", takes_effect=False, status=status) for status in (502, 504)),
+    Mode("shows a page instead", takes_effect=False, status=200),
     *(Mode(f"answers {status} after the document was issued", status=status) for status in (502, 504)),
 )
 
@@ -127,7 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status, content, headers = answer
         if mode.status is not None:
-            status, content, headers = mode.status, b'{"error": {}}', {"Retry-After": "1"}
+            content = b"<html>Back soon</html>" if mode.status == 200 else b'{"error": {}}'
+            status, headers = mode.status, {"Retry-After": "1"}
         self._answer(status, content, headers)
 
     def _ask_target(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:

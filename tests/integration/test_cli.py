@@ -70,12 +70,6 @@ def test_what_is_wrong_is_said_in_a_sentence(
     assert "Traceback" not in tried.stderr
 
 
-def test_a_command_without_a_ledger_says_how_to_make_one(tmp_path: Path) -> None:
-    tried = run_command(tmp_path, "orders", "list")
-    assert tried.returncode == 1
-    assert "spacebridge db upgrade" in tried.stderr
-
-
 def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     tried = run_command(tmp_path / "file" / "data", "db", "upgrade")

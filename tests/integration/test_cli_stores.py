@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from bridge.ledger import Ledger, stores
+from bridge.ledger import Ledger, stores, tables
 from tests.counter import AWAY, IDS, OTHER_WOOCOMMERCE, Counter, open_counter
 from tests.integration.test_cli_operator import Terminal
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE
@@ -69,18 +70,18 @@ def test_choices_are_set_once_however_often_they_are_typed(counter: Counter) -> 
     counter.add()
     version = counter.store().decision_version
     first = counter.json(
-        *("stores", "set", "shop", "issue_pending=true", "zero_total=skip", "order_body=bare")
+        *("stores", "set", "shop", "issue_pending=true", "status_map=shipped:completed", "zero_total=skip")
     )
     assert first["changes"] == [
         "issue_pending: false -> true",
-        "order_body: merged -> bare",
+        "status_map: none -> shipped:completed",
         "zero_total: issue -> skip",
     ]
     store = counter.store()
-    assert (store.policy.issue_pending, store.policy.zero_total) == (True, "skip")
-    assert (store.order_body, store.decision_version) == ("bare", version + 1)
+    assert (store.policy.issue_pending, store.policy.status_map) == (True, {"shipped": "completed"})
+    assert (store.policy.zero_total, store.decision_version) == ("skip", version + 1)
     assert store.deciding_anew_since is not None
-    again = counter.run("stores", "set", "shop", "issue_pending=true", "order_body=bare")
+    again = counter.run("stores", "set", "shop", "issue_pending=true", "zero_total=skip")
     assert (again.returncode, again.stdout) == (0, "Nothing has changed.\n")
     assert counter.store() == store
     # What decides nothing has nothing decided anew.
@@ -168,6 +169,25 @@ def test_sync_shows_what_changed_in_the_config(counter: Counter) -> None:
     failed = counter.run("stores", "sync", "shop", SPACEBRIDGE_API_URL=AWAY)
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "The config that was fetched before goes on serving" in failed.stderr
+
+
+def test_sync_says_that_the_object_is_not_listed_and_believes_it_the_second_time(counter: Counter) -> None:
+    counter.add()
+    url = f"/v1/Woocommerce/{WOOCOMMERCE}"
+    assert counter.sandbox.test_client().delete(url, headers={"Authorization": TOKEN}).status_code == 200
+    first = counter.run("stores", "sync", "shop")
+    assert (first.returncode, first.stdout) == (1, "")
+    assert f"lists no Woocommerce object {WOOCOMMERCE}" in first.stderr
+    assert "The config that was fetched before goes on serving" in first.stderr
+    assert counter.store().state == "active"
+    assert "does not list its Woocommerce object" in counter.run("stores", "show", "shop").stdout
+    with counter.ledger.write() as connection:
+        four_minutes_ago = datetime.now(UTC) - timedelta(minutes=4)
+        connection.execute(update(tables.stores).values(config_missing_since=four_minutes_ago))
+    second = counter.run("stores", "sync", "shop")
+    assert (second.returncode, second.stdout) == (0, "_isDeleted: false -> true\n")
+    assert "is not in Space Invoices any more" in second.stderr
+    assert counter.store().state == "inactive"
 
 
 def test_a_store_added_offline_is_new_until_its_config_is_fetched(counter: Counter) -> None:

@@ -428,7 +428,7 @@ def test_wrong_usage_ends_with_status_2_and_sends_nothing(
         (["order", NOBODY, "/", "--yes"], {}, ["/", "directory"]),
         (["order", NOBODY, "-", "--yes"], {}, ["Standard input", "nothing is sent"]),
         (["order", NOBODY, __file__, "--yes"], {}, [__file__, "nothing is sent"]),
-        (["count", ORGANIZATION, "--store", "none"], {}, ["spacebridge db upgrade"]),
+        (["count", ORGANIZATION, "--store", "none"], {}, ["no ledger", "spacebridge up"]),
     ],
 )
 def test_what_goes_wrong_is_said_in_a_line(

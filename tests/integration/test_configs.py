@@ -16,13 +16,23 @@ import requests
 
 from bridge.issuance import Policy
 from bridge.ledger import stores
-from bridge.pipeline.configs import LEAST_AT_ONCE, SPREAD, is_stale, is_to_be_awaited, refresh_config
+from bridge.pipeline.configs import (
+    ASK_AGAIN_AFTER,
+    LEAST_AT_ONCE,
+    MISSING_FOR,
+    SPREAD,
+    fetch_config,
+    is_stale,
+    is_to_be_awaited,
+    refresh_config,
+)
 from bridge.pipeline.context import Context
 from bridge.pipeline.redecide import redecide
 from bridge.pipeline.sweep import sweep
 from bridge.sandbox import create_sandbox
-from tests.api import failing_api
+from tests.api import Api, failing_api
 from tests.counter import serving
+from tests.integration.ledger.crowds import at_once
 from tests.running import RunningBridge, run_command
 from tests.servers import wait_until
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance
@@ -152,12 +162,13 @@ def add_stores(shop: Shop, number: int, *, fetched: bool = True) -> list[int]:
     added = []
     with shop.context.ledger.write() as connection:
         for one in range(number):
+            name = f"s{stores.count(connection)}-{one}"
             store_id = stores.add(
                 connection,
                 vault=shop.context.vault,
-                name=f"s{stores.count(connection)}-{one}",
+                name=name,
                 organization_id=ORGANIZATION,
-                woocommerce_id=WOOCOMMERCE,
+                woocommerce_id=f"the one of {name}",
                 api_token=TOKEN,
                 webhook_secret="x",
                 policy=Policy(),
@@ -284,6 +295,10 @@ def test_a_deleted_config_stops_the_store_and_keeps_what_was_known_of_it(
     shop.clock.advance(seconds=TTL)
     with without_the_object(context) as elsewhere:
         assert forward_issuance(elsewhere, invoice)
+        # Space Invoices does not know the object of the request either, and the order is not to blame for it.
+        assert (shop.issuance(invoice).state, shop.issuance(invoice).attempts) == ("due", 1)
+        shop.clock.advance(seconds=ASK_AGAIN_AFTER)
+        assert forward_issuance(elsewhere, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("withdrawn", [])
     assert known(shop) == {**before, "_isDeleted": True}
     assert shop.store().state == "inactive"
@@ -293,6 +308,129 @@ def test_a_deleted_config_stops_the_store_and_keeps_what_was_known_of_it(
     redecide(context)
     assert forward_issuance(context, invoice)
     assert shop.documents() == ["invoice"]
+
+
+@pytest.fixture
+def listing(shop: Shop) -> Iterator[tuple[Api, Context]]:
+    """An API that takes orders, and lists the store's object or not, and the shop's context with it."""
+    with failing_api(shop) as (api, context):
+        api.order_status = 200
+        yield api, replace(context, config_ttl=TTL)
+
+
+def fetch(shop: Shop, context: Context) -> None:
+    """Ask for the config, as an operator or a probe does."""
+    assert fetch_config(context, shop.store()) is None
+    context.close()
+
+
+def test_a_single_list_without_the_object_stops_nothing(shop: Shop, listing: tuple[Api, Context]) -> None:
+    api, context = listing
+    before, invoice = shop.store(), shop.paid(1)
+    shop.clock.advance(seconds=TTL)
+    api.listed = []
+    assert forward_issuance(context, invoice)
+    assert (api.found, api.orders, shop.issuance(invoice).state) == (1, [1], "issued")
+    after = shop.store()
+    assert (after.config, after.state, after.decision_version) == (before.config, "active", 1 + 1)
+    assert after.config_missing_since == shop.clock.now()
+    # It is asked again within minutes, and no sooner than a second such answer is believed.
+    shop.clock.advance(seconds=MISSING_FOR.total_seconds())
+    assert list(sweep(context).configs) == []
+    shop.clock.advance(seconds=ASK_AGAIN_AFTER - MISSING_FOR.total_seconds())
+    assert list(sweep(context).configs) == [shop.store_id]
+    api.listed = [{"id": WOOCOMMERCE, "name": "Shop"}]
+    refresh_config(context, shop.store_id)
+    assert (shop.store().config_missing_since, shop.store().state) == (None, "active")
+
+
+def test_a_store_with_a_long_time_to_live_is_asked_about_again_as_soon(
+    shop: Shop, listing: tuple[Api, Context]
+) -> None:
+    api, context = listing
+    context = replace(context, config_ttl=100_000)
+    api.listed = []
+    fetch(shop, context)
+    shop.clock.advance(seconds=ASK_AGAIN_AFTER)
+    assert list(sweep(context).configs) == [shop.store_id]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_gone"),
+    [([1, 1], False), ([3], True), ([1, 1, 1], True)],
+    ids=["twice within minutes", "minutes apart", "again and again"],
+)
+def test_a_list_without_the_object_is_believed_when_it_is_so_again_minutes_later(
+    shop: Shop, listing: tuple[Api, Context], minutes: list[int], is_gone: bool
+) -> None:
+    api, context = listing
+    api.listed = []
+    fetch(shop, context)
+    for number in minutes:
+        shop.clock.advance(minutes=number)
+        fetch(shop, context)
+    assert shop.store().is_gone is is_gone
+    assert shop.store().state == ("inactive" if is_gone else "active")
+
+
+def test_an_object_that_was_listed_in_between_has_to_be_missing_twice_again(
+    shop: Shop, listing: tuple[Api, Context]
+) -> None:
+    api, context = listing
+    for is_listed in (False, True, False):
+        api.listed = [{"id": WOOCOMMERCE}] if is_listed else []
+        fetch(shop, context)
+        shop.clock.advance(minutes=3)
+    assert shop.store().state == "active"
+    fetch(shop, context)
+    assert shop.store().state == "inactive"
+    # While it is gone, nothing is asked twice.
+    shop.clock.advance(minutes=1)
+    fetch(shop, context)
+    assert shop.store().is_gone
+
+
+def test_a_failure_in_between_is_no_answer(shop: Shop, listing: tuple[Api, Context]) -> None:
+    api, context = listing
+    api.listed = []
+    fetch(shop, context)
+    shop.clock.advance(minutes=2)
+    api.find_status = 503
+    assert fetch_config(context, shop.store()) is not None
+    shop.clock.advance(minutes=2)
+    assert not shop.store().is_gone
+    api.find_status = 200
+    fetch(shop, context)
+    assert shop.store().is_gone
+
+
+def test_a_clock_that_was_set_back_between_the_two_makes_the_second_the_first(
+    shop: Shop, listing: tuple[Api, Context]
+) -> None:
+    api, context = listing
+    api.listed = []
+    fetch(shop, context)
+    shop.clock.advance(hours=-1)
+    fetch(shop, context)
+    assert (shop.store().is_gone, shop.store().config_missing_since) == (False, shop.clock.now())
+
+
+def test_two_workers_that_are_told_so_at_the_same_time_are_told_once(
+    shop: Shop, listing: tuple[Api, Context]
+) -> None:
+    api, context = listing
+    api.listed = []
+    at_once(4, lambda _: fetch(shop, context))
+    assert (api.found, shop.store().is_gone) == (4, False)
+
+
+def test_a_list_without_the_object_that_was_asked_for_earlier_counts_for_nothing(shop: Shop) -> None:
+    earlier = shop.clock.now()
+    shop.clock.advance(seconds=10)
+    with shop.context.ledger.write() as connection:
+        stores.save_config(connection, shop.store(), {"id": WOOCOMMERCE}, shop.clock.now())
+        assert stores.note_config_missing(connection, shop.store(), earlier) is None
+    assert shop.store().config_missing_since is None
 
 
 def test_a_change_that_is_synced_has_the_waiting_orders_of_a_running_bridge_issued(

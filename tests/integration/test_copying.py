@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import re
 import stat
 import subprocess
 import sys
@@ -16,11 +18,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, func, insert, select, update
+import requests
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from bridge.data_folder import UP_LOCK
 from bridge.issuance import read_delivery
-from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances
+from bridge.ledger import Ledger, LedgerMovedError, LedgerUnavailableError, deliveries, issuances
 from bridge.ledger.copying import BATCH, CopyRefusedError, copy
 from bridge.ledger.tables import deliveries as delivery_table
 from bridge.ledger.tables import metadata
@@ -35,7 +38,7 @@ from tests.integration.ledger.books import add_store, as_logged, delivery_of
 from tests.integration.test_life_of_a_store import BOTH_OFF, signed
 from tests.recorded import Recorded
 from tests.running import RunningBridge, run_command
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import PostgresServer, RedisServer, free_port
 from tests.shop import Shop, forward_issuance
 
 Rows = Mapping[str, Sequence[tuple[Any, ...]]]
@@ -162,7 +165,13 @@ def next_ids(connection: Connection) -> Mapping[str, int]:
     for table in metadata.sorted_tables:
         row = dict(connection.execute(select(table).order_by(table.c.id).limit(1)).mappings().one())
         del row["id"]
-        new = {"name": "another", "digest": b"another", "order_key": "another", "kind": "another"}
+        new = {
+            "name": "another",
+            "woocommerce_id": "another",
+            "digest": b"another",
+            "order_key": "another",
+            "kind": "another",
+        }
         row |= {name: value for name, value in new.items() if name in row}
         found[table.name] = connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
     return found
@@ -252,9 +261,9 @@ def test_a_copy_that_is_killed_leaves_an_empty_ledger_and_can_be_made_again(
         assert rows(target) == rows(shop_with_a_past.context.ledger)
 
 
-def run_copy(source: str, target: str, batches: int) -> subprocess.CompletedProcess[str]:
+def run_copy(source: str, target: str, until: int | str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.killed_copy", source, target, str(batches)],
+        [sys.executable, "-m", "tests.killed_copy", source, target, str(until)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -280,9 +289,147 @@ def test_nobody_writes_to_the_source_until_the_copy_is_committed(
     with opened(places.new(backend, "copy").url) as target:
         copy(shop_with_a_past.context.ledger, target, report=report)
     assert set(tried) == metadata.tables.keys()
-    with impatient.write() as connection:
+    with pytest.raises(LedgerMovedError), impatient.write() as connection:
         deliveries.record(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
     impatient.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_after_a_copy_the_old_ledger_takes_no_change_and_the_new_one_does(
+    shop_with_a_past: Shop, places: Places, backend: str
+) -> None:
+    source = shop_with_a_past.context.ledger
+    due = shop_with_a_past.paid(4711)
+    with opened(places.new(backend, "copy").url) as target:
+        copy(source, target, report=lambda _table, _rows: None)
+        before, sent = rows(source), shop_with_a_past.requests()
+        with pytest.raises(LedgerUnavailableError, match="is closed"):
+            forward_issuance(shop_with_a_past.context, due)  # by a worker that was left running
+        for table in metadata.sorted_tables:
+            for change in (insert(table).values(**dict.fromkeys(table.columns.keys(), None)), delete(table)):
+                with pytest.raises(LedgerMovedError), source.write() as connection:
+                    connection.execute(change)
+            with pytest.raises(LedgerMovedError), source.write() as connection:
+                connection.execute(update(table).values(id=table.c.id))
+        with pytest.raises(LedgerMovedError, match=re.escape(f"was copied to {target.place} on ")):
+            source.check()
+        with pytest.raises(LedgerMovedError):
+            source.upgrade()
+        assert rows(source) == before
+        assert shop_with_a_past.requests() == sent
+        target.check()
+        with target.write() as connection:
+            deliveries.record(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
+        source.reopen()
+        source.check()
+        with source.write() as connection:
+            deliveries.record(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
+
+
+def test_every_process_refuses_a_ledger_that_was_copied_and_says_where_it_went(
+    tmp_path: Path, places: Places, redis_server: RedisServer
+) -> None:
+    data = tmp_path / "data"
+    assert run_command(data, "db", "upgrade").returncode == 0
+    to = places.new("postgresql", "there")
+    assert run_command(data, "db", "copy", *to.options).returncode == 0
+    for command in (["up", "--port", str(free_port())], ["stores", "list"], ["db", "upgrade"], ["doctor"]):
+        refused = run_command(data, *command)
+        assert refused.returncode == 1
+        said = refused.stdout + refused.stderr
+        assert "was copied to PostgreSQL, there at 127.0.0.1" in said, command
+        assert "SPACEBRIDGE_DATABASE_URL" in said
+        assert "Traceback" not in said
+    environment = {
+        **os.environ,
+        "SPACEBRIDGE_DATA_DIR": str(data),
+        "SPACEBRIDGE_BROKER_URL": redis_server.new_url(),
+    }
+    for module in (
+        ["gunicorn", "--config", "python:bridge.gunicorn_config"],
+        ["celery", "--app", "worker.app", "worker"],
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-m", *module],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode != 0
+        assert "was copied to PostgreSQL, there at 127.0.0.1" in ended.stderr
+        assert "Traceback" not in ended.stderr
+    asked = run_command(data, "db", "reopen")
+    assert asked.returncode == 1
+    assert "is issued twice" in asked.stderr
+    assert run_command(data, "stores", "list").returncode == 1
+    assert run_command(data, "db", "reopen", "--yes").returncode == 0
+    assert run_command(data, "stores", "list").returncode == 0
+
+
+def test_a_receiver_that_was_left_running_acknowledges_nothing_after_a_copy(
+    bridge: RunningBridge, tmp_path: Path
+) -> None:
+    bridge.add_store("left-running")
+    life = signed("life-of-a-store")
+    assert bridge.deliver("left-running", life[0].body, life[0].headers).status_code == 200
+    with opened(f"sqlite:///{tmp_path / 'copy.db'}") as target:
+        copy(bridge.ledger, target, report=lambda _table, _rows: None)
+        try:
+            for delivery in (life[0], life[1]):
+                refused = bridge.deliver("left-running", delivery.body, delivery.headers)
+                assert refused.status_code == 503, refused.text
+            ready = requests.get(f"{bridge.url}/readyz", timeout=10)
+            assert (ready.status_code, ready.json()["ledger"]) == (503, "moved")
+            assert "copied to another database" in ready.json()["reason"]
+        finally:
+            bridge.ledger.reopen()
+    assert bridge.deliver("left-running", life[1].body, life[1].headers).status_code == 200
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("step", ["the source is closed", "the target is opened"])
+def test_a_copy_that_is_killed_at_its_end_leaves_one_ledger_to_use_at_most_and_goes_on_when_typed_again(
+    shop_with_a_past: Shop, database_url: str, places: Places, backend: str, step: str
+) -> None:
+    source = shop_with_a_past.context.ledger
+    url = places.new(backend, "killed").url
+    killed = run_copy(database_url, url, step)
+    assert killed.returncode == -9, killed.stderr
+    with opened(url) as target:
+        with pytest.raises(LedgerMovedError, match="not brought to its end"):
+            target.check()
+        with pytest.raises(LedgerMovedError), target.write() as connection:
+            connection.execute(delete(store_table))
+        if step == "the source is closed":
+            source.check()
+            received(shop_with_a_past, signed("life-of-a-store")[-2])  # the bridge goes on over it meanwhile
+        else:
+            with pytest.raises(LedgerMovedError):
+                source.check()
+        again = run_copy(database_url, url, 1000)
+        assert again.returncode == 0, again.stderr
+        target.check()
+        assert rows(target) == rows(source)
+        with pytest.raises(LedgerMovedError):
+            source.check()
+        for place in (url, places.new(backend, "third").url):
+            with opened(place) as other, pytest.raises(LedgerMovedError, match="was copied to"):
+                copy(source, other, report=lambda _table, _rows: None)
+
+
+def test_what_another_ledger_left_unfinished_is_not_overwritten(
+    shop_with_a_past: Shop, database_url: str, places: Places, tmp_path: Path
+) -> None:
+    url = places.new("sqlite", "killed").url
+    assert run_copy(database_url, url, "the target is opened").returncode == -9
+    with opened(f"sqlite:///{tmp_path / 'other.db'}") as other, opened(url) as target:
+        other.upgrade()
+        before = rows(target)
+        with pytest.raises(CopyRefusedError, match="holds a ledger already"):
+            copy(other, target, report=lambda _table, _rows: None)
+        assert rows(target) == before == rows(shop_with_a_past.context.ledger)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -298,7 +445,7 @@ def test_of_two_copies_into_one_database_the_second_is_refused_and_changes_nothi
     assert sorted(one.returncode for one in both) == [0, 1], [one.stderr for one in both]
     again = run_command(tmp_path, "db", "copy", *to.options, "--yes", **source)
     assert (again.returncode, again.stdout) == (1, "")
-    assert "holds a ledger already" in again.stderr
+    assert f"was copied to {Ledger(to.url).place}" in again.stderr
     with opened(to.url) as target:
         assert rows(target) == rows(shop_with_a_past.context.ledger)
 
@@ -356,7 +503,7 @@ def test_a_copy_whose_source_went_away_at_the_end_is_none(
             with psycopg.connect(database_url, autocommit=True) as connection:
                 connection.execute(
                     "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks "
-                    "WHERE relation = 'deliveries'::regclass AND mode = 'ShareLock'"
+                    "WHERE relation = 'deliveries'::regclass AND mode = 'ShareRowExclusiveLock'"
                 )
 
     with opened(places.new("sqlite", "copy").url) as target:
@@ -371,7 +518,7 @@ def test_a_source_of_an_older_version_and_a_target_of_a_newer_one_are_refused(
     options = places.new("sqlite", "copy").options
     unmade = run_command(tmp_path / "none", "db", "copy", *options)
     assert unmade.returncode == 1
-    assert "not of this version: type `spacebridge db upgrade`" in unmade.stderr
+    assert f"There is no ledger to copy from (SQLite, {tmp_path / 'none' / 'ledger.db'})" in unmade.stderr
     assert run_command(tmp_path / "data", "db", "upgrade").returncode == 0
     to = places.new("postgresql", "newer")
     with psycopg.connect(to.url, autocommit=True) as connection:
@@ -436,6 +583,7 @@ def test_a_copy_says_whether_the_key_decrypts_it(ledger: Ledger, database_url: s
         copied = run_command(tmp_path, "db", "copy", *to, SPACEBRIDGE_SECRET_KEY=key, **source)
         assert json.loads(copied.stdout)["key_fits"] is (False if key else None)
         assert ("does NOT decrypt those of shop" if key else "no key is configured here") in copied.stderr
+        ledger.reopen()
 
 
 def test_a_password_is_read_from_a_file_or_standard_input_and_told_by_nothing(tmp_path: Path) -> None:

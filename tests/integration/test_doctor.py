@@ -28,6 +28,7 @@ from bridge.ledger import Ledger, Vault, issuances, stores
 from bridge.ledger.tables import actions as action_table
 from bridge.ledger.tables import deliveries as delivery_table
 from bridge.ledger.tables import issuances as issuance_table
+from bridge.ledger.tables import orders as order_table
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
 from bridge.pipeline import operate
@@ -641,6 +642,113 @@ def test_deliveries_that_could_not_be_processed_are_to_be_replayed(patient: Pati
     found = patient.look()
     assert names(found, Level.WRONG) == ["shop deliveries"]
     assert "spacebridge deliveries replay ID" in (the("deliveries", found).mend or "")
+
+
+@pytest.mark.parametrize(
+    ("state", "ways_out"),
+    [
+        (
+            "quarantined",
+            ["spacebridge stores set shop shop_urls=OLD,NEW", "spacebridge deliveries ignore ID"],
+        ),
+        (
+            "unreadable",
+            ["save it there", "spacebridge deliveries replay ID", "spacebridge deliveries ignore ID"],
+        ),
+    ],
+)
+def test_deliveries_that_are_kept_for_a_person_are_told_with_the_ways_out(
+    patient: Patient, state: str, ways_out: Sequence[str]
+) -> None:
+    patient.change(delivery_table, state=state)
+    found = patient.look()
+    assert names(found, Level.WRONG) == ["shop deliveries"]
+    mend = the("deliveries", found).mend or ""
+    assert mend.startswith(f"spacebridge deliveries list --store shop --state {state}; ")
+    assert [one for one in ways_out if one not in mend] == []
+
+
+def test_refused_deliveries_after_which_no_good_one_came_are_told(patient: Patient) -> None:
+    patient.change(store_table, refused_deliveries=3, last_refused_at=hours_ago(5))
+    assert names(patient.look(), Level.WRONG) == []  # a good one has come since
+    patient.change(delivery_table, last_received_at=hours_ago(6))
+    found = patient.look()
+    assert names(found, Level.WRONG) == ["shop deliveries"]
+    assert "3 so far, the last 5 hours ago" in the("deliveries", found).message
+    assert "spacebridge stores rotate-secret shop" in (the("deliveries", found).mend or "")
+    patient.change(store_table, last_refused_at=hours_ago(25))
+    patient.change(delivery_table, last_received_at=hours_ago(26))
+    assert names(patient.look(), Level.WRONG) == []  # whoever it was, they have stopped
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_paid", "hours", "level", "mend"),
+    [
+        ("pending", False, 49, Level.WARNING, "issue_pending=true"),
+        ("pending", True, 2, Level.WRONG, "issue_pending=true"),
+        ("unknown_status", False, 49, Level.WRONG, "status_map=CUSTOM:STANDARD"),
+    ],
+)
+def test_orders_that_wait_for_too_long_are_told_with_what_to_type(
+    patient: Patient, rule: str, is_paid: bool, hours: int, level: Level, mend: str
+) -> None:
+    since = hours_ago(hours)
+    patient.change(order_table, decision="wait", rule=rule, rule_since=since, has_date_paid=is_paid)
+    found = the("orders", patient.look())
+    assert found.level is level
+    assert ": 1, the first for " in found.message
+    assert (found.mend or "").startswith(f"spacebridge orders list --store shop --rule {rule}; ")
+    assert f"spacebridge stores set shop {mend}" in (found.mend or "")
+    patient.change(order_table, rule_since=datetime.now(UTC) - timedelta(minutes=50))
+    assert [one for one in patient.look() if one.check == "orders"] == []
+
+
+def test_orders_for_attention_are_a_note(patient: Patient) -> None:
+    patient.change(order_table, decision="attention", rule="refunded_after_invoice", rule_since=hours_ago(3))
+    found = the("orders", patient.look())
+    assert (found.level, found.message) == (
+        Level.WARNING,
+        "Orders that need a person: 1, the last since 3 hours ago.",
+    )
+    assert (found.mend or "").startswith("spacebridge orders list --store shop --decision attention")
+
+
+def test_orders_that_come_in_for_an_inactive_store_are_told(patient: Patient) -> None:
+    inactive = {**patient.new_config(), "active": False}
+    with patient.shop.context.ledger.write() as connection:
+        stores.save_config(connection, patient.shop.store(), inactive, hours_ago(3))
+    found = the("config", patient.look(api_url=NOWHERE))
+    assert found.level is Level.WARNING
+    patient.shop.process(patient.shop.receive(at(1, status="processing", id=2, order_key="wc_order_2")))
+    found = the("config", patient.look(api_url=NOWHERE))
+    assert found.level is Level.WRONG
+    assert "inactive in Space Invoices for 3 hours" in found.message
+    assert "nothing is issued: 1, the last" in found.message
+    assert "spacebridge stores remove shop" in (found.mend or "")
+
+
+@ON_SQLITE
+def test_a_config_that_is_missing_from_one_answer_is_told_as_what_it_is(patient: Patient) -> None:
+    patient.change(store_table, woocommerce_id="f" * 24, config_missing_since=hours_ago(1 / 30))
+    message = the("config", patient.look()).message
+    assert "said so twice, minutes apart, it is believed" in message
+    assert "The bridge was told so first 2 minutes ago." in message
+    patient.change(store_table, config={"_isDeleted": True})
+    assert the("config", patient.look()).message.endswith("(any more): nothing is forwarded.")
+
+
+def test_a_document_that_is_only_tried_again_is_a_note_and_one_that_is_deferred_is_not(
+    patient: Patient,
+) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=4)
+    patient.change(issuance_table, state="due", due_since=hours_ago(3), attempts=4, next_attempt_at=soon)
+    found = the("issuances", patient.look())
+    assert found.level is Level.WARNING
+    assert found.message == (
+        "Documents that are due: 1, the oldest for 3 hours. They are tried again by themselves."
+    )
+    patient.change(issuance_table, attempts=0)
+    assert the("issuances", patient.look()).level is Level.WRONG
 
 
 @ON_SQLITE

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ import pytest
 import requests
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import SecretStr
+from sqlalchemy import update
 
 from bridge import __version__
 from bridge.app import create_app
-from bridge.ledger.tables import issuances
+from bridge.ledger import tables
+from bridge.ledger.tables import issuances, orders
 from bridge.ledger.vault import make_key
 from bridge.pipeline.sweep import sweep
 from bridge.settings import Settings
@@ -221,12 +223,56 @@ def test_the_receiver_tells_what_ledger_and_broker_hold(bridge: RunningBridge) -
     for name in (
         "deliveries_unprocessed",
         "oldest_unprocessed_seconds",
-        "deliveries_failed",
+        "oldest_due_seconds",
+        "orders_attention",
+        "orders_attention_recent",
         "stores_paused",
     ):
         assert scraped.value(f"spacebridge_{name}") == 0
     for state in ("due", "sending", "held", "failed"):
         assert scraped.value("spacebridge_issuances_open", state=state) == 0
+    for state in ("failed", "unreadable", "quarantined"):
+        assert scraped.value("spacebridge_deliveries_kept", state=state) == 0
+    for reason in ("pending", "pending_paid", "unknown_status"):
+        assert scraped.value("spacebridge_orders_waiting", reason=reason) == 0
+    # Of single stores, only what is wrong.
+    for name in ("late_seconds", "inactive_store_orders"):
+        assert f"spacebridge_{name}{{" not in scraped.text
+
+
+def test_the_receiver_tells_of_each_store_what_is_wrong_with_it(bridge: RunningBridge) -> None:
+    bridge.add_store("wrong")
+    bridge.wait_for_config("wrong")
+    assert bridge.deliver("wrong", order(1)).json()["status"] == "accepted"
+    bridge.wait_until_settled()
+    store = bridge.store("wrong")
+    then, soon = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
+    of_store = issuances.c.store_id == store.id
+    with bridge.ledger.write() as connection:
+        connection.execute(
+            update(issuances).where(of_store).values(state="due", due_since=then, next_attempt_at=soon)
+        )
+        connection.execute(
+            update(orders).where(orders.c.store_id == store.id).values(rule="inactive", decision="skip")
+        )
+        connection.execute(
+            update(tables.stores)
+            .where(tables.stores.c.id == store.id)
+            .values(inactive_since=then, inactive_after_delivery=0)
+        )
+    refused = bridge.deliver("wrong", order(1), {"X-WC-Webhook-Signature": "wrong"})
+    assert refused.status_code == 401
+    wait_until(
+        lambda: bridge.store("wrong").refused_deliveries == 1,
+        "the refused request",
+    )
+    scraped = scrape(bridge.url)
+    with bridge.ledger.write() as connection:
+        connection.execute(update(issuances).where(of_store).values(state="issued"))
+    assert 3600 <= (scraped.value("spacebridge_late_seconds", store="wrong") or 0) < 3700
+    assert scraped.value("spacebridge_inactive_store_orders", store="wrong") == 1
+    refused_at = scraped.value("spacebridge_last_refused_timestamp_seconds", store="wrong") or 0
+    assert then.timestamp() + 3600 <= refused_at <= datetime.now(UTC).timestamp()
 
 
 def test_no_personal_data_is_in_the_metrics(bridge: RunningBridge, metrics_port: int) -> None:

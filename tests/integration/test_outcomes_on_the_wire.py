@@ -358,31 +358,47 @@ def close(visit: Visit) -> None:
         (b"HTTP/1.1 ", close, Effect.UNKNOWN),
         (b"HTTP/1.1 20", close, Effect.UNKNOWN),
         (b"HTTP/1.1 50", Visit.reset, Effect.UNKNOWN),
-        # All three digits of it came
-        (b"HTTP/1.1 200", close, Effect.ISSUED),
+        # All three digits of it came, which tell of a success only with the object that belongs to it
+        (b"HTTP/1.1 200", close, Effect.UNKNOWN),
         (b"HTTP/1.1 503 Serv", close, Effect.NOT_TAKEN),
+        (b"HTTP/1.1 408 Requ", close, Effect.NOT_TAKEN),
         # Headers that are cut
-        (b"HTTP/1.1 200 OK\r\n", close, Effect.ISSUED),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", close, Effect.ISSUED),
+        (b"HTTP/1.1 200 OK\r\n", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", close, Effect.UNKNOWN),
         (b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 2", close, Effect.REFUSED),
         # Headers of which http.client or urllib3 can make no sense: neither tells the status.
         (b"HTTP/1.1 200 OK\r\nX: " + 70_000 * b"x" + b"\r\n\r\n", close, Effect.UNKNOWN),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n{}", close, Effect.UNKNOWN),
         # A body that is cut
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"', close, Effect.ISSUED),
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"', Visit.reset, Effect.ISSUED),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}", close, Effect.ISSUED),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"', close, Effect.UNKNOWN),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"', Visit.reset, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}", close, Effect.UNKNOWN),
         (b"HTTP/1.1 422 X\r\nContent-Length: 100\r\n\r\n{", close, Effect.REFUSED),
         (b"HTTP/1.1 503 X\r\nContent-Length: 100\r\n\r\n{", close, Effect.NOT_TAKEN),
         # A body that is garbage
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", close, Effect.ISSUED),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n{}", close, Effect.ISSUED),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n{}", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", close, Effect.UNKNOWN),
+        # A body that is whole, and none of the API's
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\n\r\n", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\n\r\n<!doctype html><title>Maintenance</title>", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\n\r\n[]", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\n\r\nnull", close, Effect.UNKNOWN),
+        (b'HTTP/1.1 200 OK\r\n\r\n"ok"', close, Effect.UNKNOWN),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"id": "5', close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\n\r\n{} {}", close, Effect.UNKNOWN),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000, close, Effect.UNKNOWN),
+        (b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nLogin", close, Effect.UNKNOWN),
+        # Any object, of any length
+        (b'HTTP/1.1 201 Created\r\n\r\n\n {"id": "5"}\n', close, Effect.ISSUED),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"x": "' + 1_000_000 * b"x" + b'"}', close, Effect.ISSUED),
         # 100 is passed over, even where none was asked for.
         (b"HTTP/1.1 100 Continue\r\n\r\n" + TAKEN, close, Effect.ISSUED),
         (b"HTTP/1.1 100 Continue\r\n\r\n", close, Effect.UNKNOWN),
         # Answers in full
         (TAKEN, close, Effect.ISSUED),
-        (b"HTTP/1.0 204 No Content\r\n\r\n", close, Effect.ISSUED),
+        (b"HTTP/1.0 204 No Content\r\n\r\n", close, Effect.UNKNOWN),
         (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", close, Effect.ACCOUNT_REFUSED),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", close, Effect.UNKNOWN),
     ],
@@ -416,7 +432,7 @@ def test_an_order_is_of_unknown_effect_if_no_answer_comes_in_time() -> None:
     assert [bytes(request.body) for request in server.requests] == [ORDER]
 
 
-def test_a_reset_amid_the_headers_hides_the_status_or_ends_them(serve: Serve) -> None:
+def test_a_reset_amid_the_headers_leaves_the_effect_unknown(serve: Serve) -> None:
     def resets_its_answer(visit: Visit) -> None:
         visit.receive_request()
         visit.say(b"HTTP/1.1 200 OK\r\nContent-Le")
@@ -426,7 +442,8 @@ def test_a_reset_amid_the_headers_hides_the_status_or_ends_them(serve: Serve) ->
         outcome = hand_over(server.url)
 
     # Some versions of Python tell a reset under TLS as an orderly end (python/cpython#115627).
-    assert (outcome.effect, outcome.status) in {(Effect.UNKNOWN, None), (Effect.ISSUED, 200)}
+    assert outcome.effect is Effect.UNKNOWN
+    assert outcome.status in {None, 200}
 
 
 def test_what_came_of_an_answer_before_it_was_cut_is_kept(serve: Serve) -> None:
@@ -443,14 +460,111 @@ def test_what_came_of_an_answer_before_it_was_cut_is_kept(serve: Serve) -> None:
 def test_an_answer_may_come_byte_by_byte(serve: Serve) -> None:
     def trickles(visit: Visit) -> None:
         visit.receive_request()
-        for byte in b"HTTP/1.1 200 OK\r\n\r\n":
+        for byte in TAKEN:
             visit.say(bytes([byte]))
-            visit.waits(TRICKLE)
+            visit.waits(TRICKLE / 10)
 
     with serve(trickles) as server:
-        outcome = hand_over(server.url, timeout=10 * TRICKLE)
+        outcome = hand_over(server.url)
 
     assert outcome.effect is Effect.ISSUED
+
+
+def trickling(answer: bytes, then: bytes = b"") -> Behaviour:
+    """Answers byte by byte, and after that, with `then` again and again as long as the client stays."""
+
+    def trickles(visit: Visit) -> None:
+        visit.receive_request()
+        give_up_at = time.monotonic() + PATIENT
+        for byte in answer:
+            if visit.waits(TRICKLE):
+                visit.say(bytes([byte]))
+        while time.monotonic() < give_up_at and visit.waits(TRICKLE):
+            visit.say(then)
+
+    return trickles
+
+
+@pytest.mark.parametrize(
+    ("answer", "then"),
+    [
+        pytest.param(b"HTTP/1.1 200 ", b"O", id="a status line"),
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="of one that is still to come"),
+        pytest.param(b"HTTP/1.1 ", b"200 OK\r\nX: ", id="headers"),
+        pytest.param(b"", b"x", id="of what is no answer"),
+    ],
+)
+def test_the_head_of_an_answer_is_waited_for_no_longer_in_all_than_for_its_first_byte(
+    serve: Serve, answer: bytes, then: bytes
+) -> None:
+    with serve(trickling(answer, then)) as server:
+        started = time.monotonic()
+        outcome = hand_over(server.url, timeout=10 * TRICKLE)
+        lasted = time.monotonic() - started
+        assert server.visits[0].has_ended.wait(2 * PATIENT)
+
+    assert outcome.effect is Effect.UNKNOWN
+    assert lasted < PATIENT / 2
+    assert server.visits[0].client_left_first
+
+
+@pytest.mark.parametrize("sent_at_once", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n{"])
+def test_head_and_body_of_an_answer_have_one_deadline(serve: Serve, sent_at_once: bytes) -> None:
+    """Each of them comes in time by itself."""
+
+    def is_slow(visit: Visit) -> None:
+        visit.receive_request()
+        visit.waits(0.7 * HASTY)
+        visit.say(sent_at_once)
+        visit.waits(0.7 * HASTY)
+        with contextlib.suppress(OSError):
+            visit.say(b"Content-Length: 2\r\n\r\n{}" if b"{" not in sent_at_once else b"}")
+
+    with serve(is_slow) as server:
+        outcome = hand_over(server.url, timeout=HASTY)
+
+    assert outcome.effect is Effect.UNKNOWN
+
+
+def test_an_order_and_its_answer_have_one_deadline(serve: Serve) -> None:
+    """The order is read slowly, but for the first bytes never so slowly that one write would time out."""
+
+    def reads_slowly(visit: Visit) -> None:
+        visit.receive_head()
+        give_up_at = time.monotonic() + PATIENT
+        while time.monotonic() < give_up_at and visit.waits(TRICKLE):
+            visit.receive()
+
+    with serve(reads_slowly) as server:
+        started = time.monotonic()
+        outcome = hand_over(server.url, LARGE, timeout=10 * TRICKLE)
+        lasted = time.monotonic() - started
+        assert server.visits[0].has_ended.wait(2 * PATIENT)
+
+    assert outcome.effect is Effect.NOT_TAKEN
+    assert lasted < PATIENT / 2
+    assert not any(request.is_whole for request in server.requests)
+
+
+@pytest.mark.parametrize("then", [b"HTTP/1.1 200 Connection established\r\nX: x", b"\r\nX: x"])
+def test_a_tunnel_through_a_proxy_is_waited_for_no_longer_either(
+    then: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answers_on_and_on(visit: Visit) -> None:
+        visit.receive_head()
+        visit.say(b"HTTP/1.1 200 Connection established\r\nX: x")
+        give_up_at = time.monotonic() + PATIENT
+        while time.monotonic() < give_up_at and visit.waits(TRICKLE):
+            visit.say(then)
+
+    with MisbehavingServer(answers_on_and_on) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        started = time.monotonic()
+        outcome = hand_over("https://api.example/v1", timeout=10 * TRICKLE)
+        lasted = time.monotonic() - started
+
+    assert outcome.effect is Effect.NOT_TAKEN
+    assert lasted < PATIENT / 2
 
 
 @pytest.mark.parametrize(
@@ -469,7 +583,7 @@ def test_the_end_of_a_long_answer_is_not_waited_for(serve: Serve, piece: bytes, 
         outcome = hand_over(server.url, timeout=10 * TRICKLE)
         assert server.visits[0].has_ended.wait(2 * PATIENT)
 
-    assert outcome.effect is Effect.ISSUED
+    assert (outcome.effect, outcome.status) == (Effect.UNKNOWN, 200)
     assert outcome.excerpt
     assert server.visits[0].client_left_first
 

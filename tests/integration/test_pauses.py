@@ -66,6 +66,19 @@ def test_a_store_that_only_fails_is_probed_with_one_order_at_a_time(shop: Shop, 
         assert spent(shop, due[PAUSE_AFTER:]).count(0) >= len(due) - PAUSE_AFTER - 1
 
 
+@pytest.mark.parametrize("page", ["<!doctype html><title>Back soon</title>", ""])
+def test_orders_that_a_maintenance_page_takes_are_held_and_the_store_is_paused(shop: Shop, page: str) -> None:
+    due = [shop.paid(number) for number in range(1, 9)]
+    with failing_api(shop) as (api, context):
+        api.order_status, api.order_answer = 200, page
+        for one in due:
+            forward_issuance(context, one)
+    states = [shop.issuance(one).state for one in due]
+    assert states == ["held"] * PAUSE_AFTER + ["due"] * (len(due) - PAUSE_AFTER)
+    assert "no JSON object" in (shop.issuance(due[0]).last_error or "")
+    assert "no JSON object" in (shop.store().pause_reason or "")
+
+
 @pytest.mark.parametrize("effect", [Effect.UNKNOWN, Effect.NOT_TAKEN])
 def test_failures_that_are_recorded_together_count_as_one_after_the_other(shop: Shop, effect: Effect) -> None:
     started = [shop.claim(shop.paid(number), lease=90) for number in range(1, 25)]

@@ -101,9 +101,21 @@ def test_a_name_that_no_store_can_have_is_404(bridge: RunningBridge, name: str) 
     assert requests.post(f"{bridge.url}/webhooks/{name}", data=b"x", timeout=5).status_code == 404
 
 
+def test_a_slash_after_the_name_makes_no_other_address(bridge: RunningBridge, store: str) -> None:
+    sent = [bridge.deliver(f"{store}{slash}", ORDER.body, ORDER.headers).json() for slash in ("/", "", "/")]
+    assert [answer["status"] for answer in sent] == ["accepted", "duplicate", "duplicate"]
+    ping = requests.post(f"{bridge.url}/webhooks/{store}/", data={"webhook_id": "7"}, timeout=5)
+    assert (ping.status_code, ping.json()) == (200, {"status": "pong"})
+    unknown = requests.post(f"{bridge.url}/webhooks/nobody/", data=b"x", timeout=5)
+    assert (unknown.status_code, unknown.json()["error"]) == (404, "unknown_store")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "PUT", "PATCH", "DELETE"])
-def test_other_methods_are_told_what_this_address_is(bridge: RunningBridge, store: str, method: str) -> None:
-    answer = requests.request(method, f"{bridge.url}/webhooks/{store}", timeout=5)
+def test_other_methods_are_told_what_this_address_is(
+    bridge: RunningBridge, store: str, method: str, slash: str
+) -> None:
+    answer = requests.request(method, f"{bridge.url}/webhooks/{store}{slash}", timeout=5)
     assert answer.status_code == 405
     assert "WooCommerce" in answer.json()["message"]
 

@@ -66,7 +66,7 @@ class Receiver:
             vault=self.vault,
             name=name,
             organization_id="o",
-            woocommerce_id="w",
+            woocommerce_id=f"the one of {name}",
             api_token="token",
             webhook_secret=secret,
             policy=Policy(),
@@ -110,6 +110,12 @@ def test_a_store_is_looked_up_for_its_first_delivery_and_not_for_the_next(receiv
     answers = [receiver.deliver(), receiver.deliver()]
     assert [answer.json and answer.json["status"] for answer in answers] == ["accepted", "duplicate"]
     assert receiver.asked == 1
+
+
+def test_a_slash_after_the_name_takes_the_short_way_too(receiver: Receiver, shop: int) -> None:
+    asked = receiver.asked
+    assert receiver.deliver(store="shop/").status_code == 200
+    assert receiver.asked == asked
 
 
 @pytest.mark.parametrize("body", [ORDER.body, b'{"id": 7}', b"{", ORDER.body + b" "])

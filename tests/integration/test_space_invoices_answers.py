@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,20 +143,31 @@ def test_an_answer_that_cannot_be_read_is_told_and_not_quoted(name: str, answer:
 
 
 @pytest.mark.parametrize("name", ["order", "import"])
+@pytest.mark.parametrize("read", [{}, {"id": "5"}])
+def test_of_an_order_and_an_import_any_object_is_an_answer(name: str, read: object) -> None:
+    with MisbehavingServer(answering(ok(json.dumps(read).encode()))) as server, account(server) as api:
+        assert WRITES[name](api) == read
+
+
+@pytest.mark.parametrize("name", ["order", "import"])
 @pytest.mark.parametrize(
-    ("answer", "read"),
+    "answer",
     [
-        (ok(b"{}"), {}),
-        (ok(b'{"id": "5"}'), {"id": "5"}),
-        (ok(b"<html>"), {}),
-        (ok(b"[]"), {}),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", {}),
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"id"', {}),
+        ok(b"<html>"),
+        ok(b""),
+        ok(b"[]"),
+        ok(b"null"),
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"id"',
     ],
 )
-def test_of_an_order_and_an_import_the_status_says_all(name: str, answer: bytes, read: object) -> None:
+def test_an_order_and_an_import_may_have_been_taken_if_the_answer_is_no_object(
+    name: str, answer: bytes
+) -> None:
     with MisbehavingServer(answering(answer)) as server, account(server) as api:
-        assert WRITES[name](api) == read
+        error = refused(lambda: WRITES[name](api))
+    assert "cannot be read" in str(error)
+    assert (error.permanent, error.may_have_taken_effect) == (False, True)
 
 
 def test_an_object_that_is_not_as_documented_is_told_with_the_place() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def test_the_example_is_applied_and_applied_again(counter: Counter, file: Path) 
     assert second.api_token(counter.vault) == TOKEN
     assert (second.policy.issue_pending, second.policy.status_map) == (True, {"shipped": "completed"})
     assert (second.order_body, second.unknown_outcome) == ("merged", "resend")
+    assert (second.policy.sub_orders, second.shop_urls) == ("ask", ("second-shop.example",))
+    assert second.policy.issue_from == datetime(2026, 1, 1, tzinfo=UTC)
     assert (second.config or {})["name"] == "Other"
     # Again, and with Space Invoices away: there is nothing to ask it.
     again = counter.json("stores", "apply", str(file), **ENVIRONMENT, SPACEBRIDGE_API_URL=AWAY)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from bridge.cli import cli
+from bridge.cli.command import cli
+from bridge.cli.options import data_dir
 
 UNIT = Path(__file__).parents[2] / "deploy" / "spacebridge.service"
 
@@ -21,5 +22,13 @@ def test_the_systemd_unit_starts_a_command_that_there_is() -> None:
     found = cli.get_command(click.Context(cli), command)
     assert found is not None
     context = found.make_context(command, arguments)
-    assert context.params["data_dir"] == Path("${STATE_DIRECTORY}")
+    with context:
+        assert data_dir() == Path("${STATE_DIRECTORY}")
     assert int(unit["Service"]["TimeoutStopSec"]) > 90 + 35 + 35  # what the parts may take, one after another
+
+
+def test_what_the_systemd_unit_makes_is_its_users_alone() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.read(UNIT)
+    assert unit["Service"]["UMask"] == "0077"
+    assert unit["Service"]["StateDirectoryMode"] == "0700"

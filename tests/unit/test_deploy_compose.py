@@ -12,7 +12,7 @@ import click
 import pytest
 import yaml
 
-from bridge.cli import cli
+from bridge.cli.command import cli
 from bridge.cli.sandbox import sandbox
 from tests.gunicorn_settings import gunicorn_setting
 

@@ -16,7 +16,7 @@ import click
 import pytest
 import yaml
 
-from bridge.cli import cli
+from bridge.cli.command import cli
 from bridge.issuance import Decision
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,11 @@ TOLD: dict[str, Labels] = {
     "spacebridge_retries_total": {"store": ANY},
     "spacebridge_api_answers_total": {"request": ANY, "status": ANY},
     "spacebridge_issuances_open": {"state": {"due", "sending", "held", "failed"}},
+    "spacebridge_deliveries_kept": {"state": {"failed", "unreadable", "quarantined"}},
+    "spacebridge_orders_waiting": {"reason": {"pending", "pending_paid", "unknown_status"}},
+    "spacebridge_late_seconds": {"store": ANY},
+    "spacebridge_inactive_store_orders": {"store": ANY},
+    "spacebridge_last_refused_timestamp_seconds": {"store": ANY},
     "spacebridge_info": {"version": ANY},
     **{
         f"spacebridge_{name}": {}
@@ -57,7 +62,8 @@ TOLD: dict[str, Labels] = {
             "oldest_unprocessed_seconds",
             "oldest_due_seconds",
             "stores_paused",
-            "deliveries_failed",
+            "orders_attention",
+            "orders_attention_recent",
             "stores_without_config",
             "queue_messages",
             "broker_up",
@@ -81,6 +87,7 @@ KNOWN: dict[str, Labels] = {
         "severity": {"page", "ticket"},
         "store": ANY,
         "instance": ANY,
+        "reason": ANY,
     },
     **{rule["record"]: {"store": ANY} for rule in RULES if "record" in rule},
 }

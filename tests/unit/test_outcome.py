@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.spaceinvoices.outcome import (
-    MAX_EXCERPT,
     Effect,
     Outcome,
     Sent,
@@ -27,8 +26,10 @@ NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 quickly = settings(max_examples=200, deadline=None, derandomize=True)
 
 
-def answered(status: int = 503, *, retry_after: str | None = None, excerpt: str = "") -> Outcome:
-    return outcome_of_answer(status, retry_after=retry_after, excerpt=excerpt, now=NOW)
+def answered(
+    status: int = 503, *, retry_after: str | None = None, excerpt: str = "", is_object: bool = True
+) -> Outcome:
+    return outcome_of_answer(status, retry_after=retry_after, excerpt=excerpt, is_object=is_object, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -39,11 +40,13 @@ def answered(status: int = 503, *, retry_after: str | None = None, excerpt: str 
         (range(300, 400), Effect.REFUSED),
         # Documented as to be tried again
         ([429, 500, 503], Effect.NOT_TAKEN),
+        # It says that the request did not arrive whole.
+        ([408], Effect.NOT_TAKEN),
         # The account's fault, and not the order's
         ([401, 403], Effect.ACCOUNT_REFUSED),
         # Documented as the order's fault
         ([400, 404, 422], Effect.REFUSED),
-        ([400, 402, *range(404, 429), *range(430, 500)], Effect.REFUSED),
+        ([400, 402, *range(404, 408), *range(409, 429), *range(430, 500)], Effect.REFUSED),
         # The answer is still to come.
         (range(100, 200), Effect.UNKNOWN),
         # From a proxy in between, which knows nothing of the order's fate
@@ -54,6 +57,23 @@ def answered(status: int = 503, *, retry_after: str | None = None, excerpt: str 
 )
 def test_a_status_has_its_effect(statuses: list[int], effect: Effect) -> None:
     assert {answered(status).effect for status in statuses} == {effect}
+
+
+def test_an_effect_has_the_name_that_ledgers_and_metrics_know_it_by() -> None:
+    assert list(map(str, Effect)) == ["issued", "not taken", "refused", "account refused", "unknown"]
+
+
+def test_a_success_without_the_object_that_belongs_to_it_is_unknown_and_says_so() -> None:
+    for status in range(200, 300):
+        outcome = answered(status, is_object=False, excerpt="<html>")
+
+        assert (outcome.effect, outcome.status, outcome.excerpt) == (Effect.UNKNOWN, status, "<html>")
+        assert outcome.summary.startswith(f"Space Invoices answered {status} with what is no JSON object")
+
+
+def test_no_other_status_depends_on_the_body() -> None:
+    for status in [*range(100, 200), *range(300, 1000)]:
+        assert answered(status, is_object=False) == answered(status)
 
 
 def test_every_status_is_told_in_the_summary() -> None:
@@ -75,6 +95,12 @@ def test_a_retry_after_never_changes_the_effect() -> None:
 def raised(error: BaseException, *, handling: BaseException | None = None) -> BaseException:
     """The error as it arrives if it was raised while another was handled."""
     error.__context__ = handling
+    return error
+
+
+def raised_from(cause: BaseException, error: BaseException) -> BaseException:
+    """The error as it arrives if it was raised from another one, which was handled before."""
+    error.__cause__ = cause
     return error
 
 
@@ -103,6 +129,7 @@ OF_SOMETHING_ELSE = [
     # closing the connection failed, too, and has the last word
     raised(OSError(), handling=TimeLimitError()),
     raised(requests.ConnectionError(), handling=raised(OSError(), handling=TimeLimitError())),
+    raised_from(TimeLimitError(), requests.ConnectionError()),
 ]
 
 
@@ -130,6 +157,14 @@ def test_without_an_answer_it_matters_whether_the_whole_body_can_have_gone_out(
         assert outcome.status is None
         assert outcome.excerpt is None
         assert outcome.retry_after is None
+
+
+def test_without_an_answer_the_summary_says_whether_the_order_has_gone_out() -> None:
+    error = requests.ConnectionError()
+    in_part, whole = (outcome_of_failure(error, sent=sent).summary for sent in (Sent.IN_PART, Sent.WHOLE))
+
+    assert in_part == "the order could not be sent (ConnectionError)"
+    assert whole == "the order was sent and no answer came (ConnectionError)"
 
 
 @pytest.mark.parametrize("sent", Sent)
@@ -259,7 +294,8 @@ def test_no_header_is_fatal(header: str) -> None:
         ("a\ud800b", "a?b"),
         ("\x1b[2J", "?[2J"),
         ("a\r\n\tb", "a?\n?b"),
-        ("x" * 5000, "x" * MAX_EXCERPT),
+        ("x" * 2000, "x" * 2000),
+        ("x" * 2001, "x" * 2000),
     ],
 )
 def test_what_is_kept_of_an_answer_is_fit_to_store_and_to_print(text: str, kept: str | None) -> None:

@@ -129,6 +129,17 @@ def test_what_is_mailed_is_told(invoices: bool | None, estimates: bool | None, s
     assert said in words.config(config)[2]
 
 
+def test_an_object_that_is_not_listed_is_told_until_that_is_believed() -> None:
+    assert words.not_listed(STORE, NOW) is None
+    missing = replace(STORE, config_missing_since=NOW - timedelta(minutes=2))
+    assert "first said 2 minutes ago" in (words.not_listed(missing, NOW) or "")
+    assert "does not list" in words.standing(replace(missing, config=None), NOW)
+    assert words.standing(missing, NOW) == "is active."
+    gone = replace(missing, config={"_isDeleted": True})
+    assert words.not_listed(gone, NOW) is None
+    assert "not in Space Invoices any more" in words.standing(gone, NOW)
+
+
 def test_a_rotation_is_told_as_far_as_it_has_come() -> None:
     begun = replace(STORE, encrypted_previous_secrets=["c"])
     assert words.webhook_secret(STORE, NOW) is None

@@ -6,6 +6,7 @@ import click
 
 from bridge.cli.db.back_up import after_restore, backup
 from bridge.cli.db.copy import copy
+from bridge.cli.db.reopen import reopen
 from bridge.cli.db.upgrade import upgrade
 
 
@@ -18,3 +19,4 @@ db.add_command(upgrade)
 db.add_command(backup)
 db.add_command(after_restore)
 db.add_command(copy)
+db.add_command(reopen)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.ledger_access import open_ledger
+from bridge.cli.ledger_access import open_ledger, settings_of_command
 from bridge.cli.options import AS_OPTION, YES_OPTION
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
 from bridge.ledger import Ledger
 from bridge.ledger.backup import NoBackupError, back_up
 from bridge.pipeline import restored
-from bridge.settings import load_settings
 
 
 @click.command()
@@ -24,7 +23,7 @@ def backup(file: Path, as_json: bool) -> None:
 
     The key is not in it. A ledger in PostgreSQL is backed up with pg_dump.
     """
-    settings = load_settings()
+    settings = settings_of_command()
     try:
         size = back_up(Ledger(settings.ledger_url), file)
     except NoBackupError as error:

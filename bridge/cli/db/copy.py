@@ -9,17 +9,24 @@ from pathlib import Path
 import click
 from sqlalchemy import URL
 
+from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.options import YES_OPTION
 from bridge.cli.secret_input import read_database_url
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
 from bridge.data_folder import is_up
 from bridge.diagnosis.installation import is_readable
-from bridge.ledger import Ledger, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger import (
+    Ledger,
+    LedgerMovedError,
+    LedgerNotMigratedError,
+    LedgerUnavailableError,
+    Schema,
+)
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.copying import CopyRefusedError, others_connected
 from bridge.ledger.copying import copy as copy_ledger
 from bridge.ledger.engine import LOCK_TIMEOUT
-from bridge.settings import Settings, SettingsError, load_settings
+from bridge.settings import Settings, SettingsError
 
 TELL_EVERY = 50_000  # rows
 
@@ -41,11 +48,11 @@ def copy(
 ) -> None:
     """Copy the ledger into another database, SQLite or PostgreSQL: all of it or nothing.
 
-    From the ledger of the settings, if no other is named. Stop the bridge before: what it writes while and
-    after this runs is not in the copy. A URL may hold a password, so it is read from a file, or from standard
-    input (-).
+    From the ledger of the settings, if no other is named. Stop the bridge before: it can write nothing while
+    this runs, and to the old ledger nothing ever after, which is closed at the end. A URL may hold a
+    password, so it is read from a file, or from standard input (-).
     """
-    settings = load_settings()
+    settings = settings_of_command()
     if (to_sqlite is None) is (to_url_file is None):
         raise click.UsageError("Give either --to-sqlite PATH or --to-url-file FILE.")
     if from_sqlite and from_url_file:
@@ -90,12 +97,13 @@ def _copy(source: Ledger, target: Ledger) -> dict[str, int]:
 
     try:
         content = copy_ledger(source, target, report=report)
-    except CopyRefusedError as error:
+    except (CopyRefusedError, LedgerMovedError) as error:
         fail(str(error))
     except LedgerUnavailableError as error:
         fail(
-            f"Nothing is copied: {error}. See that both can be reached and written, that nobody uses them, "
-            f"and that the second has no tables of its own: {source.place}; {target.place}."
+            f"Nothing is copied, or not to the end: {error}. See that both can be reached and written, that "
+            f"nobody uses them, and that the second has no tables of its own: {source.place}; "
+            f"{target.place}. Then type it again."
         )
     rows = {table: found.rows for table, found in content.items()}
     for table, number in rows.items():
@@ -140,7 +148,14 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
     try:
         source.check()
         others = others_connected(source)
+    except LedgerMovedError:
+        return  # perhaps by a copy that was broken off, and is brought to its end
     except LedgerNotMigratedError:
+        if source.schema() is Schema.MISSING:
+            fail(
+                f"There is no ledger to copy from ({source.place}). Name yours with --from-sqlite or "
+                "--from-url-file, or its folder with --data-dir."
+            )
         fail(
             f"The ledger to copy from ({source.place}) is not of this version: type `spacebridge db upgrade` "
             "with the settings that name it."
@@ -149,8 +164,8 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
         fail(f"The ledger to copy from ({source.place}) cannot be reached: {error}.")
     if others and not yes:
         click.echo(
-            f"Others are connected to {source.place} ({others} sessions). What a bridge accepts there from "
-            "now on is not in the copy, and what is due in both would be issued twice.",
+            f"Others are connected to {source.place} ({others} sessions). A bridge that still runs there can "
+            "accept nothing from now on.",
             err=True,
         )
         confirm_or_fail("Is every receiver, worker and schedule stopped?", otherwise="Nothing is copied.")
@@ -189,5 +204,6 @@ def _what_next(
         "Now:",
         f"1. The secrets are encrypted as they were: {key}.",
         f"2. Have every process' settings name {target.place}, start them, and see `spacebridge doctor`.",
-        f"3. Never start a bridge over {source.place} again: it would issue what is due there a second time.",
+        f"3. {source.place} is closed, and no process runs over it any more: what is due there would be "
+        "issued a second time. Keep it as a back-up of this moment.",
     ]

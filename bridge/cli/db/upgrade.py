@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import click
 
-from bridge.ledger import Ledger
-from bridge.settings import load_settings
+from bridge.cli.ledger_access import no_ledger_in, settings_of_command
+from bridge.cli.terminal import fail
+from bridge.data_folder import make_private
+from bridge.ledger import Ledger, Schema
 
 
 @click.command()
 def upgrade() -> None:
-    """Create the ledger, or migrate it to this version."""
-    settings = load_settings()
+    """Create the ledger, or migrate it to this version.
+
+    An embedded one, `spacebridge up` makes and migrates by itself. This makes one only in a folder that is
+    named, since the folder that it is typed in may be the wrong one.
+    """
+    settings = settings_of_command()
+    ledger = Ledger(settings.ledger_url)
+    is_new = ledger.schema() is Schema.MISSING
+    if is_new and settings.is_embedded and "data_dir" not in settings.model_fields_set:
+        folder = settings.data_dir.absolute()
+        fail(f"{no_ledger_in(folder)} If yours is in another folder, name that with --data-dir.")
     settings.make_key_file()
-    Ledger(settings.ledger_url).upgrade()
+    make_private(settings.data_dir.absolute() if settings.is_embedded else None)
+    ledger.upgrade()
+    if is_new:
+        click.echo(f"A new ledger is made: {ledger.place}.", err=True)
     click.echo("The ledger is current.", err=True)

@@ -14,6 +14,7 @@ from bridge.cli.secret_input import (
     read_token,
     read_webhook_secret,
 )
+from bridge.cli.starting import await_server
 from bridge.cli.stores.desk import Desk, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import stores as ledger_stores
@@ -71,7 +72,7 @@ def add(
     if {token_file, webhook_secret_file} == {"-"}:
         fail("Standard input can give the token or the secret, not both: put one of them into a file.")
     chosen = _chosen(issue_from, url)
-    desk = Desk.open()
+    desk = Desk.open(is_awaited=True)
     with desk.ledger.read() as connection:
         if ledger_stores.find(connection, name) is not None:
             fail(already_there(name))
@@ -117,6 +118,7 @@ def problem_of_ids(organization: str, woocommerce: str) -> str | None:
 
 def fetch(desk: Desk, token: str, organization: str, woocommerce: str) -> Fetched:
     """The config that the token has access to; ends the command with a sentence if it has none."""
+    await_server(desk.settings.api_url)  # a sandbox, perhaps
     at = now()
     try:
         config = check_account(

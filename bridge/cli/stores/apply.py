@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import SecretError, checked_token, checked_webhook_secret
+from bridge.cli.starting import await_server
 from bridge.cli.stores.add import OFFLINE_OPTION, taken_by
 from bridge.cli.stores.desk import Desk, now
 from bridge.cli.stores.file import (
@@ -75,7 +76,7 @@ def apply(file: str, dry_run: bool, offline: bool, who: str, as_json: bool) -> N
         described = read_stores(_text(file), folder=Path() if file == "-" else Path(file).parent)
     except StoresFileError as error:
         fail(f"Nothing is changed, since {file} cannot be applied.\n{error}")
-    desk = Desk.open()
+    desk = Desk.open(is_awaited=True)
     if dry_run and not as_json:
         click.echo("Nothing is changed. This is what would be:", err=True)
     results = []
@@ -153,6 +154,7 @@ def _checked(desk: Desk, wished: _Wished) -> Fetched | None:
         store = ledger_stores.find(connection, wished.described.name)
     if wished.token is None or (store and store_secrets.is_token(store, desk.vault, wished.token)):
         return None
+    await_server(desk.settings.api_url)  # a sandbox, perhaps
     at = now()
     config = check_account(
         desk.context(),

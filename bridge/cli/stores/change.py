@@ -8,10 +8,12 @@ from bridge.cli.options import AS_OPTION
 from bridge.cli.stores import words
 from bridge.cli.stores.desk import Desk, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.ledger.stores import Store
 from bridge.pipeline import choices, storekeeping
 from bridge.pipeline.check import why_not_answered
 from bridge.pipeline.choices import ChoiceError
-from bridge.pipeline.storekeeping import Changed
+from bridge.pipeline.configs import ASK_AGAIN_AFTER
+from bridge.pipeline.storekeeping import Changed, NotListed
 from bridge.spaceinvoices import SpaceInvoicesError
 
 
@@ -72,6 +74,8 @@ def sync(name: str, as_json: bool) -> None:
     if isinstance(changed, SpaceInvoicesError):
         serves = " The config that was fetched before goes on serving." if store.config else ""
         fail(f"{why_not_answered(changed, store.organization_id)}{serves}")
+    if isinstance(changed, NotListed):
+        fail(_not_listed(store, changed))
     after = desk.store(name)
     if after.state == "inactive":
         click.echo(f"Store {name} {words.standing(after, now())}", err=True)
@@ -79,6 +83,18 @@ def sync(name: str, as_json: bool) -> None:
         click.echo(f"The config of store {name} is known now.")
         changed = Changed(decided_anew=changed.decided_anew)
     _tell(name, changed, as_json=as_json)
+
+
+def _not_listed(store: Store, answer: NotListed) -> str:
+    since = words.distance(answer.since, now())
+    first = "" if since == "just now" else f" It was so before, {since}."
+    serves = "The config that was fetched before goes on serving" if store.config else "Its orders wait"
+    return (
+        f"Space Invoices lists no Woocommerce object {store.woocommerce_id} in organization "
+        f"{store.organization_id}.{first} {serves}, and the bridge asks again within "
+        f"{ASK_AGAIN_AFTER / 60:.0f} minutes: if it is still so, the store issues nothing more. "
+        "Compare the ids with what Space Invoices shows."
+    )
 
 
 def _tell(name: str, changed: Changed, *, as_json: bool) -> None:

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 import click
 from sqlalchemy import Connection
 
-from bridge.cli.ledger_access import open_ledger
+from bridge.cli.ledger_access import open_ledger, settings_of_command
 from bridge.cli.terminal import confirm_or_fail, fail
 from bridge.ledger import Ledger, Vault, removal
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.settings import Settings, load_settings
+from bridge.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,13 @@ class Desk:
     vault: Vault
 
     @classmethod
-    def open(cls) -> Desk:
-        """Raises SettingsError, LedgerNotMigratedError or LedgerUnavailableError if something is unfit."""
-        settings = load_settings()
-        return cls(settings, open_ledger(settings), settings.vault())
+    def open(cls, *, is_awaited: bool = False) -> Desk:
+        """Raises SettingsError or LedgerUnavailableError if something is unfit.
+
+        `is_awaited`: the ledger may be made by a `spacebridge up` that is not to be seen yet.
+        """
+        settings = settings_of_command()
+        return cls(settings, open_ledger(settings, is_awaited=is_awaited), settings.vault())
 
     def context(self) -> Context:
         """What the pipeline's functions need."""

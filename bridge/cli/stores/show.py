@@ -95,6 +95,10 @@ def _document(shown: _Shown) -> dict[str, object]:
         "config": store.config,
         "config_fetched_at": store.config_fetched_at,
         "config_error": store.config_error,
+        "config_missing_since": store.config_missing_since,
+        "inactive_since": store.inactive_since,
+        "refused_deliveries": store.refused_deliveries,
+        "last_refused_at": store.last_refused_at,
         "deciding_anew": shown.deciding_anew,
         "previous_webhook_secrets": len(store.still_good(now())),
         "webhook_secret_seen_at": store.webhook_secret_seen_at,
@@ -115,6 +119,8 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
         yield "Delivery URL", f"https://<this bridge>/webhooks/{store.name}"
         yield "Last ping", words.when(store.last_ping_at, at)
     yield "Last delivery", words.when(load.last_delivery_at, at)
+    if store.refused_deliveries:
+        yield "Refused", f"{store.refused_deliveries} (401), the last {words.when(store.last_refused_at, at)}"
     yield (
         "To do",
         f"deliveries: {load.unprocessed}, documents due: {load.of(DUE)}, being sent: {load.of(SENDING)}",
@@ -128,6 +134,8 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
             yield "", sentence
     if store.config_error is not None:
         yield "", f"The last try to fetch it has failed: {store.config_error}"
+    elif (not_listed := words.not_listed(store, at)) is not None:
+        yield "", not_listed
     for name, value in choices.as_mapping(store.choices).items():
         yield name, choices.written(value)
     if (rotation := words.webhook_secret(store, at)) is not None:

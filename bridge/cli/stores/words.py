@@ -39,9 +39,9 @@ def standing(store: Store, now: datetime) -> str:
                 f"is paused since {when(store.paused_at, now)}: {store.pause_reason}. {_goes_on(store, now)}"
             )
         case "new":
-            why = f" {store.config_error}" if store.config_error else " That is done while the bridge runs."
-            return f"is new: its config has not been fetched yet, and its orders wait.{why}"
-        case "inactive" if (store.config or {}).get("_isDeleted") is True:
+            why = store.config_error or not_listed(store, now) or "That is done while the bridge runs."
+            return f"is new: its config has not been fetched yet, and its orders wait. {why}"
+        case "inactive" if store.is_gone:
             return (
                 "issues nothing: its Woocommerce object is not in Space Invoices any more. "
                 "Remove the store, and add it with another object."
@@ -52,6 +52,16 @@ def standing(store: Store, now: datetime) -> str:
                 "what has come in meanwhile is issued then."
             )
     return "is active."
+
+
+def not_listed(store: Store, now: datetime) -> str | None:
+    """Since when Space Invoices does not list its object, as long as that is not believed."""
+    if store.config_missing_since is None or store.is_gone:
+        return None
+    return (
+        f"Space Invoices does not list its Woocommerce object, as it first said "
+        f"{distance(store.config_missing_since, now)}. It is asked again within minutes, and believed then."
+    )
 
 
 def config(found: Mapping[str, Any]) -> Sequence[str]:

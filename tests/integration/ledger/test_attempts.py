@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
 from bridge.ledger import attempts, issuances, orders, stores, tables
-from bridge.ledger.attempts import LONGEST_LEASE, Attempt, Claim, End, NotDueError
+from bridge.ledger.attempts import Attempt, Claim, End, NotDueError
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from tests.integration.ledger.books import LEASE, NOW, Books
 
@@ -86,6 +88,16 @@ def test_ends_that_are_noted_together_are_each_of_their_own_attempt(books: Books
     assert books.row(tables.attempts, started[2].id)["outcome"] is None
 
 
+@pytest.mark.parametrize("lacking", [{"snapshot": None}, {"delivery_id": None}])
+def test_an_order_of_which_nothing_is_known_to_send_cannot_be_claimed(
+    books: Books, lacking: dict[str, Any]
+) -> None:
+    issuance = books.due()
+    order = replace(books.order(issuance.order_id), **lacking)
+    with pytest.raises(ValueError, match="nothing is known"):
+        Claim.of(order, issuance)
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("state", ["sending", "issued", "withdrawn"])
 def test_where_one_is_due_no_more_none_is_claimed_and_nothing_of_the_transaction_is_kept(
@@ -129,8 +141,8 @@ def _write_and_start(connection: Connection, due: Sequence[Issuance]) -> None:
         pytest.param(LEASE, NOW + LEASE - TICK, False, id="about to end"),
         pytest.param(LEASE, NOW + LEASE, True, id="ended"),
         pytest.param(LEASE, NOW + timedelta(days=9), True, id="ended long ago"),
-        pytest.param(LONGEST_LEASE, NOW, False, id="the longest there is"),
-        pytest.param(LONGEST_LEASE, NOW - TICK, True, id="given by a clock that was set back since"),
+        pytest.param(timedelta(hours=1), NOW, False, id="the longest there is"),
+        pytest.param(timedelta(hours=1), NOW - TICK, True, id="given by a clock that was set back since"),
         pytest.param(LEASE, NOW - timedelta(days=9), True, id="given by a clock that was far ahead"),
     ],
 )

@@ -27,6 +27,18 @@ def test_an_order_has_one_issuance_of_each_kind(books: Books) -> None:
     assert books.count(tables.issuances) == 2
 
 
+def test_no_issuance_has_the_id_of_those_that_are_not_added_yet(books: Books) -> None:
+    assert books.due().id > issuances.NOT_ADDED_YET
+
+
+def test_what_is_due_now_and_was_not_is_told_by_order_and_kind(books: Books) -> None:
+    first, second = books.due(1), books.known(2)
+    documents = [(books.store_id, order_id, "invoice") for order_id in (first.order_id, second)]
+    made = books.write(issuances.make_due, documents, LATER).answer
+    (issuance,) = books.read(issuances.of_order, second)
+    assert made == {(second, "invoice"): issuance.id}
+
+
 def test_eight_threads_that_make_a_document_due_make_one(books: Books) -> None:
     order_id = books.known()
     changed = at_once(

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import URL, Connection, Engine, event, insert, select, text
+from sqlalchemy import URL, Connection, Engine, event, insert, select, text, update
 
 from bridge.ledger import Ledger, backlog, deliveries, issuances, statements, stores, tables
 from bridge.pipeline.drain import drain_store
@@ -176,6 +176,7 @@ def _fill(connection: Connection, store_id: int, now: datetime) -> None:
             | {"number": str(number), "status": "processing", "payment_method": "stripe"}
             | {"total": "12.30", "currency": "EUR", "modified": then, "has_date_paid": True}
             | {"has_refunds": False, "decided_version": 1, "decision": "invoice" if is_open else "done"}
+            | {"rule": "received" if is_open else "invoiced", "rule_since": then}
         )
         state = ("due", "sending", "held", "failed")[number % 4] if is_open else "issued"
         soon = now + timedelta(minutes=30)
@@ -188,6 +189,23 @@ def _fill(connection: Connection, store_id: int, now: datetime) -> None:
         rows["attempts"].append({"issuance_id": number, "delivery_id": number, "started_at": then})
     for name, values in rows.items():
         connection.execute(insert(tables.metadata.tables[name]), values)
+
+
+def _have_orders_wait(connection: Connection, since: datetime) -> None:
+    """Ten orders, and ten deliveries, of each kind that waits for a person."""
+    waiting: list[dict[str, Any]] = [
+        {"rule": "inactive", "decision": "skip"},
+        {"rule": "pending", "decision": "wait", "has_date_paid": True},
+        {"rule": "pending", "decision": "wait", "has_date_paid": False},
+        {"rule": "unknown_status", "decision": "wait"},
+        {"rule": "sub_order", "decision": "attention"},
+    ]
+    for tens, values in enumerate(waiting):
+        of_these = tables.orders.c.id.between(10 * tens, 10 * tens + 9)
+        connection.execute(update(tables.orders).where(of_these).values(rule_since=since, **values))
+    for tens, state in enumerate(["unreadable", "quarantined"], 1):
+        of_these = tables.deliveries.c.id.between(10 * tens, 10 * tens + 9)
+        connection.execute(update(tables.deliveries).where(of_these).values(state=state))
 
 
 def _state_of_delivery(number: int) -> str:
@@ -267,9 +285,20 @@ def _sweep(filled: Filled) -> None:
 
 def _scrape(filled: Filled) -> None:
     """What the metrics tell of the ledger."""
-    with filled.watched(), filled.shop.context.ledger.read() as connection:
-        found = backlog.measure(connection, filled.shop.clock.now())
-    assert found.failed_deliveries == 5
+    shop, now = filled.shop, filled.shop.clock.now()
+    with shop.context.ledger.write() as connection:
+        _have_orders_wait(connection, now - timedelta(days=3))
+        connection.execute(
+            update(tables.stores)
+            .where(tables.stores.c.id == shop.store_id)
+            .values(inactive_since=now, inactive_after_delivery=6)
+        )
+    with filled.watched(), shop.context.ledger.read() as connection:
+        found = backlog.measure(connection, now)
+    assert found.kept_deliveries == {"failed": 5, "unreadable": 10, "quarantined": 10}
+    assert found.orders_waiting == {"pending": 10, "pending_paid": 10, "unknown_status": 10}
+    assert found.orders_attention - found.orders_attention_recent == 10
+    assert found.inactive_orders == {"shop": 3}
     assert found.open_issuances["held"] >= 10
     assert found.open_issuances["failed"] == 10
 

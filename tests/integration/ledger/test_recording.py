@@ -217,7 +217,14 @@ def _remove_and_take_back(books: Books) -> None:
     with books.ledger.write() as connection:
         store = stores.lock(connection, books.store_id)
         removal.take_back(
-            connection, store, vault=VAULT, name="shop", api_token=TOKEN, webhook_secret=SECRET, now=NOW
+            connection,
+            store,
+            vault=VAULT,
+            name="shop",
+            organization_id=store.organization_id,
+            api_token=TOKEN,
+            webhook_secret=SECRET,
+            now=NOW,
         )
 
 

@@ -123,6 +123,126 @@ def test_a_function_of_many_does_to_each_what_it_does_to_one(books: Books, name:
     books.write(OF_MANY[name], books.store_id, [])
 
 
+# All that each function changes of an issuance in one of the states that it may leave.
+CHANGES: list[tuple[str, str, dict[str, Any]]] = [
+    (
+        "make_due",
+        "withdrawn",
+        {"state": "due", "next_attempt_at": LATER, "first_attempt_at": None, "settled_at": None},
+    ),
+    ("withdraw", "due", {"state": "withdrawn", "next_attempt_at": None, "settled_at": LATER}),
+    (
+        "start",
+        "due",
+        {
+            "state": "sending",
+            "next_attempt_at": None,
+            "attempt_id": 2,
+            "attempts": 2,
+            "lease_ends_at": LATER + LEASE,
+        },
+    ),
+    ("mark_issued", "sending", {"state": "issued", "lease_ends_at": None, "settled_at": LATER}),
+    ("mark_issued", "held", {"state": "issued", "last_error": None, "settled_at": LATER}),
+    (
+        "mark_issued",
+        "due",
+        {"state": "issued", "last_error": None, "next_attempt_at": None, "settled_at": LATER},
+    ),
+    (
+        "mark_issued",
+        "withdrawn by an operator",
+        {"state": "issued", "last_error": None, "withdrawn_by": None, "settled_at": LATER},
+    ),
+    (
+        "mark_held",
+        "sending",
+        {"state": "held", "last_error": "?", "lease_ends_at": None, "settled_at": LATER},
+    ),
+    (
+        "mark_failed",
+        "sending",
+        {"state": "failed", "last_error": "no", "lease_ends_at": None, "settled_at": LATER},
+    ),
+    ("mark_failed", "held", {"state": "failed", "last_error": "no", "settled_at": LATER}),
+    (
+        "postpone",
+        "sending",
+        {"state": "due", "last_error": "busy", "lease_ends_at": None, "next_attempt_at": LATER},
+    ),
+    (
+        "postpone",
+        "held",
+        {"state": "due", "last_error": "busy", "next_attempt_at": LATER, "settled_at": None},
+    ),
+    (
+        "give_back",
+        "held",
+        {
+            "state": "due",
+            "last_error": "401",
+            "next_attempt_at": LATER,
+            "attempts": 0,
+            "first_attempt_at": None,
+            "settled_at": None,
+        },
+    ),
+    (
+        "send_again",
+        "withdrawn by an operator",
+        {
+            "state": "due",
+            "next_attempt_at": LATER,
+            "attempts": 0,
+            "first_attempt_at": None,
+            "settled_at": None,
+            "withdrawn_by": None,
+        },
+    ),
+    (
+        "note_as_issued",
+        "withdrawn by an operator",
+        {
+            "state": "issued",
+            "last_error": None,
+            "settled_at": LATER,
+            "withdrawn_by": None,
+            "total": "9",
+            "currency": "USD",
+        },
+    ),
+    (
+        "note_as_issued",
+        "due",
+        {
+            "state": "issued",
+            "last_error": None,
+            "next_attempt_at": None,
+            "settled_at": LATER,
+            "total": "9",
+            "currency": "USD",
+        },
+    ),
+    (
+        "withdraw_for_good",
+        "due",
+        {"state": "withdrawn", "next_attempt_at": None, "settled_at": LATER, "withdrawn_by": "maja"},
+    ),
+]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("name", "state", "expected"), CHANGES)
+def test_a_function_changes_what_it_has_to_and_nothing_else(
+    books: Books, name: str, state: str, expected: dict[str, Any]
+) -> None:
+    attempt = books.brought_to(state)
+    before = books.row(tables.issuances, attempt.issuance_id)
+    FUNCTIONS[name](books, attempt)
+    after = books.row(tables.issuances, attempt.issuance_id)
+    assert {column: after[column] for column in after if after[column] != before[column]} == expected
+
+
 def _check_what_always_holds(row: Mapping[str, Any]) -> None:
     state = row["state"]
     assert (row["next_attempt_at"] is not None) == (state == "due"), row

@@ -1,0 +1,281 @@
+"""Claims: what may be sent is looked at last of all, and how long it may be sent for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bridge.issuance import Policy
+from bridge.ledger import deliveries, issuances, removal, stores, tables
+from bridge.ledger.store import Choices
+from bridge.pipeline.claim import Claimed, No, Wanted, claim
+from bridge.pipeline.context import Account, Context
+from bridge.pipeline.drain import drain_store
+from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.settle import Cabinet
+from tests.api import failing_api
+from tests.shop import WOOCOMMERCE, Shop, at
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+TICK = timedelta(microseconds=1)
+
+
+def claim_each(
+    shop: Shop,
+    *ids: int,
+    of_probe: bool = False,
+    context: Context | None = None,
+    account: Account | None = None,
+) -> Mapping[int, Claimed | No]:
+    """Claim issuances in one transaction, for threads that have this account, or the store's as it is."""
+    context = context or shop.context
+    account = account or context.account(shop.store())
+    with context.ledger.write() as connection:
+        cabinet = Cabinet(connection, [], of_issuances=ids)
+        sent = deliveries.newest_of(connection, ids)
+        wanted = {one: Wanted(one, account, of_probe) for one in ids}
+        return claim(context, connection, wanted, cabinet, sent)
+
+
+def claimed(shop: Shop, issuance_id: int) -> Claimed:
+    found = claim_each(shop, issuance_id)[issuance_id]
+    assert isinstance(found, Claimed)
+    return found
+
+
+def lease_of(shop: Shop, issuance_id: int) -> tuple[datetime, datetime]:
+    """When the lease of what is being sent begins and ends."""
+    of, begun = tables.issuances.c, tables.attempts.c
+    with shop.context.ledger.read() as connection:
+        rows = tables.issuances.join(tables.attempts, begun.id == of.attempt_id)
+        query = rows.select().with_only_columns(begun.started_at, of.lease_ends_at)
+        row = connection.execute(query.where(of.id == issuance_id)).one()
+    return row.started_at, row.lease_ends_at
+
+
+def choose(shop: Shop, **choices: Any) -> None:
+    """Have the store choose otherwise, as an operator would."""
+    with shop.context.ledger.write() as connection:
+        stores.choose(connection, shop.store(), Choices(**choices), shop.clock.now())
+
+
+def pause(shop: Shop, *, next_probe_at: datetime | None) -> None:
+    """Pause the store, until the next probe or (None) as an operator does."""
+    with shop.context.ledger.write() as connection:
+        now = shop.clock.now()
+        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=next_probe_at)
+
+
+# The lease.
+
+
+@pytest.mark.parametrize("timeout", [5, 60])
+def test_a_lease_lasts_two_requests_and_half_a_minute_from_its_claim(shop: Shop, timeout: float) -> None:
+    invoice = shop.paid(1)
+    shop.clock.advance(seconds=7)
+    claim_each(shop, invoice, context=replace(shop.context, api_timeout=timeout))
+    begins_at, ends_at = lease_of(shop, invoice)
+    assert begins_at == shop.clock.now()
+    assert ends_at - begins_at == timedelta(seconds=2 * timeout + 30)
+
+
+def test_half_way_through_its_lease_nothing_is_sent_any_more(shop: Shop) -> None:
+    invoice = shop.paid(1)
+    found = claimed(shop, invoice)
+    begins_at, ends_at = lease_of(shop, invoice)
+    half = begins_at + (ends_at - begins_at) / 2
+    assert not found.is_too_late()
+    shop.clock.at = half
+    assert not found.is_too_late()
+    shop.clock.at = half + TICK
+    assert found.is_too_late()
+    # There is time enough left for a request that has begun by then, and more.
+    assert ends_at - half > timedelta(seconds=shop.context.api_timeout)
+
+
+@pytest.mark.parametrize("step", [timedelta(), timedelta(days=-1)])
+def test_a_clock_that_stands_still_or_is_set_back_gives_no_time_to_send(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, step: timedelta
+) -> None:
+    invoice = shop.paid(1)
+    before = time.monotonic()
+    found = claimed(shop, invoice)
+    after = time.monotonic()
+    begins_at, ends_at = lease_of(shop, invoice)
+    half = (ends_at - begins_at).total_seconds() / 2
+    shop.clock.at += step
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: before + half - 0.001)
+        just_before = found.is_too_late()
+        patch.setattr(time, "monotonic", lambda: after + half + 0.001)
+        just_after = found.is_too_late()
+    assert (just_before, just_after) == (False, True)
+
+
+# Whether it may be sent at all.
+
+
+@pytest.mark.parametrize(
+    ("of_probe", "probed", "may_be_sent"),
+    [
+        pytest.param(False, True, False, id="what was on its way when the store was paused"),
+        pytest.param(True, True, True, id="a probe"),
+        pytest.param(True, False, False, id="a probe, when an operator has stopped the store meanwhile"),
+        pytest.param(False, False, False, id="what was on its way when an operator stopped the store"),
+    ],
+)
+def test_of_a_store_that_is_paused_meanwhile_only_a_probe_goes_out(
+    shop: Shop, of_probe: bool, probed: bool, may_be_sent: bool
+) -> None:
+    invoice = shop.paid(1)
+    pause(shop, next_probe_at=shop.clock.now() if probed else None)
+    found = claim_each(shop, invoice, of_probe=of_probe)[invoice]
+    assert (isinstance(found, Claimed) and found.is_probe) if may_be_sent else found is No.PAUSED
+    assert shop.issuance(invoice).state == ("sending" if may_be_sent else "due")
+
+
+def test_who_meets_a_store_that_was_paused_knows_it_from_there_on(shop: Shop) -> None:
+    invoice = shop.paid(1)
+    assert shop.context.recent_store(shop.store_id).paused_at is None
+    pause(shop, next_probe_at=None)
+    assert claim_each(shop, invoice)[invoice] is No.PAUSED
+    assert shop.context.recent_store(shop.store_id).paused_at is not None
+
+
+@pytest.mark.parametrize(
+    ("in_advance", "may_be_sent"),
+    [
+        (timedelta(), True),
+        (TICK, False),
+        (timedelta(hours=2), False),
+        # No wait is as long: the clock has been set back since.
+        (timedelta(hours=2) + TICK, True),
+    ],
+)
+def test_what_is_due_later_is_not_sent_yet(shop: Shop, in_advance: timedelta, may_be_sent: bool) -> None:
+    invoice = shop.paid(1)
+    until = shop.clock.now() + in_advance
+    with shop.context.ledger.write() as connection:
+        assert issuances.defer(connection, invoice, error="?", until=until)
+    found = claim_each(shop, invoice)[invoice]
+    assert isinstance(found, Claimed) if may_be_sent else found is No.NOT_NOW
+
+
+@pytest.mark.parametrize("state", ["sending", "issued", "failed", "held", "withdrawn"])
+def test_what_is_due_no_more_is_not_sent(shop: Shop, state: str) -> None:
+    invoice, other = shop.paid(1), shop.paid(2)
+    attempt = shop.claim(invoice, lease=40)
+    with shop.context.ledger.write() as connection:
+        now = shop.clock.now()
+        match state:
+            case "issued":
+                issuances.mark_issued(connection, [invoice], now)
+            case "failed":
+                assert issuances.mark_failed(connection, attempt, error="?", now=now)
+            case "held":
+                assert issuances.mark_held(connection, attempt, error="?", now=now)
+            case "withdrawn":
+                assert issuances.mark_held(connection, attempt, error="?", now=now)
+                assert issuances.withdraw_for_good(connection, invoice, now, who="maja")
+    found = claim_each(shop, invoice, other)
+    assert found[invoice] is No.NOT_NOW
+    assert isinstance(found[other], Claimed)
+    assert shop.issuance(invoice).state == state
+
+
+def test_of_an_orders_two_documents_one_is_under_way_at_a_time(shop: Shop) -> None:
+    (estimate,) = shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
+    attempt = shop.claim(estimate, lease=40)
+    (invoice,) = shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
+    assert claim_each(shop, invoice)[invoice] is No.NOT_NOW
+    with shop.context.ledger.write() as connection:
+        assert issuances.mark_failed(connection, attempt, error="?", now=shop.clock.now())
+        assert issuances.send_again(connection, estimate, shop.clock.now())
+    found = claim_each(shop, invoice, estimate)
+    assert isinstance(found[estimate], Claimed)
+    assert not isinstance(found.get(invoice), Claimed)
+    assert shop.states() == {"estimate": "sending", "invoice": "due"}
+
+
+def test_nothing_is_sent_with_a_token_that_was_changed_meanwhile(shop: Shop) -> None:
+    invoice = shop.paid(1)
+    account = shop.context.account(shop.store())
+    shop.set_token("another-token")
+    found = claim_each(shop, invoice, account=account)[invoice]
+    assert found is No.NOT_NOW  # and by the next one, the store goes on
+    assert isinstance(claim_each(shop, invoice)[invoice], Claimed)
+
+
+def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
+    invoice = shop.paid(1)
+    shop.clock.advance(days=400)
+    with shop.context.ledger.write() as connection:
+        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
+    assert claim_each(shop, invoice)[invoice] is No.NOT_NOW
+    shop.clock.advance(seconds=2 * shop.context.api_timeout)  # by now it has failed
+    assert isinstance(claim_each(shop, invoice)[invoice], Claimed)
+
+
+def test_what_the_rules_ask_for_no_more_is_withdrawn_instead_of_sent(shop: Shop) -> None:
+    fields = {"payment_method": "cheque", "status": "on-hold"}
+    choose(shop, policy=Policy(bank_payment_methods=frozenset({"cheque"})))
+    (estimate,) = shop.process(shop.receive(at(1, **fields)))
+    choose(shop)
+    assert claim_each(shop, estimate)[estimate] is No.NOT_NOW
+    assert shop.issuance(estimate).state == "withdrawn"
+    assert shop.order().decided_version == shop.store().decision_version
+
+
+def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
+    invoice = shop.paid(1)
+    account = shop.context.account(shop.store())
+    with shop.context.ledger.write() as connection:
+        removal.remove(connection, stores.lock(connection, shop.store_id), who="maja", now=shop.clock.now())
+    assert not isinstance(claim_each(shop, invoice, account=account).get(invoice), Claimed)
+    assert shop.issuance(invoice).attempts == 0
+
+
+# What is sent.
+
+
+@pytest.mark.parametrize("order_body", ["merged", "bare"])
+def test_an_order_is_sent_as_it_came_or_with_the_config_over_it(shop: Shop, order_body: str) -> None:
+    choose(shop, order_body=order_body)
+    order = {**at(1, status="processing"), "total": "40.979999999999997", "name": "the order's own"}
+    shop.process(shop.receive(order))
+    with failing_api(shop) as (api, context):
+        api.order_status = 200
+        drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+    (body,) = api.bodies
+    if order_body == "bare":
+        assert body == json.dumps(order).encode()
+    else:
+        assert json.loads(body)["name"] == "Shop"
+        assert json.loads(body)["total"] == order["total"]
+
+
+def test_a_document_has_a_key_of_its_own_that_stays_the_same_at_each_attempt(shop: Shop) -> None:
+    shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
+    with failing_api(shop) as (api, context):
+        for api.order_status in (503, 200):
+            drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+            shop.clock.advance(minutes=1)
+        shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
+        drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+    order = f"{WOOCOMMERCE}-1-{shop.order().order_key}"
+    assert api.keys == [f"{order}-estimate"] * 2 + [f"{order}-invoice"]
+
+
+def test_an_order_whose_key_no_header_can_carry_is_sent_by_one_that_can(shop: Shop) -> None:
+    shop.process(shop.receive(at(1, status="processing", order_key="naročilo 1")))
+    with failing_api(shop) as (api, context):
+        api.order_status = 200
+        drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+    assert api.keys == [f"{WOOCOMMERCE}-1-naro%C4%8Dilo%201-invoice"]
