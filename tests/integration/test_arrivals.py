@@ -114,6 +114,32 @@ def test_a_deletion_that_arrived_before_a_snapshot_is_processed_first(shop: Shop
     assert shop.order().decision == "skip"
 
 
+def test_a_repeated_deletion_comes_before_the_snapshot_that_arrives_next(shop: Shop) -> None:
+    """In SQLite, both have the same place."""
+    trashed = shop.receive(DELETED, "order.deleted")
+    shop.process(shop.receive(paid(1)), trashed, shop.receive(paid(9), "order.restored"))
+    assert shop.receive(DELETED, "order.deleted") == trashed
+    saved = shop.receive(paid(9, total="9.00"))  # within the second: no sign that it was restored
+    shop.process(saved, trashed)
+    assert shop.order().decision == "skip"
+
+
+def test_a_deletion_of_before_the_newest_snapshot_is_processed_and_deletes_nothing(shop: Shop) -> None:
+    created, trashed = shop.receive(paid(1)), shop.receive(DELETED, "order.deleted")
+    shop.process(created, trashed, shop.receive(paid(9), "order.restored"))
+    with shop.context.ledger.write() as connection:
+        assert deliveries.replay(connection, trashed)
+    shop.process(trashed)
+    with shop.context.ledger.read() as connection:
+        again = deliveries.get(connection, trashed)
+    assert again is not None
+    assert again.state == "processed"
+    assert (again.reason or "").startswith(
+        "deletes the order, of which the shop has sent more since -> invoice"
+    )
+    assert shop.order().decision == "invoice"
+
+
 def test_a_snapshot_that_arrives_between_two_deletions_is_restored_by_the_last_only_if_it_is_later(
     shop: Shop,
 ) -> None:
