@@ -56,7 +56,12 @@ def guard_standard_streams() -> None:
         setattr(sys, name, guarded)
 
 
-def unguarded(stream: TextIO) -> TextIO:
-    """What is beneath such a stream: for styles, around text that was made printable by itself."""
+def unguarded(stream: TextIO | None) -> TextIO:
+    """What is beneath such a stream: for styles, around text that was made printable by itself.
+
+    What is printed to a stream that was closed goes nowhere.
+    """
+    if stream is None:
+        return io.StringIO()
     stream.flush()
     return stream.raw_stream if isinstance(stream, _PrintableStream) else stream

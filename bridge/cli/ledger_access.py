@@ -39,7 +39,7 @@ def open_ledger(settings: Settings | None = None, *, is_awaited: bool = False) -
     """The ledger; ends the command if there is none that is fit for use. Makes none.
 
     While a starting `spacebridge up` makes or migrates it, it is waited for. `is_awaited`: also if no `up`
-    is to be seen yet, for `GRACE` seconds. Raises SettingsError and LedgerUnavailableError.
+    is to be seen yet, for `GRACE` seconds. Raises SettingsError, LedgerMovedError and LedgerUnavailableError.
     """
     settings = settings or settings_of_command()
     ledger = Ledger(settings.ledger_url)
@@ -54,6 +54,7 @@ def open_ledger(settings: Settings | None = None, *, is_awaited: bool = False) -
     schema = ledger.schema()
     if schema in _UNFIT:
         fail(_unfit(settings, ledger, schema))
+    ledger.require_open()
     return ledger
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, not_, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.issuance import Policy
@@ -197,14 +197,8 @@ def is_ping_known(store: Store, now: datetime) -> bool:
 
 
 def record_ping(connection: Connection, store_id: int, now: datetime) -> None:
-    """WooCommerce pinged the delivery URL: somebody saved the webhook. Changes nothing if one is known."""
-    last = stores.c.last_ping_at
-    is_known = and_(last > now - PING_EVERY, last < now + PING_EVERY)
-    connection.execute(
-        update(stores)
-        .where(stores.c.id == store_id, or_(last.is_(None), not_(is_known)))
-        .values(last_ping_at=now)
-    )
+    """WooCommerce pinged the delivery URL: somebody saved the webhook."""
+    _update(connection, store_id, last_ping_at=now)
 
 
 def count_refused(connection: Connection, store_id: int, number: int, now: datetime) -> None:

@@ -38,20 +38,21 @@ def redecide(context: Context) -> bool:
 def _redecide_each(context: Context, *, until: float) -> bool:
     with context.ledger.read() as connection:
         changed = stores.deciding_anew(connection)
-    remaining = []
-    # Store after store, a batch of each: a store of many orders keeps no other waiting.
+    stuck: set[int] = set()  # orders that cannot be decided on just now: they keep no other waiting
+    # Store after store, a batch of each: a store of many orders keeps no other waiting either.
     while changed and time.monotonic() < until:
-        remaining = [store for store in changed if _redecide_some(context, store)]
-        changed = remaining
+        changed = [store for store in changed if _redecide_some(context, store, stuck)]
     return bool(changed)
 
 
-def _redecide_some(context: Context, store: Store) -> bool:
+def _redecide_some(context: Context, store: Store, stuck: set[int]) -> bool:
     """Decide on a batch of a store's orders again; whether there may be more of them."""
     with context.ledger.read() as connection:
-        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH)
+        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH + len(stuck))
     if ids:
-        return _decide(context, store, ids)
+        wanted = [one for one in ids if one not in stuck][:BATCH]
+        stuck |= _decide(context, store, wanted)
+        return bool(wanted)
     since = store.deciding_anew_since
     if since is not None and context.now() - since > REDECIDE_FOR:
         with context.ledger.write() as connection:
@@ -59,24 +60,24 @@ def _redecide_some(context: Context, store: Store) -> bool:
     return False
 
 
-def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> bool:
-    """All of them in one transaction, each by itself where that fails; False if none could be."""
+def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> set[int]:
+    """All of them in one transaction, each by itself where that fails; returns those that cannot be."""
     try:
         with context.ledger.write(wait=context.patience) as connection:
             _decide_on(context, connection, store, order_ids)
     except LedgerBusyError as error:
         if len(order_ids) == 1:
             log.warning("an order is decided again later", store=store.name, error=str(error))
-            return False
+            return set(order_ids)
     except LedgerUnavailableError:
         raise
     except Exception:
         if len(order_ids) == 1:
             log.exception("an order could not be decided again", store=store.name)
-            return False
+            return set(order_ids)
     else:
-        return True
-    return any(_decide(context, store, [one]) for one in order_ids)
+        return set()
+    return {stuck for one in order_ids for stuck in _decide(context, store, [one])}
 
 
 def _decide_on(context: Context, connection: Connection, store: Store, order_ids: Sequence[int]) -> None:

@@ -205,7 +205,7 @@ def test_an_order_is_shown_with_its_issuances(shop: Shop, folder: Path) -> None:
     (invoice,) = held(shop, 1)
     (row,) = json.loads(run_command(folder, "orders", "show", "shop", "1", "--json").stdout)
     names = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
-    assert list(row) == [*names, "issuances"]
+    assert list(row) == [*names, "rule", "rule_since", "issuances"]
     assert (row["id"], row["status"], row["decision"]) == (1, "processing", "attention")
     assert [(one["id"], one["state"]) for one in row["issuances"]] == [(invoice, "held")]
     read = run_command(folder, "orders", "show", "shop", "1").stdout

@@ -26,6 +26,7 @@ mark_failed         .          failed   .       .          failed     .         
 postpone            .          due      .       .          due        .          .
 give_back           .          due      .       .          due        .          .
 defer               due        .        .       .          .          .          .
+give_up             failed     .        .       .          .          .          .
 send_again          .          .        .       due        due        .          due
 note_as_issued      issued     .        .       issued     issued     issued     issued
 withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  withdrawn  .
@@ -48,6 +49,9 @@ FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool | None]] = {
     "give_back": lambda books, attempt: books.write(issuances.give_back, attempt, error="401", now=LATER),
     "defer": lambda books, attempt: books.write(
         issuances.defer, attempt.issuance_id, error="a fault", until=LATER
+    ),
+    "give_up": lambda books, attempt: books.write(
+        issuances.give_up, attempt.issuance_id, error="a fault", now=LATER
     ),
     "send_again": lambda books, attempt: books.write(issuances.send_again, attempt.issuance_id, LATER),
     "note_as_issued": lambda books, attempt: books.write(
@@ -128,7 +132,13 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
     (
         "make_due",
         "withdrawn",
-        {"state": "due", "next_attempt_at": LATER, "first_attempt_at": None, "settled_at": None},
+        {
+            "state": "due",
+            "next_attempt_at": LATER,
+            "due_since": LATER,
+            "first_attempt_at": None,
+            "settled_at": None,
+        },
     ),
     ("withdraw", "due", {"state": "withdrawn", "next_attempt_at": None, "settled_at": LATER}),
     (
@@ -197,6 +207,7 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
             "first_attempt_at": None,
             "settled_at": None,
             "withdrawn_by": None,
+            "due_since": LATER,
         },
     ),
     (
@@ -209,6 +220,7 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
             "withdrawn_by": None,
             "total": "9",
             "currency": "USD",
+            "content": None,
         },
     ),
     (
@@ -221,6 +233,7 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
             "settled_at": LATER,
             "total": "9",
             "currency": "USD",
+            "content": None,
         },
     ),
     (
