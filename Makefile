@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS := 3
+JOBS := 5
 
 .PHONY: install demo test chaos bench check format lock clean
 

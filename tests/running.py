@@ -28,6 +28,8 @@ from bridge.ledger.stores import Choices, Store
 from bridge.ledger.tables import deliveries, issuances, orders
 from bridge.ledger.tables import stores as store_table
 from bridge.ledger.vault import make_key
+from bridge.pipeline.configs import refresh_config
+from bridge.pipeline.context import Context
 from tests.servers import free_port, wait_until
 
 SECRET = "s3cr3t-Plain_ascii.2026"  # the one that most deliveries were recorded under
@@ -194,7 +196,10 @@ class RunningBridge:
         policy: Policy | None = None,
         chosen: Choices | None = None,
     ) -> str:
-        """A store, with a store config of its own in the sandbox; returns that one's id."""
+        """A store, with a store config of its own in the sandbox; returns that one's id.
+
+        With what it has `chosen`, its config is known at once.
+        """
         woocommerce_id = self.add_config(name, flags)
         with self.ledger.write() as connection:
             store_id = stores.add(
@@ -210,6 +215,10 @@ class RunningBridge:
             )
             if chosen is not None:
                 stores.choose(connection, stores.get(connection, store_id), chosen, datetime.now(UTC))
+        if chosen is not None:
+            context = Context(self.ledger, self.vault, f"{self.sandbox_url}/v1", 10, 300)
+            assert refresh_config(context, store_id)
+            context.close()
         return woocommerce_id
 
     def add_config(self, name: str, flags: Mapping[str, object] | None = None) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 from rich.table import Table
 from sqlalchemy import Connection, select
 
-from bridge.issuance import content_digest
 from bridge.ledger import Ledger
 from bridge.ledger.tables import deliveries, issuances, orders
 from tests.chaos.due import due
@@ -96,14 +95,14 @@ def draw_up(ledger: Ledger, sent: Sent, sandbox: Mapping[str, Any], *, held_at_m
     for number in sorted({step.order for _, step in sent.acknowledged}):
         known = kept.get(number, _Kept())
         # A delivery that was recorded but not acknowledged counts as well: it is of the order's life.
-        recorded = [step for step in steps[number] if content_digest(step.topic, step.body) in known.recorded]
+        recorded = [step for step in steps[number] if step.digest in known.recorded]
         is_due = None if number in unknown else due(recorded)
         fate, problems = _fate(is_due, {step.due for step in recorded}, known, issued[number])
         fate_of_order[number] = fate
         accounts.problems += [f"order {number}: {problem}" for problem in problems]
     for delivery_id, step in sent.acknowledged:
         fate = fate_of_order[step.order]
-        if content_digest(step.topic, step.body) not in kept.get(step.order, _Kept()).recorded:
+        if step.digest not in kept.get(step.order, _Kept()).recorded:
             fate = LOST
             accounts.problems.append(f"delivery {delivery_id} of order {step.order} is not in the ledger")
         accounts.fates[fate] += 1

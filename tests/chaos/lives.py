@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from bridge.issuance import address_of, content_digest
 from tests.recorded import load
 
 INVOICE, ESTIMATE = "invoice", "estimate"
@@ -57,6 +58,11 @@ class Step:
     @property
     def is_deletion(self) -> bool:
         return self.topic == "order.deleted"
+
+    @property
+    def digest(self) -> bytes:
+        """By which the ledger knows its delivery."""
+        return content_digest(self.topic, self.body, address_of(SHOP) if self.is_deletion else "")
 
 
 def lives(random: Random) -> Iterator[list[Step]]:

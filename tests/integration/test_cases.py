@@ -128,7 +128,6 @@ def test_a_case_ends_as_it_should(
     woocommerce = bridge.add_store(
         store, {flag: case["store"].get(flag, False) for flag in FLAGS}, chosen=chosen
     )
-    bridge.wait_for_config(store)
     answers = []
     for one in case["send"]:
         body = one["raw"].encode() if "raw" in one else json.dumps(one["body"]).encode()
