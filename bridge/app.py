@@ -11,8 +11,9 @@ from flask import Flask, Response, jsonify
 from bridge.broker import Announcer, make_celery, messages_waiting
 from bridge.ledger import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger.backlog import Backlog, measure
-from bridge.receiver import Notifier, add_receiver
 from bridge.receiver.errors import register_error_handlers
+from bridge.receiver.notifier import Notifier
+from bridge.receiver.wiring import add_receiver
 from bridge.settings import Settings, load_settings
 from bridge.telemetry import STDOUT, configure_logging, metrics
 from bridge.telemetry.question import Question

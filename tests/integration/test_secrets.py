@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, text, update
 
 from bridge.ledger import Ledger, Vault, store_secrets, stores, tables
-from bridge.receiver import add_receiver
+from bridge.receiver.wiring import add_receiver
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
 from tests.running import SECRET, RunningBridge, run_command, sign

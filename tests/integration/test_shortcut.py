@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from bridge.issuance import Policy
 from bridge.ledger import Ledger, Vault, deliveries, removal, store_secrets, stores, tables
 from bridge.ledger.vault import make_key
-from bridge.receiver import add_receiver
 from bridge.receiver.errors import register_error_handlers
+from bridge.receiver.wiring import add_receiver
 from tests.integration.ledger.books import NOW, Books
 from tests.integration.ledger.crowds import Other, at_once
 from tests.recorded import load
