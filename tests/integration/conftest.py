@@ -110,6 +110,11 @@ class MigratedDatabase:
         self._server = server
         self._make()
 
+    @property
+    def url(self) -> str:
+        """Its URL, with whatever is in it."""
+        return self._url
+
     def emptied(self) -> str:
         """Its URL, with no row in it, its ids at their start, and nobody connected to it."""
         with psycopg.connect(self._url, autocommit=True) as connection:

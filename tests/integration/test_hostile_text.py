@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> Path:
                 store, raw, topic=f"order.{HOSTILE}", digest=content_digest("x", raw), resource_id=7
             ),
         )
-        deliveries.record(connection, **delivery_of(store, b"x", ignored_because=HOSTILE))
+        deliveries.record(connection, **delivery_of(store, b"x", state="ignored", reason=HOSTILE))
     ledger.close()
     return folder
 

@@ -24,7 +24,6 @@ from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, engine, or
 from bridge.ledger.errors import LedgerBusyError
 from bridge.ledger.statements import Statement
 from bridge.ledger.tables import deliveries as delivery_table
-from bridge.ledger.tables import metadata
 from bridge.pipeline.context import Context
 from bridge.pipeline.drain import drain_store
 from bridge.pipeline.lanes import Lanes
@@ -32,6 +31,7 @@ from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.sweep import sweep
 from tests import proc
 from tests.api import Api, failing_api
+from tests.integration.conftest import MigratedDatabase
 from tests.integration.ledger.crowds import START_WITHIN, Other
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer, wait_until
@@ -41,13 +41,9 @@ SOON = 5.0  # seconds within which innocent work is done, on a slow machine
 
 
 @pytest.fixture
-def shop(migrated_database: str) -> Iterator[Shop]:
+def shop(migrated_database: MigratedDatabase) -> Iterator[Shop]:
     """A shop over PostgreSQL, whose transactions wait no longer for a lock than in production."""
-    with psycopg.connect(migrated_database, autocommit=True) as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(f"DELETE FROM {table.name}")  # noqa: S608
-            connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN id RESTART")
-    ledger = Ledger(migrated_database, row_timeout=2)
+    ledger = Ledger(migrated_database.emptied(), row_timeout=2)
     with open_shop(ledger) as shop:
         shop.context = replace(shop.context, patience=0.5)
         yield shop
@@ -237,12 +233,12 @@ def test_a_lease_that_ended_is_released_beside_one_whose_order_is_locked(shop: S
 
 @pytest.mark.parametrize("after", ["an answer", "what is not waited for", "a statement of SQLAlchemy's"])
 def test_a_server_ends_the_transaction_of_a_process_that_stands_still_which_then_has_written_nothing(
-    migrated_database: str, shop: Shop, after: str
+    migrated_database: MigratedDatabase, shop: Shop, after: str
 ) -> None:
     shop.process(shop.receive(body(1)))
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_stand_still, args=(migrated_database, after, there))
+    process = context.Process(target=_stand_still, args=(migrated_database.url, after, there))
     process.start()
     assert here.poll(START_WITHIN)
     assert here.recv() == "in a transaction"

@@ -21,6 +21,7 @@ import requests
 
 from bridge.ledger import Ledger
 from bridge.ledger.vault import make_key
+from tests.integration.conftest import MigratedDatabase
 from tests.running import answers, run_command
 from tests.servers import PostgresServer, free_port, wait_until
 
@@ -110,12 +111,12 @@ def test_no_delivery_is_acknowledged_where_nothing_can_be_synced(tmp_path: Path)
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_postgresql_ledger_has_committed_is_in_the_part_of_the_log_that_is_synced(
-    migrated_database: str, way: str
+    migrated_database: MigratedDatabase, way: str
 ) -> None:
     late = []
     with (
-        closing(Ledger(migrated_database)) as ledger,
-        psycopg.connect(migrated_database, autocommit=True) as seen,
+        closing(Ledger(migrated_database.emptied())) as ledger,
+        psycopg.connect(migrated_database.url, autocommit=True) as seen,
     ):
         assert seen.execute("SHOW fsync").fetchone() == ("on",)
         for number in range(COMMITS):
