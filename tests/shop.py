@@ -151,6 +151,8 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
     with context.ledger.read() as connection:
         issuance = issuances.get(connection, issuance_id)
         assert issuance is not None
+        if issuance.state != issuances.DUE:
+            return True  # no queue has it
         store = stores.get(connection, issuance.store_id)
     with Forwarder(context) as forwarder:
         return forwarder.forward(issuance_id, store)

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from bridge.issuance import Policy
+from bridge.issuance import Policy, read_delivery
 from bridge.ledger import Ledger, Vault, deliveries, removal, store_secrets, stores, tables
 from bridge.ledger.vault import make_key
 from bridge.receiver.errors import register_error_handlers
@@ -21,6 +21,7 @@ from tests.recorded import load
 from tests.running import sign
 
 ORDER = load("life-of-a-store")[4]
+SHOP = read_delivery("order.created", ORDER.body).shop
 MOST = 2**16  # bytes of a body
 SECRETS = ("first", "second", "third")
 
@@ -61,7 +62,8 @@ class Receiver:
         return self.client().post(f"/webhooks/{store}", data=body, headers=headers)
 
     def add(self, *, secret: str = SECRETS[0], name: str = "shop") -> int:
-        return self.books.write(
+        """Add a store that knows the address of its shop."""
+        store_id: int = self.books.write(
             stores.add,
             vault=self.vault,
             name=name,
@@ -72,6 +74,8 @@ class Receiver:
             policy=Policy(),
             now=NOW,
         )
+        self.books.write(stores.learn_shop, store_id, SHOP)
+        return store_id
 
     def rotate(self, store_id: int, secret: str, *, keep_previous: bool) -> None:
         with self.books.ledger.write() as connection:
