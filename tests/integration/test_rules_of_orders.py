@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bridge.ledger import orders, stores
-from bridge.pipeline.sweep import sweep
+from bridge.pipeline.redecide import redecide
 from tests.shop import Shop, at, forward_issuance
 
 
@@ -38,7 +38,7 @@ def test_deciding_again_by_other_rules_of_the_store_dates_what_changes_and_no_mo
             config = {**(shop.store().config or {}), "active": active}
             stores.save_config(connection, shop.store(), config, shop.clock.now())
             stores.decide_anew(connection, shop.store_id, shop.clock.now())
-        sweep(shop.context)
+        redecide(shop.context)
         assert rule(shop) == expected
 
 
