@@ -17,7 +17,7 @@ from bridge.ledger.tables import UTCDateTime, metadata
 
 SQLSTATE = "SB001"  # what PostgreSQL says of a refused change; SQLite has a name of its own for it
 SQLITE_ERROR = "SQLITE_CONSTRAINT_TRIGGER"
-_WORDS = "this ledger is closed: it was copied to another database"
+REFUSAL = "this ledger is closed: it was copied to another database"
 FUNCTION = "spacebridge_ledger_is_closed"
 
 NOTE = Table(
@@ -78,14 +78,14 @@ def _barring(dialect: str) -> Iterator[str]:
     if dialect == "postgresql":
         yield (
             f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{_WORDS}' USING ERRCODE = '{SQLSTATE}'; END $$"
+            f"$$ BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = '{SQLSTATE}'; END $$"
         )
     for table in metadata.sorted_tables:
         for name, change in _triggers(dialect, table).items():
             yield f"CREATE TRIGGER {name} BEFORE {change} ON {table.name} " + (
                 f"FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()"
                 if dialect == "postgresql"
-                else f"BEGIN SELECT RAISE(ABORT, '{_WORDS}'); END"
+                else f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
             )
 
 

@@ -341,7 +341,7 @@ class Ledger:
         except (IntegrityError, DataError) as error:
             # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
             state = _state_of(error)
-            if state == closing.SQLITE_ERROR:
+            if state == closing.SQLITE_ERROR and str(error.orig) == closing.REFUSAL:
                 raise LedgerMovedError(_CLOSED) from None
             raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
         except (PoolTimeoutError, PendingRollbackError, DBAPIError) as error:

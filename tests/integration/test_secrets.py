@@ -149,7 +149,8 @@ def test_a_delivery_that_is_not_known_to_be_good_takes_a_look_and_a_write_and_a_
     shop: Shop, receiver: FlaskClient
 ) -> None:
     usual = (200, ["SELECT stores.id,", "INSERT INTO"])
-    assert deliver(receiver, 1, "s3cr3t") == usual
+    learning = ["SELECT deliveries.id,", "UPDATE stores", "SELECT stores.id,"]  # where the shop is
+    assert deliver(receiver, 1, "s3cr3t") == (200, [usual[1][0], *learning, usual[1][1]])
     change_secret(shop, "new")
     assert deliver(receiver, 2, "s3cr3t") == usual
     assert deliver(receiver, 3, "new") == (200, [*usual[1], "UPDATE stores"])
