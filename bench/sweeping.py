@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from bridge.pipeline.sweep import sweep
+from bridge.maintenance.sweep import sweep
 from worker.tasks import context
 
 

@@ -13,7 +13,7 @@ from bench.processes import Process
 from bench.servers import ISSUED_WITHIN, ORGANIZATION, SECRET, Database, Sandbox, Site, shape_of
 from bench.sides import Side
 from bench.waiting import wait_for
-from bridge.ledger.vault import make_key
+from bridge.vault.encryption import make_key
 from tests.servers import free_port
 
 # Its commands, one after the other in one process: each by itself would take a second to start.

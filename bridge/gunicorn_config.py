@@ -6,17 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 from bridge.settings import load_settings_or_exit
-from bridge.telemetry import STDOUT, configure_logging, shared
+from bridge.telemetry import STDOUT, configure_logging, multiprocess
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
 
-    from bridge.web.worker import BufferingWorker
+    from bridge.web.gunicorn_worker import BufferingWorker
 
 # A wrong setting stops the start here, once and in a sentence, and not each worker with a traceback.
 settings = load_settings_or_exit()
 configure_logging(settings.log_format, to=STDOUT)
-shared.share()  # before the app is made, which counts
+multiprocess.share()  # before the app is made, which counts
 
 
 def _cores() -> int:
@@ -32,10 +32,10 @@ def _workers() -> int:
     return 2 if settings.is_embedded else max(2, min(4, _cores()))
 
 
-wsgi_app = "bridge.app:create_app()"
+wsgi_app = "bridge.web.app:create_app()"
 bind = "0.0.0.0:8080"
 # A slow shop may take its time to send an order: it gets a thread when the request is there, whole.
-worker_class = "bridge.web.worker.BufferingWorker"
+worker_class = "bridge.web.gunicorn_worker.BufferingWorker"
 workers = _workers()
 threads = 16
 # Connections of each process: less than the 1024 open files that many systems allow it. When all are taken,

@@ -18,8 +18,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from sqlalchemy import URL
 
 from bridge.data_folder import make_private
-from bridge.ledger import Ledger, LedgerMovedError, LedgerUnavailableError, Vault
-from bridge.ledger.key_file import KeyFile
+from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError
+from bridge.vault import Vault
+from bridge.vault.key_file import KeyFile
 
 PREFIX = "SPACEBRIDGE_"
 KEY_FILE = "secret.key"

@@ -33,7 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 import requests
 from bridge.cli.recorded import sample_order
-from bridge.receiver.signature import sign
+from bridge.web.signature import sign
 
 def deliver(number):
     body = sample_order(number, datetime.now(UTC))

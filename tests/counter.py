@@ -16,10 +16,12 @@ from typing import Any
 from flask import Flask
 from werkzeug.serving import make_server
 
-from bridge.ledger import Ledger, Vault, actions, stores
+from bridge.db import Ledger
+from bridge.ledger import actions, stores
 from bridge.ledger.stores import Store
-from bridge.ledger.vault import make_key
 from bridge.sandbox import create_sandbox
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
 from tests.running import run_command
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE
 

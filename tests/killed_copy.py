@@ -15,9 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bridge.ledger import Ledger, closing
-from bridge.ledger.closing import Closed, State
-from bridge.ledger.copying import copy
+from bridge.admin.copying import copy
+from bridge.db import Ledger, closing
+from bridge.db.closing import Closed, State
 
 
 def run(source: str, target: str, point: str) -> None:

@@ -7,13 +7,7 @@ import json
 from datetime import UTC
 from typing import Any
 
-from bridge.issuance import (
-    About,
-    NotAnOrder,
-    Order,
-    Unreadable,
-    read_delivery,
-)
+from bridge.issuance import About, NotAnOrder, Order, Unreadable, read_delivery
 from bridge.ledger.order_details import written
 from tests import recorded
 

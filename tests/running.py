@@ -21,15 +21,17 @@ from typing import Any
 import requests
 from sqlalchemy import Table, func, select
 
+from bridge.db import Ledger
+from bridge.db.tables import deliveries, issuances, orders
+from bridge.db.tables import stores as store_table
 from bridge.issuance import Policy
-from bridge.ledger import Ledger, Vault, stores
+from bridge.ledger import stores
 from bridge.ledger.orders import decided_before
 from bridge.ledger.stores import Choices, Store
-from bridge.ledger.tables import deliveries, issuances, orders
-from bridge.ledger.tables import stores as store_table
-from bridge.ledger.vault import make_key
-from bridge.pipeline.configs import refresh_config
 from bridge.pipeline.context import Context
+from bridge.pipeline.store_configs import refresh_config
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
 from tests.servers import free_port, wait_until
 
 SECRET = "s3cr3t-Plain_ascii.2026"  # the one that most deliveries were recorded under

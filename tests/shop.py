@@ -14,17 +14,19 @@ from typing import Any
 from sqlalchemy import Connection
 from werkzeug.serving import make_server
 
+from bridge.db import Ledger, tables
 from bridge.issuance import Policy, read_delivery
-from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders, stores, tables
+from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
-from bridge.ledger.vault import make_key
-from bridge.pipeline.configs import refresh_config
 from bridge.pipeline.context import Context
-from bridge.pipeline.forward import Forwarder
 from bridge.pipeline.process import process_deliveries
-from bridge.receiver.delivery import describe
+from bridge.pipeline.send import Forwarder
+from bridge.pipeline.store_configs import refresh_config
 from bridge.sandbox import create_sandbox
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
+from bridge.web.delivery import describe
 from tests.recorded import load
 
 ORGANIZATION, WOOCOMMERCE, TOKEN = "64b7e0c0a1b2c3d4e5f60718", "64b7e0c0a1b2c3d4e5f60719", "the-token"

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any
 
-from worker.schedule import OneSchedule
+from worker.scheduler import OneSchedule
 
 
 class _Finalized:

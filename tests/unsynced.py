@@ -14,7 +14,7 @@ import runpy
 import struct
 import sys
 
-from bridge.ledger import Ledger, LedgerUnavailableError
+from bridge.db import Ledger, LedgerUnavailableError
 
 _CALLS = {"x86_64": (74, 75), "aarch64": (82, 83)}  # the numbers of fsync and fdatasync
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2

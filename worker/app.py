@@ -10,14 +10,14 @@ from celery.signals import setup_logging, worker_ready
 
 from bridge.broker import SWEEP, make_celery
 from bridge.settings import load_settings_or_exit
-from bridge.telemetry import STDOUT, configure_logging, shared
+from bridge.telemetry import STDOUT, configure_logging, multiprocess
 
 SWEEP_INTERVAL = 3.0  # seconds
 
 log = structlog.get_logger(__name__)
 
 settings = load_settings_or_exit()
-shared.share()
+multiprocess.share()
 app = make_celery(settings.broker_url.get_secret_value())
 app.conf.update(
     # Threads, since a worker waits for Space Invoices most of the time.
@@ -33,7 +33,7 @@ app.conf.update(
         # clocks, so it is a generous one.
         "sweep": {"task": SWEEP, "schedule": SWEEP_INTERVAL, "options": {"expires": 300, "retry": False}}
     },
-    beat_scheduler="worker.schedule:OneSchedule",
+    beat_scheduler="worker.scheduler:OneSchedule",
 )
 
 

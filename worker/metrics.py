@@ -8,7 +8,7 @@ import structlog
 from celery.signals import worker_ready, worker_shutdown
 from prometheus_client import start_http_server
 
-from bridge.telemetry import metrics
+from bridge.web import metrics
 from worker.app import settings
 
 log = structlog.get_logger(__name__)

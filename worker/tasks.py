@@ -14,18 +14,18 @@ from celery.signals import worker_ready, worker_shutting_down
 
 from bridge import broker
 from bridge.broker import Announcer
-from bridge.ledger import Ledger, LedgerUnavailableError
-from bridge.pipeline import configs, drain, process
+from bridge.db import Ledger, LedgerUnavailableError
+from bridge.maintenance.redecide import redecide as redecide_orders
+from bridge.maintenance.sweep import BATCH
+from bridge.maintenance.sweep import sweep as sweep_the_ledger
+from bridge.pipeline import dispatch, process, store_configs
 from bridge.pipeline.context import Context
-from bridge.pipeline.lanes import TURN, Lanes
-from bridge.pipeline.pace import Pace
-from bridge.pipeline.redecide import redecide as redecide_orders
-from bridge.pipeline.sweep import BATCH
-from bridge.pipeline.sweep import sweep as sweep_the_ledger
-from bridge.pipeline.work import Work
+from bridge.pipeline.pending_work import Work
+from bridge.pipeline.rate_limiter import Pace
+from bridge.pipeline.store_queues import TURN, Lanes
 from bridge.telemetry import counts
 from worker.app import app, settings
-from worker.crew import Crew, parts
+from worker.thread_pool import Crew, parts
 
 DELIVERIES_A_MESSAGE = 25
 ROW_TIMEOUT = 2.0  # seconds
@@ -107,7 +107,7 @@ def _forward_each(store_ids: Sequence[int], just_due: Mapping[int, Sequence[int]
             announcer.due_stores(store_ids[number:])
             return
         with _logged(store=store_id):
-            drain.drain_store(
+            dispatch.drain_store(
                 context(),
                 lanes,
                 store_id,
@@ -130,7 +130,7 @@ def refresh_configs(ids: Sequence[int]) -> None:
     """Fetch the configs of stores, and have open orders decided on again where one has changed."""
     for one in ids:
         with _logged(store=one):
-            if configs.refresh_config(context(), one):
+            if store_configs.refresh_config(context(), one):
                 announcer.redecide()
 
 

@@ -18,16 +18,18 @@ import click
 import structlog
 from sqlalchemy import Connection, func, select, text
 
+from bridge.db import Ledger
+from bridge.db.tables import metadata
 from bridge.issuance import About, NotAnOrder, Policy, read_delivery
-from bridge.ledger import Ledger, Vault, attempts, deliveries, due, issuances, orders, stores
-from bridge.ledger.tables import metadata
-from bridge.ledger.vault import make_key
+from bridge.ledger import attempts, deliveries, due, issuances, orders, stores
+from bridge.pipeline.complete import Ended, record
 from bridge.pipeline.context import Context
+from bridge.pipeline.decide import Cabinet
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.record import Ended, record
-from bridge.pipeline.settle import Cabinet
-from bridge.receiver.delivery import describe
 from bridge.spaceinvoices import Effect, Outcome
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
+from bridge.web.delivery import describe
 from tests.recorded import Recorded, load
 from tests.servers import PostgresServer
 

@@ -13,17 +13,17 @@ from bridge import __version__
 from bridge.cli.options import add_data_dir_option
 from bridge.cli.terminal import fail, tolerate_any_encoding
 from bridge.data_folder import make_private
-from bridge.ledger import (
+from bridge.db import (
     LedgerFaultError,
     LedgerMovedError,
     LedgerNotMigratableError,
     LedgerNotMigratedError,
     LedgerUnavailableError,
-    WrongKeyError,
 )
 from bridge.printable import guard_standard_streams
 from bridge.settings import SettingsError
 from bridge.telemetry import configure_logging
+from bridge.vault import WrongKeyError
 
 _COMMANDS = [
     *("db", "deliveries", "doctor", "issuances", "keys", "orders"),

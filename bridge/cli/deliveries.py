@@ -11,18 +11,18 @@ from typing import Any, BinaryIO
 
 import click
 
+from bridge.admin import operate
+from bridge.cli.apply_to_each import for_each
 from bridge.cli.ledger_access import open_ledger, require_store, settings_of_command
 from bridge.cli.options import AS_OPTION, ID, IDS_ARGUMENT, LIMIT_OPTION, STORE_OPTION, YES_OPTION
 from bridge.cli.recorded import sample_order
 from bridge.cli.shop import deliver, is_a_sandbox, read_address, read_topic
 from bridge.cli.starting import await_server
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json, print_rows
-from bridge.cli.verbs import for_each
 from bridge.data_folder import is_up
-from bridge.ledger import Ledger
+from bridge.db import Ledger
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger.deliveries import Delivery
-from bridge.pipeline import operate
 
 
 @click.group()

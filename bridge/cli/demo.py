@@ -19,13 +19,14 @@ from rich.table import Table
 
 from bridge.cli.recorded import RecordedDelivery, recorded_deliveries
 from bridge.cli.terminal import fail, styled_console
+from bridge.db import Ledger, LedgerUnavailableError
+from bridge.embedded.supervisor import Part
 from bridge.issuance import Policy
-from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders
+from bridge.ledger import deliveries, issuances, orders
 from bridge.ledger import stores as ledger_stores
-from bridge.pipeline.configs import refresh_config
 from bridge.pipeline.context import Context
+from bridge.pipeline.store_configs import refresh_config
 from bridge.settings import Settings
-from bridge.supervisor import Part
 
 STORE = "demo"
 ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"

@@ -12,7 +12,7 @@ import click
 
 from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.terminal import JSON_OPTION, echo_marked, print_json
-from bridge.diagnosis import Finding, Level, examine, of_wrong_setting
+from bridge.doctor import Finding, Level, examine, of_wrong_setting
 from bridge.settings import SettingsError
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("note", "yellow"), Level.WRONG: ("WRONG", "red")}

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import click
 
+from bridge.admin import operate
+from bridge.cli.apply_to_each import ask, for_each
 from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.options import AS_OPTION, IDS_ARGUMENT, LIMIT_OPTION, STORE_OPTION, YES_OPTION
 from bridge.cli.terminal import JSON_OPTION, print_rows
-from bridge.cli.verbs import ask, for_each
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger.issuances import ISSUED, Issuance
-from bridge.pipeline import operate
 
 COLUMNS = ["id", "store", "order", "kind", "state", "attempts", "next_attempt_at", "last_error"]
 

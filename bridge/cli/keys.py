@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from bridge.admin.rekey import UnreadableSecretsError, encrypt_all_anew, replace_key
 from bridge.cli.ledger_access import open_ledger, settings_of_command
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
-from bridge.ledger.key_file import KeysAreBeingChangedError
-from bridge.ledger.rekey import UnreadableSecretsError, encrypt_all_anew, replace_key
-from bridge.ledger.vault import make_key
+from bridge.vault.encryption import make_key
+from bridge.vault.key_file import KeysAreBeingChangedError
 
 
 @click.group()

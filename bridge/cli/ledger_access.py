@@ -10,7 +10,7 @@ from bridge.cli.options import data_dir
 from bridge.cli.starting import GRACE, await_start
 from bridge.cli.terminal import fail
 from bridge.data_folder import is_up
-from bridge.ledger import Ledger, Schema
+from bridge.db import Ledger, Schema
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Store
 from bridge.settings import KEY_FILE, PREFIX, Settings, load_settings

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 import click
 from sqlalchemy import Connection
 
+from bridge.admin.issue_anyway import issue_anyway
+from bridge.cli.apply_to_each import for_each
 from bridge.cli.issuances import COLUMNS as ISSUANCE_COLUMNS
 from bridge.cli.issuances import issuance_row
 from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.options import AS_OPTION, ID, LIMIT_OPTION, STORE_OPTION
-from bridge.cli.story import tell
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
-from bridge.cli.verbs import for_each
+from bridge.cli.timeline import tell
 from bridge.issuance import Decision
 from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
@@ -23,7 +24,6 @@ from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger import orders as ledger_orders
 from bridge.ledger.deliveries import UNREADABLE, Delivery
 from bridge.ledger.orders import KnownOrder
-from bridge.pipeline.issue_anyway import issue_anyway
 
 ORDER_ARGUMENT = click.argument("order", type=ID)
 

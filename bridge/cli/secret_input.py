@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from bridge.cli.terminal import fail
-from bridge.receiver.signature import unescape
 from bridge.settings import read_value_file
+from bridge.web.signature import unescape
 
 TOKEN_FILE_OPTION = click.option(
     "--token-file", metavar="FILE", help="A file with the access token, or - for standard input."

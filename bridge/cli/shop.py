@@ -10,7 +10,7 @@ import requests
 
 from bridge import __version__
 from bridge.cli.terminal import fail
-from bridge.receiver.signature import sign
+from bridge.web.signature import sign
 
 
 def read_address(_context: click.Context, _parameter: click.Parameter, url: str) -> str:

@@ -24,11 +24,11 @@ from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.terminal import fail
 from bridge.cli.web import bind_or_fail
 from bridge.data_folder import UP_LOCK, is_up, make_private
-from bridge.ledger import Ledger, Schema
+from bridge.db import Ledger, Schema
+from bridge.embedded.supervisor import Part, StartError, Supervisor
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import PREFIX, Settings
-from bridge.supervisor import Part, StartError, Supervisor
-from bridge.telemetry import STDERR, STDOUT, configure_logging, shared
+from bridge.telemetry import STDERR, STDOUT, configure_logging, multiprocess
 
 
 @click.command()
@@ -62,7 +62,7 @@ def up(host: str, port: int, demo: bool) -> None:
         # In a folder of its own with a short name: the path of a socket is limited to about 100 bytes.
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
         # One for all parts, so that the receiver's /metrics tells of the worker, too.
-        environment = {f"{PREFIX}DATA_DIR": str(folder), shared.FOLDER: str(run_dir / "metrics")}
+        environment = {f"{PREFIX}DATA_DIR": str(folder), multiprocess.FOLDER: str(run_dir / "metrics")}
         parts: list[Part] = []
         broker_url = settings.broker_url.get_secret_value()
         if not broker_url:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, or_, select
 
-from bridge.ledger.tables import actions, deliveries, issuances, orders
+from bridge.db.tables import actions, deliveries, issuances, orders
 
 
 @dataclass(frozen=True, slots=True)

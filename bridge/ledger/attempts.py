@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
+from bridge.db.statements import Sql, Statement
+from bridge.db.tables import attempts, issuances
 from bridge.issuance import Order
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger.issuances import SENDING, Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
-from bridge.ledger.statements import Sql, Statement
-from bridge.ledger.tables import attempts, issuances
 
 # No lease is as long. One that ends later was given by a clock that has been set back since.
 LONGEST_LEASE = timedelta(hours=1)

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
+from bridge.db.tables import actions, deliveries, issuances, stores
 from bridge.ledger import waiting as waiting_orders
 from bridge.ledger.deliveries import FAILED as FAILED_DELIVERY
 from bridge.ledger.deliveries import QUARANTINED, RECEIVED, UNREADABLE
 from bridge.ledger.issuances import DUE, FAILED, HELD, SENDING
-from bridge.ledger.tables import actions, deliveries, issuances, stores
 from bridge.ledger.waiting import RECENT, Attention, Waiting, WhileInactive
 
 OPEN_STATES = (DUE, SENDING, HELD, FAILED)

@@ -26,8 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from bridge.ledger.statements import Asked, Sql, Statement
-from bridge.ledger.tables import deliveries, issuances, orders, stores
+from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.tables import deliveries, issuances, orders, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
 QUARANTINED = "quarantined"  # about another site's order, as far as its address tells

@@ -20,9 +20,9 @@ from sqlalchemy import (
     tuple_,
 )
 
+from bridge.db.statements import Sql, Statement
+from bridge.db.tables import issuances, stores
 from bridge.ledger.issuances import DUE, Issuance
-from bridge.ledger.statements import Sql, Statement
-from bridge.ledger.tables import issuances, stores
 
 # Nothing is postponed for as long. What is due later was postponed by a clock that has been set back since.
 LONGEST_WAIT = timedelta(hours=2)

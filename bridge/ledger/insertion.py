@@ -9,9 +9,9 @@ from sqlalchemy import Dialect, and_, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningInsert
 
+from bridge.db.statements import Form, Sql
+from bridge.db.tables import deliveries, stores
 from bridge.ledger.deliveries import RECEIVED, Recorded, counting_repeats
-from bridge.ledger.statements import Form, Sql
-from bridge.ledger.tables import deliveries, stores
 
 Row = Mapping[str, Any]  # a value for each of _BROUGHT, the store's id, and its secret as the ledger keeps it
 Insert = Callable[[Any, Sequence[Row]], Sequence[Recorded | None]]

@@ -25,9 +25,9 @@ from sqlalchemy import (
     update,
 )
 
+from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.tables import attempts, issuances, orders, stores
 from bridge.ledger.orders import KnownOrder, Resource, orders_wanted
-from bridge.ledger.statements import Asked, Sql, Statement
-from bridge.ledger.tables import attempts, issuances, orders, stores
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
 NOT_ADDED_YET = 0  # in place of an id

@@ -25,10 +25,10 @@ from sqlalchemy import (
     update,
 )
 
+from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.tables import issuances, orders, stores
 from bridge.issuance import STANDARD_STATUSES, Decision, Order, Standing
 from bridge.ledger.order_details import read, written
-from bridge.ledger.statements import Asked, Sql, Statement
-from bridge.ledger.tables import issuances, orders, stores
 
 Resource = tuple[int, int]
 """A store's id and a WooCommerce id there."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Unpack
 
+from bridge.db.batch_writer import GroupCommit
+from bridge.db.engine import Ledger
+from bridge.db.errors import LedgerBusyError, LedgerUnavailableError
+from bridge.db.tables import deliveries
 from bridge.ledger.deliveries import NewDelivery, Recorded, columns
-from bridge.ledger.engine import Ledger
-from bridge.ledger.errors import LedgerBusyError, LedgerUnavailableError
-from bridge.ledger.group_commit import GroupCommit
 from bridge.ledger.insertion import Row, insertion
-from bridge.ledger.tables import deliveries
 
 
 @dataclass(frozen=True, slots=True)

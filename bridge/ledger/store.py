@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from bridge.issuance import Config, Policy
 from bridge.issuance.policy import INVOICED_META
-from bridge.ledger.vault import Vault
+from bridge.vault.encryption import Vault
 
 ALL = "all"  # in the place of the moment from which orders are issued
 PREVIOUS_SECRET_LASTS = timedelta(days=1)  # from when the new one was first seen

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
+from bridge.db.tables import stores
 from bridge.ledger.store import PREVIOUS_SECRET_LASTS, Store
-from bridge.ledger.tables import stores
-from bridge.ledger.vault import Vault, WrongKeyError
+from bridge.vault.encryption import Vault, WrongKeyError
 
 MOST_PREVIOUS = 4  # a delivery under a wrong secret is checked against each
 

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.tables import deliveries, orders, stores
 from bridge.issuance import Policy
 from bridge.ledger.orders import orders_wanted
-from bridge.ledger.statements import Asked, Sql, Statement
 from bridge.ledger.store import ALL, Choices, Store, columns_of, flags, store_of
-from bridge.ledger.tables import deliveries, orders, stores
-from bridge.ledger.vault import Vault
+from bridge.vault.encryption import Vault
 
 __all__ = ["ALL", "Choices", "Store", "flags"]  # beside the queries
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, func, literal_column, select, text
 
+from bridge.db.tables import deliveries, orders
 from bridge.ledger.issuances import FAILED, HELD
-from bridge.ledger.tables import deliveries, orders
 
 LONG = timedelta(days=2)  # that an order waits for a payment, or for its status to be mapped
 PAID_LONG = timedelta(hours=1)  # that it waits as pending although it is paid

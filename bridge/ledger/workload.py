@@ -8,11 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from bridge.db.tables import deliveries, issuances, orders
 from bridge.ledger.backlog import OPEN_STATES
 from bridge.ledger.deliveries import RECEIVED
 from bridge.ledger.orders import decided_before
 from bridge.ledger.store import Store
-from bridge.ledger.tables import deliveries, issuances, orders
 
 
 @dataclass(frozen=True, slots=True)

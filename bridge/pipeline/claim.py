@@ -11,17 +11,17 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection
 
+from bridge.db.statements import Asked
 from bridge.issuance import compose, said_of
 from bridge.ledger import attempts, due, issuances
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
-from bridge.ledger.statements import Asked
 from bridge.ledger.stores import Store
-from bridge.pipeline.configs import is_to_be_awaited
 from bridge.pipeline.context import Account, Context
-from bridge.pipeline.settle import Cabinet, decide_on, save
+from bridge.pipeline.decide import Cabinet, decide_on, save
 from bridge.pipeline.snapshot import reread
+from bridge.pipeline.store_configs import is_to_be_awaited
 
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
 

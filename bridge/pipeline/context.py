@@ -12,12 +12,14 @@ from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
-from bridge.ledger import Ledger, Vault, stores
-from bridge.ledger.group_commit import GroupCommit
+from bridge.db import Ledger
+from bridge.db.batch_writer import GroupCommit
+from bridge.ledger import stores
 from bridge.ledger.stores import Store
-from bridge.pipeline.pace import Pace
+from bridge.pipeline.rate_limiter import Pace
 from bridge.spaceinvoices import Line, SpaceInvoices
 from bridge.telemetry import counts
+from bridge.vault import Vault
 
 RECENT = 1.0  # seconds
 LEFT_ALONE = 5.0  # seconds for which an issuance is not tried again whose order somebody else has locked

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bridge.ledger import WrongKeyError, issuances, orders, stores
+from bridge.issuance.backoff import is_to_be_given_up
+from bridge.ledger import issuances, orders, stores
 from bridge.ledger.issuances import DUE
-from bridge.pipeline.backoff import is_to_be_given_up
 from bridge.pipeline.context import Context
-from bridge.pipeline.settle import settle
+from bridge.pipeline.decide import settle
+from bridge.vault import WrongKeyError
 
 log = structlog.get_logger(__name__)
 

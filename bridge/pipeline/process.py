@@ -11,27 +11,19 @@ from time import monotonic
 import structlog
 from sqlalchemy import Connection
 
-from bridge.issuance import (
-    About,
-    Deletion,
-    Order,
-    Place,
-    is_newer,
-    read_delivery,
-    standing,
-    was_saved_later,
-)
-from bridge.ledger import LedgerUnavailableError, deliveries, issuances, orders, stores
-from bridge.ledger.after_commit import after_commit
+from bridge.db import LedgerUnavailableError
+from bridge.db.after_commit import after_commit
+from bridge.db.errors import LedgerBusyError
+from bridge.issuance import About, Deletion, Order, Place, is_newer, read_delivery, standing, was_saved_later
+from bridge.ledger import deliveries, issuances, orders, stores
 from bridge.ledger.deliveries import Delivery, Finished, KnownDeletion
-from bridge.ledger.errors import LedgerBusyError
 from bridge.ledger.orders import Identity, KnownOrder, Resource
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.pipeline.judge import judged, shop_urls_of
-from bridge.pipeline.settle import Dossier, decide_on, save
+from bridge.pipeline.decide import Dossier, decide_on, save
+from bridge.pipeline.pending_work import Work
+from bridge.pipeline.quarantine import judged, shop_urls_of
 from bridge.pipeline.snapshot import snapshot_of
-from bridge.pipeline.work import Work
 
 RESTORED = "order.restored"  # a topic, which is not signed
 LONGEST_WAIT = 2.0  # seconds that all of a message together wait for locks, where each is by itself

@@ -12,9 +12,9 @@ from typing import ParamSpec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from bridge.telemetry import shared
+from bridge.telemetry import multiprocess
 
-shared.take_part()  # before the first metric is made
+multiprocess.take_part()  # before the first metric is made
 
 REGISTRY = CollectorRegistry()
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

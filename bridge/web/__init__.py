@@ -1,1 +1,1 @@
-"""How the web process takes requests off the network: whole, or not at all."""
+"""The web process: it takes deliveries, and says how the bridge is."""

@@ -10,8 +10,8 @@ from typing import Any
 from rich.table import Table
 from sqlalchemy import Connection, select
 
-from bridge.ledger import Ledger
-from bridge.ledger.tables import deliveries, issuances, orders
+from bridge.db import Ledger
+from bridge.db.tables import deliveries, issuances, orders
 from tests.chaos.due import due
 from tests.chaos.lives import ESTIMATE, INVOICE, Step
 from tests.chaos.load import Sent

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
-from bridge.ledger import LedgerUnavailableError
-from bridge.ledger.tables import issuances
+from bridge.db import LedgerUnavailableError
+from bridge.db.tables import issuances
 from tests.chaos.clocks import Clocks
 from tests.chaos.disk import Disk
 from tests.chaos.pipes import Pipe

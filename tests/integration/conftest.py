@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.ledger import Ledger
-from bridge.ledger.tables import metadata
+from bridge.db import Ledger
+from bridge.db.tables import metadata
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer
 from tests.shop import Shop, open_shop

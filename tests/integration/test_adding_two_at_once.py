@@ -8,10 +8,11 @@ from threading import Barrier
 
 import pytest
 
-from bridge.ledger import Ledger, LedgerFaultError, removal, stores
+from bridge.admin import manage_stores, store_removal
+from bridge.admin.manage_stores import NewStore, WoocommerceTakenError
+from bridge.db import Ledger, LedgerFaultError
+from bridge.ledger import stores
 from bridge.ledger.stores import Choices, StoreExistsError
-from bridge.pipeline import storekeeping
-from bridge.pipeline.storekeeping import NewStore, WoocommerceTakenError
 from tests.integration.ledger.books import NOW, VAULT
 
 ROUNDS = 5
@@ -26,7 +27,7 @@ def add_at_once(ledger: Ledger, *names: str, organizations: Sequence[str] = ("o"
         together.wait()
         try:
             with ledger.write() as connection:
-                storekeeping.add(connection, VAULT, new, None, who="maja", now=NOW)
+                manage_stores.add(connection, VAULT, new, None, who="maja", now=NOW)
         except (WoocommerceTakenError, StoreExistsError) as error:
             return type(error).__name__
         return "added"
@@ -38,7 +39,7 @@ def add_at_once(ledger: Ledger, *names: str, organizations: Sequence[str] = ("o"
 def remove_all(ledger: Ledger) -> None:
     with ledger.write() as connection:
         for store in stores.every(connection):
-            removal.remove(connection, store, who="maja", now=NOW)
+            store_removal.remove(connection, store, who="maja", now=NOW)
 
 
 @pytest.mark.parametrize("organizations", [("o", "o"), ("o", "another")])
@@ -75,7 +76,7 @@ def test_no_second_store_for_an_object_gets_into_the_ledger_by_any_way(ledger: L
             now=NOW,
         )
     with ledger.write() as connection:
-        removal.remove(connection, stores.get(connection, 1), who="maja", now=NOW)
+        store_removal.remove(connection, stores.get(connection, 1), who="maja", now=NOW)
     add_at_once(ledger, "two")
     with pytest.raises(LedgerFaultError), ledger.write() as connection:
         connection.exec_driver_sql(

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ledger import Ledger, actions, deliveries, issuances
-from bridge.ledger.backup import NoBackupError, back_up
-from bridge.ledger.tables import deliveries as delivery_table
-from bridge.pipeline import operate, restored
+from bridge.admin import operate, restore
+from bridge.admin.backup import NoBackupError, back_up
+from bridge.db import Ledger
+from bridge.db.tables import deliveries as delivery_table
+from bridge.ledger import actions, deliveries, issuances
+from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Context
-from bridge.pipeline.sweep import sweep
 from tests import backups
 from tests.integration.ledger.books import NOW, add_due, add_store
 from tests.running import RunningBridge, run_command
@@ -134,9 +135,9 @@ def test_what_was_due_or_being_sent_in_a_backup_is_held_and_sent_only_by_an_oper
     before = shop.requests()
 
     now = shop.clock.now()
-    assert restored.extent(context.ledger) == restored.Extent(["shop"], due=1, sending=1)
-    assert restored.pause_all(context.ledger, who="maja", now=now) == ["shop"]
-    assert restored.hold_all(context.ledger, who="maja", now=now) == 2
+    assert restore.extent(context.ledger) == restore.Extent(["shop"], due=1, sending=1)
+    assert restore.pause_all(context.ledger, who="maja", now=now) == ["shop"]
+    assert restore.hold_all(context.ledger, who="maja", now=now) == 2
     again = replace(shop, context=context)
     assert [again.issuance(one).state for one in (settled, due, sending)] == ["issued", "held", "held"]
     assert again.store().is_paused_by_operator
@@ -148,9 +149,9 @@ def test_what_was_due_or_being_sent_in_a_backup_is_held_and_sent_only_by_an_oper
     assert shop.requests() == before
     assert again.issuance(fifth).state == "due"
 
-    assert restored.hold_all(context.ledger, who="maja", now=now) == 1
-    assert restored.hold_all(context.ledger, who="maja", now=now) == 0
-    assert restored.pause_all(context.ledger, who="maja", now=now) == []
+    assert restore.hold_all(context.ledger, who="maja", now=now) == 1
+    assert restore.hold_all(context.ledger, who="maja", now=now) == 0
+    assert restore.pause_all(context.ledger, who="maja", now=now) == []
     assert again.issuance(fifth).state == "held"
     # Each of them is one that nobody sends without having looked.
     assert {one.id for one in operate.doubtful(context.ledger, [due, sending, fifth])} == {
@@ -174,7 +175,7 @@ def test_what_was_due_or_being_sent_in_a_backup_is_held_and_sent_only_by_an_oper
 def test_an_answer_that_comes_after_all_to_what_was_held_is_recorded(shop: Shop) -> None:
     invoice = shop.paid(1)
     attempt = shop.claim(invoice, lease=60)
-    assert restored.hold_all(shop.context.ledger, who="maja", now=shop.clock.now()) == 1
+    assert restore.hold_all(shop.context.ledger, who="maja", now=shop.clock.now()) == 1
     assert shop.issuance(invoice).attempt_id == attempt.id
     with shop.context.ledger.write() as connection:
         issuances.mark_issued(connection, [invoice], shop.clock.now())
@@ -183,19 +184,19 @@ def test_an_answer_that_comes_after_all_to_what_was_held_is_recorded(shop: Shop)
 
 def test_a_store_that_an_operator_had_paused_keeps_the_reason(shop: Shop) -> None:
     ledger = shop.context.ledger
-    restored.pause_all(ledger, who="anna", now=shop.clock.now())
+    restore.pause_all(ledger, who="anna", now=shop.clock.now())
     assert "paused by anna: the ledger was put back from a back-up" in (shop.store().pause_reason or "")
-    assert restored.pause_all(ledger, who="maja", now=shop.clock.now()) == []
+    assert restore.pause_all(ledger, who="maja", now=shop.clock.now()) == []
     assert "anna" in (shop.store().pause_reason or "")
 
 
 def test_a_great_many_documents_are_held_in_several_transactions(shop: Shop) -> None:
-    ledger, number = shop.context.ledger, restored.BATCH + 3
+    ledger, number = shop.context.ledger, restore.BATCH + 3
     with ledger.write() as connection:
         for one in range(number):
             add_due(connection, shop.store_id, one + 1)
-    assert restored.hold_all(ledger, who="maja", now=shop.clock.now()) == number
-    assert restored.extent(ledger).due == 0
+    assert restore.hold_all(ledger, who="maja", now=shop.clock.now()) == number
+    assert restore.extent(ledger).due == 0
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, update
 
-from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, issuances, orders, stores, tables
+from bridge.db import Ledger, LedgerUnavailableError, tables
+from bridge.ledger import deliveries, issuances, orders, stores
 from bridge.ledger.attempts import Claim, start
 from bridge.ledger.deliveries import FAILED, GIVE_UP_AFTER, PROCESSED, RECEIVED
 from bridge.ledger.issuances import Issuance
+from bridge.pipeline.complete import Ended, record
+from bridge.pipeline.decide import Cabinet
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.record import Ended, record
-from bridge.pipeline.settle import Cabinet
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.books import add_store
 from tests.shop import WOOCOMMERCE, Shop, at

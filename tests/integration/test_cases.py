@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from bridge.admin import store_options
 from bridge.issuance import Policy
 from bridge.ledger import deliveries, orders
 from bridge.ledger.stores import Choices
-from bridge.pipeline import choices
 from tests.running import RunningBridge
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
@@ -122,8 +122,8 @@ def test_a_case_ends_as_it_should(
     case = json.loads((CASES / f"{name}.json").read_text())
     now = datetime.now(UTC)
     given = dict(one.split("=", 1) for one in [*settings, *case["store"].get("settings", [])])
-    values = {key: choices.parse(key, text, now) for key, text in given.items()}
-    chosen = choices.with_values(Choices(Policy(issue_from=now)), values)
+    values = {key: store_options.parse(key, text, now) for key, text in given.items()}
+    chosen = store_options.with_values(Choices(Policy(issue_from=now)), values)
     store = f"case-{next(NUMBERS)}"
     woocommerce = bridge.add_store(
         store, {flag: case["store"].get(flag, False) for flag in FLAGS}, chosen=chosen

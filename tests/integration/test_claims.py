@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from bridge.admin import store_removal
+from bridge.db import tables
 from bridge.issuance import Policy
-from bridge.ledger import deliveries, issuances, removal, stores, tables
+from bridge.ledger import deliveries, issuances, stores
 from bridge.ledger.store import Choices
 from bridge.pipeline.claim import Claimed, No, Wanted, claim
 from bridge.pipeline.context import Account, Context
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import Lanes
-from bridge.pipeline.settle import Cabinet
+from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.dispatch import drain_store
+from bridge.pipeline.store_queues import Lanes
 from tests.api import failing_api
 from tests.shop import WOOCOMMERCE, Shop, at
 
@@ -237,7 +239,9 @@ def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
     invoice = shop.paid(1)
     account = shop.context.account(shop.store())
     with shop.context.ledger.write() as connection:
-        removal.remove(connection, stores.lock(connection, shop.store_id), who="maja", now=shop.clock.now())
+        store_removal.remove(
+            connection, stores.lock(connection, shop.store_id), who="maja", now=shop.clock.now()
+        )
     assert not isinstance(claim_each(shop, invoice, account=account).get(invoice), Claimed)
     assert shop.issuance(invoice).attempts == 0
 

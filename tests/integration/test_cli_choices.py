@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bridge.ledger import Ledger
+from bridge.db import Ledger
 from bridge.ledger.stores import Store
 from tests.counter import IDS, Counter, open_counter
 from tests.integration.test_cli_stores_refused import Here

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ledger.vault import make_key
+from bridge.vault.encryption import make_key
 from tests.integration.test_up import STORE_IDS, running_up
 from tests.running import answers, run_command
 from tests.servers import free_port, wait_until

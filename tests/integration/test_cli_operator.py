@@ -14,8 +14,9 @@ from typing import Any, Self
 
 import pytest
 
-from bridge.ledger import Ledger, actions
-from bridge.pipeline.sweep import sweep
+from bridge.db import Ledger
+from bridge.ledger import actions
+from bridge.maintenance.sweep import sweep
 from tests.running import run_command
 from tests.servers import wait_until
 from tests.shop import Shop, at, open_shop

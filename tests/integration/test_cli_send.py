@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.db.tables import deliveries
 from bridge.ledger import stores
-from bridge.ledger.tables import deliveries
 from tests.recorded import load
 from tests.running import RunningBridge, run_command
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from bridge.ledger import Ledger, stores, tables
+from bridge.db import Ledger, tables
+from bridge.ledger import stores
 from tests.counter import AWAY, IDS, OTHER_WOOCOMMERCE, Counter, open_counter
 from tests.integration.test_cli_operator import Terminal
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE

@@ -18,7 +18,8 @@ import pytest
 from flask import Flask, Response
 
 from bridge.cli import main
-from bridge.ledger import Ledger, stores
+from bridge.db import Ledger
+from bridge.ledger import stores
 from bridge.ledger.stores import Store
 from tests.counter import AWAY, IDS, OTHER_WOOCOMMERCE, Counter, open_counter, serving
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE

@@ -16,7 +16,10 @@ import requests
 
 from bridge.issuance import Policy
 from bridge.ledger import stores
-from bridge.pipeline.configs import (
+from bridge.maintenance.redecide import redecide
+from bridge.maintenance.sweep import sweep
+from bridge.pipeline.context import Context
+from bridge.pipeline.store_configs import (
     ASK_AGAIN_AFTER,
     LEAST_AT_ONCE,
     MISSING_FOR,
@@ -26,9 +29,6 @@ from bridge.pipeline.configs import (
     is_to_be_awaited,
     refresh_config,
 )
-from bridge.pipeline.context import Context
-from bridge.pipeline.redecide import redecide
-from bridge.pipeline.sweep import sweep
 from bridge.sandbox import create_sandbox
 from tests.api import Api, failing_api
 from tests.counter import serving

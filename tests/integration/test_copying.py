@@ -21,18 +21,19 @@ import pytest
 import requests
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from bridge.admin import operate
+from bridge.admin.copying import BATCH, CopyRefusedError, copy
 from bridge.data_folder import UP_LOCK
+from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError
+from bridge.db.tables import deliveries as delivery_table
+from bridge.db.tables import metadata
+from bridge.db.tables import stores as store_table
 from bridge.issuance import read_delivery
-from bridge.ledger import Ledger, LedgerMovedError, LedgerUnavailableError, deliveries, issuances
-from bridge.ledger.copying import BATCH, CopyRefusedError, copy
-from bridge.ledger.tables import deliveries as delivery_table
-from bridge.ledger.tables import metadata
-from bridge.ledger.tables import stores as store_table
-from bridge.ledger.vault import make_key
-from bridge.pipeline import operate
+from bridge.ledger import deliveries, issuances
 from bridge.pipeline.process import process_deliveries
-from bridge.receiver.delivery import describe
 from bridge.settings import KEY_FILE
+from bridge.vault.encryption import make_key
+from bridge.web.delivery import describe
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store, as_logged, delivery_of
 from tests.integration.test_life_of_a_store import BOTH_OFF, signed

@@ -10,12 +10,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from bridge.ledger import Vault, WrongKeyError, backlog, issuances, stores, tables
-from bridge.ledger.vault import make_key
+from bridge.db import tables
+from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
+from bridge.ledger import backlog, issuances, stores
 from bridge.pipeline import deferral
-from bridge.pipeline.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
 from bridge.pipeline.context import Context
-from bridge.pipeline.forward import DEFER_BY, Forwarder
+from bridge.pipeline.send import DEFER_BY, Forwarder
+from bridge.vault import Vault, WrongKeyError
+from bridge.vault.encryption import make_key
 from tests.shop import Shop, forward_issuance
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ledger.vault import make_key
+from bridge.vault.encryption import make_key
 from tests import proc
 from tests.servers import RedisServer, free_port, wait_until
 

@@ -20,19 +20,21 @@ import requests
 from pydantic import SecretStr
 from sqlalchemy import Connection, Table, text, update
 
+from bridge.admin import operate
 from bridge.data_folder import UP_LOCK
-from bridge.diagnosis import Finding, Level, examine
-from bridge.diagnosis.clocks import POSTGRESQL, SPACE_INVOICES, compare
+from bridge.db import Ledger
+from bridge.db.tables import actions as action_table
+from bridge.db.tables import deliveries as delivery_table
+from bridge.db.tables import issuances as issuance_table
+from bridge.db.tables import orders as order_table
+from bridge.db.tables import stores as store_table
+from bridge.doctor import Finding, Level, examine
+from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, compare
 from bridge.issuance import Policy
-from bridge.ledger import Ledger, Vault, issuances, stores
-from bridge.ledger.tables import actions as action_table
-from bridge.ledger.tables import deliveries as delivery_table
-from bridge.ledger.tables import issuances as issuance_table
-from bridge.ledger.tables import orders as order_table
-from bridge.ledger.tables import stores as store_table
-from bridge.ledger.vault import make_key
-from bridge.pipeline import operate
+from bridge.ledger import issuances, stores
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
 from tests.integration.test_up import running_up
 from tests.misbehaving import Behaviour, MisbehavingServer, Visit
 from tests.running import Process, answers, run_command, sign

@@ -6,10 +6,10 @@ import threading
 from dataclasses import replace
 from itertools import count
 
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import TURN, Lanes
-from bridge.pipeline.pace import Pace
-from bridge.pipeline.sweep import sweep
+from bridge.maintenance.sweep import sweep
+from bridge.pipeline.dispatch import drain_store
+from bridge.pipeline.rate_limiter import Pace
+from bridge.pipeline.store_queues import TURN, Lanes
 from tests.api import failing_api
 from tests.shop import Shop
 

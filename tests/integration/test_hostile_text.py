@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.db import Ledger
 from bridge.issuance import content_digest
-from bridge.ledger import Ledger, deliveries
+from bridge.ledger import deliveries
 from tests.integration.ledger.books import add_store, delivery_of
 from tests.running import run_command
 

@@ -20,15 +20,16 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from bridge.ledger import Ledger, LedgerUnavailableError, deliveries, engine, orders
-from bridge.ledger.errors import LedgerBusyError
-from bridge.ledger.statements import Statement
-from bridge.ledger.tables import deliveries as delivery_table
+from bridge.db import Ledger, LedgerUnavailableError, engine
+from bridge.db.errors import LedgerBusyError
+from bridge.db.statements import Statement
+from bridge.db.tables import deliveries as delivery_table
+from bridge.ledger import deliveries, orders
+from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Context
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.sweep import sweep
+from bridge.pipeline.store_queues import Lanes
 from tests import proc
 from tests.api import Api, failing_api
 from tests.integration.conftest import MigratedDatabase

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from bridge.admin import operate
+from bridge.admin.issue_anyway import issue_anyway
+from bridge.admin.operate import Report
 from bridge.issuance import Policy
 from bridge.ledger import actions, issuances, stores
 from bridge.ledger.orders import KnownOrder
-from bridge.pipeline import operate
-from bridge.pipeline.issue_anyway import issue_anyway
-from bridge.pipeline.operate import Report
 from tests.shop import Shop, at, forward_issuance
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ledger import Ledger, Vault, stores
-from bridge.ledger.key_file import KeyFile
-from bridge.ledger.vault import make_key
+from bridge.db import Ledger
+from bridge.ledger import stores
 from bridge.settings import KEY_FILE, Settings
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
+from bridge.vault.key_file import KeyFile
 from tests.counter import Counter, open_counter
 from tests.recorded import load
 from tests.running import ORGANIZATION, RunningBridge, run_command

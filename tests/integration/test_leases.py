@@ -9,9 +9,9 @@ from contextlib import suppress
 import pytest
 
 from bridge.broker import Announcer, make_celery
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import Lanes
-from bridge.pipeline.sweep import sweep
+from bridge.maintenance.sweep import sweep
+from bridge.pipeline.dispatch import drain_store
+from bridge.pipeline.store_queues import Lanes
 from tests.api import failing_api
 from tests.recorded import load
 from tests.running import RunningBridge

@@ -22,14 +22,14 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 from bridge import __version__
-from bridge.app import create_app
-from bridge.ledger import tables
-from bridge.ledger.tables import issuances, orders
-from bridge.ledger.vault import make_key
-from bridge.pipeline.sweep import sweep
+from bridge.db import tables
+from bridge.db.tables import issuances, orders
+from bridge.maintenance.sweep import sweep
 from bridge.settings import Settings
 from bridge.spaceinvoices import Effect
 from bridge.telemetry import counts
+from bridge.vault.encryption import make_key
+from bridge.web.app import create_app
 from tests import proc
 from tests.recorded import load
 from tests.running import Process, RunningBridge, answers

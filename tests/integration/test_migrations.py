@@ -12,10 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bridge.ledger import Ledger, LedgerNotMigratedError, migrating
-from bridge.ledger.schema import REVISIONS, Schema
-from bridge.ledger.tables import metadata
-from bridge.ledger.vault import make_key
+from bridge.db import Ledger, LedgerNotMigratedError, migrating
+from bridge.db.schema import REVISIONS, Schema
+from bridge.db.tables import metadata
+from bridge.vault.encryption import make_key
 
 
 def test_a_new_database_is_unfit_until_it_is_upgraded(database_url: str) -> None:

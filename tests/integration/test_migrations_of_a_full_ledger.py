@@ -37,7 +37,7 @@ from sqlalchemy import (
     update,
 )
 
-from bridge.ledger import Ledger, LedgerNotMigratableError, Schema, engine
+from bridge.db import Ledger, LedgerNotMigratableError, Schema, engine
 from tests.integration.ledger.test_plans import GROWING
 from tests.servers import PostgresServer
 

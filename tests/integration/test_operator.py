@@ -11,14 +11,14 @@ from functools import partial
 
 import pytest
 
+from bridge.admin.operate import Report, doubtful, mark_issued, replay, resend, withdraw
 from bridge.ledger import actions, deliveries, issuances, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
-from bridge.pipeline.operate import Report, doubtful, mark_issued, replay, resend, withdraw
+from bridge.maintenance.sweep import sweep
+from bridge.pipeline.complete import Ended, record
+from bridge.pipeline.decide import Cabinet
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.record import Ended, record
-from bridge.pipeline.settle import Cabinet
-from bridge.pipeline.sweep import sweep
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.crowds import Other
 from tests.shop import WOOCOMMERCE, Shop, at, forward_issuance

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from bridge.db.tables import issuances
 from bridge.ledger import stores
-from bridge.ledger.tables import issuances
-from bridge.pipeline.pace import SLOWEST, Pace
+from bridge.pipeline.rate_limiter import SLOWEST, Pace
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer, wait_until
 from tests.shop import at

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from bridge.ledger import stores
-from bridge.pipeline.pace import Pace
-from bridge.pipeline.pause import PAUSE_AFTER
-from bridge.pipeline.record import Ended, record
-from bridge.pipeline.settle import Cabinet
-from bridge.pipeline.sweep import sweep
+from bridge.maintenance.sweep import sweep
+from bridge.pipeline.circuit_breaker import PAUSE_AFTER
+from bridge.pipeline.complete import Ended, record
+from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.rate_limiter import Pace
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
 from tests.shop import TOKEN, Shop, forward_issuance

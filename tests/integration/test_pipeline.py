@@ -6,10 +6,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from bridge.ledger import Ledger, deliveries, issuances, orders, stores
+from bridge.db import Ledger
+from bridge.ledger import deliveries, issuances, orders, stores
+from bridge.maintenance.redecide import redecide
+from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.redecide import redecide
-from bridge.pipeline.sweep import sweep
 from tests.integration.ledger.crowds import Other
 from tests.shop import WOOCOMMERCE, Shop, at, forward_issuance
 

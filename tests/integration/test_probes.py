@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from bridge.ledger import stores
+from bridge.pipeline.circuit_breaker import PAUSE_AFTER, is_probe_due, note_outcome, probe
 from bridge.pipeline.context import Context
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import Lanes
-from bridge.pipeline.pause import PAUSE_AFTER, is_probe_due, note_outcome, probe
+from bridge.pipeline.dispatch import drain_store
+from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import Api, failing_api
 from tests.shop import LongestWaits, Shop

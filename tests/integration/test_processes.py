@@ -21,10 +21,10 @@ import redis
 import requests
 from sqlalchemy import select
 
-from bridge.ledger.tables import attempts
-from bridge.ledger.tables import deliveries as delivery_table
-from bridge.ledger.tables import issuances as issuance_table
-from bridge.ledger.vault import make_key
+from bridge.db.tables import attempts
+from bridge.db.tables import deliveries as delivery_table
+from bridge.db.tables import issuances as issuance_table
+from bridge.vault.encryption import make_key
 from tests import proc
 from tests.recorded import load
 from tests.running import SECRET, RunningBridge, answers, run_command, sign

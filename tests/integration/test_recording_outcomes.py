@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
 from bridge.ledger import attempts, stores
 from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.store import Choices
-from bridge.pipeline.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
+from bridge.pipeline.complete import Ended, record, release_expired
 from bridge.pipeline.context import Context
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import Lanes
-from bridge.pipeline.record import Ended, record, release_expired
-from bridge.pipeline.settle import Cabinet
+from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.dispatch import drain_store
+from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
 from tests.shop import LongestWaits, Shop

@@ -9,9 +9,10 @@ from datetime import datetime
 import pytest
 from sqlalchemy import Engine, event
 
-from bridge.ledger import Ledger, stores
+from bridge.db import Ledger
+from bridge.ledger import stores
 from bridge.ledger.stores import Store
-from bridge.receiver.refusals import PAUSE, Refusals
+from bridge.web.refusals import PAUSE, Refusals
 from tests.integration.ledger.books import NOW, add_store
 from tests.integration.ledger.crowds import at_once
 from tests.running import RunningBridge, run_command

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ledger import Ledger, LedgerUnavailableError, backlog, deliveries, issuances, orders, stores
+from bridge.admin import manage_stores
+from bridge.admin.manage_stores import NewStore
+from bridge.db import Ledger, LedgerUnavailableError
+from bridge.ledger import backlog, deliveries, issuances, orders, stores
 from bridge.ledger.stores import Choices
-from bridge.pipeline import storekeeping
-from bridge.pipeline.configs import refresh_config
+from bridge.maintenance.redecide import redecide
+from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.redecide import redecide
-from bridge.pipeline.storekeeping import NewStore
-from bridge.pipeline.sweep import sweep
+from bridge.pipeline.store_configs import refresh_config
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
 from tests.running import RunningBridge, run_command
@@ -30,14 +31,14 @@ ORDER = load("life-of-a-store")[4]
 def remove(shop: Shop) -> int:
     with shop.context.ledger.write() as connection:
         store = stores.lock(connection, shop.store_id)
-        return storekeeping.remove(connection, store, who=WHO, now=shop.clock.now())
+        return manage_stores.remove(connection, store, who=WHO, now=shop.clock.now())
 
 
 def add_again(shop: Shop, name: str = "shop", woocommerce: str = WOOCOMMERCE) -> bool:
     """Add the store anew; whether it is the one that was removed. Its config is fetched."""
     new = NewStore(name, ORGANIZATION, woocommerce, TOKEN, "another-secret", Choices())
     with shop.context.ledger.write() as connection:
-        is_back = storekeeping.add(connection, shop.context.vault, new, None, who=WHO, now=shop.clock.now())
+        is_back = manage_stores.add(connection, shop.context.vault, new, None, who=WHO, now=shop.clock.now())
         store = stores.find(connection, name)
     assert store is not None
     refresh_config(shop.context, store.id)

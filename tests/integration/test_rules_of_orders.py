@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bridge.ledger import orders, stores
-from bridge.pipeline.redecide import redecide
+from bridge.maintenance.redecide import redecide
 from tests.shop import Shop, at, forward_issuance
 
 

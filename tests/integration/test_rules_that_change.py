@@ -13,13 +13,14 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import func, select, update
 
+from bridge.db import Ledger, tables
 from bridge.issuance import Policy
-from bridge.ledger import Ledger, deliveries, orders, stores, tables
+from bridge.ledger import deliveries, orders, stores
 from bridge.ledger.store import Choices
-from bridge.ledger.vault import Vault, make_key
+from bridge.maintenance.redecide import ALONE, BATCH, REDECIDE_FOR, redecide
+from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.redecide import ALONE, BATCH, REDECIDE_FOR, redecide
-from bridge.pipeline.sweep import sweep
+from bridge.vault.encryption import Vault, make_key
 from tests.integration.test_migrations_of_a_full_ledger import SCRIPTS
 from tests.shop import Shop, at, record
 
@@ -178,7 +179,7 @@ def test_a_store_of_many_orders_keeps_no_other_waiting(shop: Shop, monkeypatch: 
         choose(shop, one, unpaid_on_hold="wait")
     moments = iter([0.0, 1.0, 1.5, 9.0])
     clock = SimpleNamespace(monotonic=lambda: next(moments, 9.0))
-    monkeypatch.setattr("bridge.pipeline.redecide.time", clock)
+    monkeypatch.setattr("bridge.maintenance.redecide.time", clock)
     assert redecide(shop.context)
     assert decisions(shop, second) == {"wait": 2}
     assert decisions(shop) == {"wait": 2 * BATCH, "invoice": BATCH}

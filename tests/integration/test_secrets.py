@@ -14,8 +14,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, text, update
 
-from bridge.ledger import Ledger, Vault, store_secrets, stores, tables
-from bridge.receiver.wiring import add_receiver
+from bridge.db import Ledger, tables
+from bridge.ledger import store_secrets, stores
+from bridge.vault import Vault
+from bridge.web.wiring import add_receiver
 from tests.counter import IDS, Counter, open_counter
 from tests.recorded import load
 from tests.running import SECRET, RunningBridge, run_command, sign

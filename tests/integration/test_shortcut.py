@@ -10,11 +10,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from bridge.admin import store_removal
+from bridge.db import Ledger, tables
 from bridge.issuance import Policy, read_delivery
-from bridge.ledger import Ledger, Vault, deliveries, removal, store_secrets, stores, tables
-from bridge.ledger.vault import make_key
-from bridge.receiver.errors import register_error_handlers
-from bridge.receiver.wiring import add_receiver
+from bridge.ledger import deliveries, store_secrets, stores
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
+from bridge.web.errors import register_error_handlers
+from bridge.web.wiring import add_receiver
 from tests.integration.ledger.books import NOW, Books
 from tests.integration.ledger.crowds import Other, at_once
 from tests.recorded import load
@@ -90,7 +93,7 @@ class Receiver:
 
     def remove(self, store_id: int) -> None:
         with self.books.ledger.write() as connection:
-            removal.remove(connection, stores.lock(connection, store_id), who="maja", now=NOW)
+            store_removal.remove(connection, stores.lock(connection, store_id), who="maja", now=NOW)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from bridge.ledger import deliveries
-from bridge.web import worker
+from bridge.web import gunicorn_worker
 from tests.gunicorn_settings import gunicorn_setting
 from tests.recorded import load
 from tests.running import Process, RunningBridge, answers, sign
@@ -277,7 +277,7 @@ def test_a_receiver_that_is_told_to_stop_waits_for_no_silent_client(
 
 def test_woocommerce_is_answered_before_it_gives_up() -> None:
     give_up_after = 60  # seconds: wp_safe_remote_request in WC_Webhook::deliver
-    assert give_up_after > worker.HEAD_WITHIN + worker.BODY_WITHIN + 10
+    assert give_up_after > gunicorn_worker.HEAD_WITHIN + gunicorn_worker.BODY_WITHIN + 10
 
 
 # Requests over one connection.

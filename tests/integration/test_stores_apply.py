@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bridge.ledger import Ledger
+from bridge.db import Ledger
 from tests.counter import AWAY, OTHER_WOOCOMMERCE, Counter, open_counter
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE
 

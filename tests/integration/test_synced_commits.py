@@ -19,8 +19,8 @@ import psycopg
 import pytest
 import requests
 
-from bridge.ledger import Ledger
-from bridge.ledger.vault import make_key
+from bridge.db import Ledger
+from bridge.vault.encryption import make_key
 from tests.integration.conftest import MigratedDatabase
 from tests.running import answers, run_command
 from tests.servers import PostgresServer, free_port, wait_until

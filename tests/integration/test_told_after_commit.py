@@ -10,10 +10,10 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from bridge.ledger import Ledger, LedgerFaultError
-from bridge.ledger.after_commit import after_commit
+from bridge.db import Ledger, LedgerFaultError
+from bridge.db.after_commit import after_commit
+from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.sweep import sweep
 from bridge.telemetry.counts import REGISTRY
 from tests.api import failing_api
 from tests.shop import Shop, at, forward_issuance, open_shop

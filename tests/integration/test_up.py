@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from bridge import file_locks
-from bridge.ledger import Ledger, deliveries
-from bridge.ledger.vault import make_key
+from bridge.db import Ledger
+from bridge.embedded import file_locks
+from bridge.ledger import deliveries
+from bridge.vault.encryption import make_key
 from tests import proc
 from tests.recorded import load
 from tests.running import SECRET, answers, run_command, sign

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from bridge.admin import operate
+from bridge.db import tables
 from bridge.issuance import Deletion
-from bridge.ledger import deliveries, orders, stores, tables
+from bridge.ledger import deliveries, orders, stores
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.orders import KnownOrder
-from bridge.pipeline import operate
+from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.sweep import sweep
-from bridge.receiver.delivery import describe
+from bridge.web.delivery import describe
 from tests.shop import Shop, at
 
 

@@ -15,11 +15,12 @@ from zlib import error as ZlibError  # noqa: N812
 import pytest
 from sqlalchemy import select, update
 
-from bridge.ledger import issuances, orders, tables
+from bridge.db import tables
+from bridge.ledger import issuances, orders
 from bridge.pipeline.context import Context
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.forward import DEFER_BY
-from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.dispatch import drain_store
+from bridge.pipeline.send import DEFER_BY
+from bridge.pipeline.store_queues import Lanes
 from tests.api import Api, failing_api
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import wait_until

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.pipeline.backoff import GIVE_UP_AFTER, next_attempt, next_probe
+from bridge.issuance.backoff import GIVE_UP_AFTER, next_attempt, next_probe
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 

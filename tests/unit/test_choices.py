@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from bridge.admin import store_options
+from bridge.admin.store_options import ChoiceError
 from bridge.issuance import Policy
 from bridge.ledger.stores import Choices
-from bridge.pipeline import choices
-from bridge.pipeline.choices import ChoiceError
 
 NOW = datetime(2026, 11, 26, 18, 30, tzinfo=UTC)
 CHOSEN = Choices(
@@ -65,8 +65,8 @@ CHOSEN = Choices(
     ],
 )
 def test_text_is_read_as_the_value_it_means(name: str, text: str, value: object) -> None:
-    assert choices.parse(name, text, NOW) == value
-    choices.check(name, value)
+    assert store_options.parse(name, text, NOW) == value
+    store_options.check(name, value)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_text_is_read_as_the_value_it_means(name: str, text: str, value: object)
 )
 def test_what_cannot_be_is_refused_with_what_can_be(name: str, text: str, said: str) -> None:
     with pytest.raises(ChoiceError, match=said):
-        choices.check(name, choices.parse(name, text, NOW))
+        store_options.check(name, store_options.parse(name, text, NOW))
 
 
 @pytest.mark.parametrize(
@@ -130,28 +130,28 @@ def test_what_cannot_be_is_refused_with_what_can_be(name: str, text: str, said: 
 )
 def test_a_value_of_another_type_is_refused(name: str, value: object) -> None:
     with pytest.raises(ChoiceError, match=name):
-        choices.check(name, value)
+        store_options.check(name, value)
 
 
 def test_only_what_is_named_changes() -> None:
-    changed = choices.with_values(CHOSEN, {"unknown_outcome": "hold", "bank_payment_methods": []})
-    assert choices.as_mapping(changed) == {
-        **choices.as_mapping(CHOSEN),
+    changed = store_options.with_values(CHOSEN, {"unknown_outcome": "hold", "bank_payment_methods": []})
+    assert store_options.as_mapping(changed) == {
+        **store_options.as_mapping(CHOSEN),
         "unknown_outcome": "hold",
         "bank_payment_methods": [],
     }
-    assert choices.with_values(CHOSEN, {}) == CHOSEN
+    assert store_options.with_values(CHOSEN, {}) == CHOSEN
 
 
 @pytest.mark.parametrize("chosen", [CHOSEN, Choices(), Choices(Policy(bank_payment_methods=frozenset()))])
 def test_what_is_shown_can_be_typed(chosen: Choices) -> None:
-    shown = {name: choices.written(value) for name, value in choices.as_mapping(chosen).items()}
-    typed = {name: choices.parse(name, text, NOW) for name, text in shown.items()}
-    assert choices.with_values(CHOSEN, typed) == chosen
+    shown = {name: store_options.written(value) for name, value in store_options.as_mapping(chosen).items()}
+    typed = {name: store_options.parse(name, text, NOW) for name, text in shown.items()}
+    assert store_options.with_values(CHOSEN, typed) == chosen
 
 
 def test_changes_are_told_a_line_each_and_in_the_same_order() -> None:
-    assert choices.changes(Choices(), CHOSEN) == [
+    assert store_options.changes(Choices(), CHOSEN) == [
         "issue_pending: false -> true",
         "bank_payment_methods: bacs -> bacs,cheque",
         "status_map: none -> posiljanje-žš:processing,shipped:completed",
@@ -164,7 +164,7 @@ def test_changes_are_told_a_line_each_and_in_the_same_order() -> None:
         "test_orders: skip -> issue",
         "invoiced_meta: apollo_invoice_id -> _other_invoice,apollo_invoice_id",
     ]
-    assert choices.changes(CHOSEN, CHOSEN) == []
+    assert store_options.changes(CHOSEN, CHOSEN) == []
 
 
 @pytest.mark.parametrize(
@@ -181,16 +181,19 @@ def test_changes_are_told_a_line_each_and_in_the_same_order() -> None:
 def test_a_date_is_its_beginning_in_utc_unless_it_says_otherwise(
     value: object, moment: datetime | None
 ) -> None:
-    assert choices.with_values(CHOSEN, {"issue_from": value}).policy.issue_from == moment
+    assert store_options.with_values(CHOSEN, {"issue_from": value}).policy.issue_from == moment
 
 
 def test_a_new_store_leaves_the_past_alone() -> None:
-    assert choices.of_new_store(NOW) == Choices(Policy(issue_from=NOW))
+    assert store_options.of_new_store(NOW) == Choices(Policy(issue_from=NOW))
 
 
 def test_addresses_are_kept_in_one_form_and_once() -> None:
     given = ["https://www.Shop.example/", "shop.example", "http://shop.example/de/"]
-    assert choices.with_values(CHOSEN, {"shop_urls": given}).shop_urls == ("shop.example", "shop.example/de")
+    assert store_options.with_values(CHOSEN, {"shop_urls": given}).shop_urls == (
+        "shop.example",
+        "shop.example/de",
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_addresses_are_kept_in_one_form_and_once() -> None:
 def test_a_bare_order_cannot_say_what_a_store_makes_of_it(
     first: dict[str, object], then: dict[str, object]
 ) -> None:
-    chosen = choices.with_values(Choices(), first)
+    chosen = store_options.with_values(Choices(), first)
     with pytest.raises(ChoiceError, match=r"order_body=bare and .* do not go together"):
-        choices.with_values(chosen, then)
-    assert choices.with_values(chosen, {"zero_total": "skip"}).policy.zero_total == "skip"
+        store_options.with_values(chosen, then)
+    assert store_options.with_values(chosen, {"zero_total": "skip"}).policy.zero_total == "skip"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers import wait_until
-from worker.crew import Crew, parts
+from worker.thread_pool import Crew, parts
 
 
 @given(items=st.lists(st.integers()), most=st.integers(1, 40))

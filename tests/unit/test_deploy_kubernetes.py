@@ -12,9 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from bridge.app import create_app
-from bridge.ledger.vault import make_key
 from bridge.settings import Settings
+from bridge.vault.encryption import make_key
+from bridge.web.app import create_app
 from tests.gunicorn_settings import gunicorn_setting
 from tests.network_policies import Endpoint, may_connect
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bridge.ledger.vault import make_key
 from bridge.settings import Settings
-from bridge.web import worker
+from bridge.vault.encryption import make_key
+from bridge.web import gunicorn_worker
 from tests.gunicorn_settings import gunicorn_setting
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def test_a_proxy_refuses_a_head_that_the_receiver_would() -> None:
 
 
 def test_a_proxy_gives_a_slow_shop_as_long_as_the_receiver_does_and_not_longer_than_it_waits() -> None:
-    receiver = worker.HEAD_WITHIN + worker.BODY_WITHIN
+    receiver = gunicorn_worker.HEAD_WITHIN + gunicorn_worker.BODY_WITHIN
     for seconds in (caddy("read_body"), traefik("readTimeout")):
         assert receiver < int(seconds.removesuffix("s")) <= GIVES_UP_AFTER
     assert int(nginx("proxy_read_timeout").removesuffix("s")) >= GIVES_UP_AFTER - receiver

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from bridge.ledger import LedgerUnavailableError
-from bridge.ledger.group_commit import GroupCommit
+from bridge.db import LedgerUnavailableError
+from bridge.db.batch_writer import GroupCommit
 from tests.integration.ledger.crowds import Other
 from tests.servers import wait_until
 

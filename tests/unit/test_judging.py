@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.issuance import About, Deletion, NotAnOrder, Unreadable
-from bridge.pipeline.judge import judged
+from bridge.pipeline.quarantine import judged
 from tests.deciding import CARD
 
 OURS = ["shop.example", "shop.example/de"]

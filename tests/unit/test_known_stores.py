@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.ledger.recording import KnownStore
-from bridge.receiver.known_stores import KnownStores
+from bridge.web.store_cache import KnownStores
 
 
 def store(name: str, secret: str = "") -> KnownStore:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.ledger.due import Due
-from bridge.pipeline.lanes import REFILL, TURN, Lane, Lanes
+from bridge.pipeline.store_queues import REFILL, TURN, Lane, Lanes
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.diagnosis.mounts import network_file_system
+from bridge.doctor.mounts import network_file_system
 
 MOUNTS = """\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from bridge.receiver.notifier import LONGEST_PAUSE, MOST_AT_ONCE, PAUSE, Notifier
+from bridge.web.notifier import LONGEST_PAUSE, MOST_AT_ONCE, PAUSE, Notifier
 
 WITHIN = 10  # seconds in which what is to happen has happened
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from queue import SimpleQueue
 
-from bridge.telemetry.question import Question
+from bridge.telemetry.single_flight import Question
 
 
 def test_an_answer_is_told() -> None:

@@ -7,11 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.issuance import (
-    Order,
-    Timekeeping,
-    printable,
-)
+from bridge.issuance import Order, Timekeeping, printable
 from tests.reading import (
     ORDER,
     WRONG,

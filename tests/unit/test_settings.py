@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ledger import Ledger, Vault
-from bridge.ledger.vault import make_key
+from bridge.db import Ledger
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
 
 KEY, OTHER_KEY = make_key(), make_key()
 HIDDEN = "hunter2"  # no error may quote it

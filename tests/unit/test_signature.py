@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from bridge.receiver.signature import is_signed, sign, unescape
+from bridge.web.signature import is_signed, sign, unescape
 from tests import recorded
 from tests.recorded import Recorded
 

@@ -12,20 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.spaceinvoices import (
-    Filter,
-    all_of,
-    any_of,
-    between,
-    gt,
-    gte,
-    inq,
-    like,
-    lt,
-    lte,
-    neq,
-    nin,
-)
+from bridge.spaceinvoices import Filter, all_of, any_of, between, gt, gte, inq, like, lt, lte, neq, nin
 from bridge.spaceinvoices.encoding import as_json
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bridge.cli.story import tell
+from bridge.cli.timeline import tell
 from bridge.ledger.actions import Action
 from bridge.ledger.attempts import Attempt
 from bridge.ledger.deliveries import Delivery

@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 
-from bridge.ledger.vault import Vault, WrongKeyError, make_key
+from bridge.vault.encryption import Vault, WrongKeyError, make_key
 
 OLD, NEW, OTHER = make_key(), make_key(), make_key()
 SECRETS = ["", "s3cr3t", "žšč-Müller-株式会社-😀", "  spaces  ", "a\0b", "x" * 10_000]

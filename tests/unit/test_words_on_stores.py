@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.cli.stores import words
+from bridge.cli.stores import describe
 from bridge.issuance import Policy
 from bridge.ledger.store import Store
 
@@ -61,12 +61,12 @@ PAUSED = replace(STORE, paused_at=NOW - timedelta(minutes=3), pause_reason="paus
     ],
 )
 def test_how_far_away_a_moment_is(seconds: float, said: str) -> None:
-    assert words.distance(NOW - timedelta(seconds=seconds), NOW) == said
+    assert describe.distance(NOW - timedelta(seconds=seconds), NOW) == said
 
 
 def test_a_moment_that_has_not_come_is_never() -> None:
-    assert words.when(None, NOW) == "never"
-    assert words.when(NOW - timedelta(hours=1), NOW) == "2026-11-23 02:00:00+00:00, 1 hour ago"
+    assert describe.when(None, NOW) == "never"
+    assert describe.when(NOW - timedelta(hours=1), NOW) == "2026-11-23 02:00:00+00:00, 1 hour ago"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_moment_that_has_not_come_is_never() -> None:
     ],
 )
 def test_a_stores_standing_says_why_and_what_to_do(store: Store, said: str) -> None:
-    assert said in words.standing(store, NOW)
+    assert said in describe.standing(store, NOW)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_stores_standing_says_why_and_what_to_do(store: Store, said: str) -> N
 def test_the_two_flags_are_told_as_they_decide(
     for_bank_payment: bool, on_complete: bool, bank: str, invoices: str
 ) -> None:
-    told = words.config(
+    told = describe.config(
         {"issueInvoiceForBankPayment": for_bank_payment, "issueInvoiceOnComplete": on_complete}
     )
     assert bank in told[0]
@@ -126,30 +126,30 @@ def test_the_two_flags_are_told_as_they_decide(
 )
 def test_what_is_mailed_is_told(invoices: bool | None, estimates: bool | None, said: str) -> None:
     config = {"sendInvoiceAutomatically": invoices, "sendEstimateAutomatically": estimates}
-    assert said in words.config(config)[2]
+    assert said in describe.config(config)[2]
 
 
 def test_an_object_that_is_not_listed_is_told_until_that_is_believed() -> None:
-    assert words.not_listed(STORE, NOW) is None
+    assert describe.not_listed(STORE, NOW) is None
     missing = replace(STORE, config_missing_since=NOW - timedelta(minutes=2))
-    assert "first said 2 minutes ago" in (words.not_listed(missing, NOW) or "")
-    assert "does not list" in words.standing(replace(missing, config=None), NOW)
-    assert words.standing(missing, NOW) == "is active."
+    assert "first said 2 minutes ago" in (describe.not_listed(missing, NOW) or "")
+    assert "does not list" in describe.standing(replace(missing, config=None), NOW)
+    assert describe.standing(missing, NOW) == "is active."
     gone = replace(missing, config={"_isDeleted": True})
-    assert words.not_listed(gone, NOW) is None
-    assert "not in Space Invoices any more" in words.standing(gone, NOW)
+    assert describe.not_listed(gone, NOW) is None
+    assert "not in Space Invoices any more" in describe.standing(gone, NOW)
 
 
 def test_a_rotation_is_told_as_far_as_it_has_come() -> None:
     begun = replace(STORE, encrypted_previous_secrets=["c"])
-    assert words.webhook_secret(STORE, NOW) is None
-    assert "no delivery has been signed with it yet" in (words.webhook_secret(begun, NOW) or "")
+    assert describe.webhook_secret(STORE, NOW) is None
+    assert "no delivery has been signed with it yet" in (describe.webhook_secret(begun, NOW) or "")
     seen = replace(begun, webhook_secret_seen_at=NOW - timedelta(hours=1))
-    told = words.webhook_secret(seen, NOW) or ""
+    told = describe.webhook_secret(seen, NOW) or ""
     assert "first seen 1 hour ago" in told
     assert "good until 2026-11-24 02:00:00+00:00, in 23 hours" in told
     over = replace(begun, webhook_secret_seen_at=NOW - timedelta(days=1))
-    assert words.webhook_secret(over, NOW) is None
+    assert describe.webhook_secret(over, NOW) is None
 
 
 def test_a_store_tells_no_secret_of_its_own_accord() -> None:

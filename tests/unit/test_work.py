@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.pipeline.work import Work
+from bridge.pipeline.pending_work import Work
 
 
 def test_nothing_is_to_be_done_where_no_step_left_anything() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from bridge.admin import restore
+from bridge.admin.backup import NoBackupError, back_up
 from bridge.cli.ledger_access import open_ledger, settings_of_command
 from bridge.cli.options import AS_OPTION, YES_OPTION
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
-from bridge.ledger import Ledger
-from bridge.ledger.backup import NoBackupError, back_up
-from bridge.pipeline import restored
+from bridge.db import Ledger
 
 
 @click.command()
@@ -51,7 +51,7 @@ def after_restore(yes: bool, who: str, as_json: bool) -> None:
     ledger has forgotten were delivered anew: docs/operations.md says how. It may be typed again at any time.
     """
     ledger = open_ledger()
-    found = restored.extent(ledger)
+    found = restore.extent(ledger)
     click.echo(
         f"Stores that will be paused: {', '.join(found.running) or 'none, for all are'}. Documents that will "
         f"be held: {found.due} that are due, {found.sending} that are being sent.",
@@ -60,8 +60,8 @@ def after_restore(yes: bool, who: str, as_json: bool) -> None:
     if not yes:
         confirm_or_fail("Was this ledger put back from a back-up?")
     now = datetime.now(UTC)
-    paused = restored.pause_all(ledger, who=who, now=now)
-    held = restored.hold_all(ledger, who=who, now=now)
+    paused = restore.pause_all(ledger, who=who, now=now)
+    held = restore.hold_all(ledger, who=who, now=now)
     if as_json:
         print_json({"paused": list(paused), "held": held})
         return

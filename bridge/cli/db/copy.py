@@ -9,23 +9,17 @@ from pathlib import Path
 import click
 from sqlalchemy import URL
 
+from bridge.admin.copying import CopyRefusedError, others_connected
+from bridge.admin.copying import copy as copy_ledger
 from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.options import YES_OPTION
 from bridge.cli.secret_input import read_database_url
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
 from bridge.data_folder import is_up
-from bridge.diagnosis.installation import is_readable
-from bridge.ledger import (
-    Ledger,
-    LedgerMovedError,
-    LedgerNotMigratedError,
-    LedgerUnavailableError,
-    Schema,
-)
+from bridge.db import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError, Schema
+from bridge.db.engine import LOCK_TIMEOUT
+from bridge.doctor.installation import is_readable
 from bridge.ledger import stores as ledger_stores
-from bridge.ledger.copying import CopyRefusedError, others_connected
-from bridge.ledger.copying import copy as copy_ledger
-from bridge.ledger.engine import LOCK_TIMEOUT
 from bridge.settings import Settings, SettingsError
 
 TELL_EVERY = 50_000  # rows

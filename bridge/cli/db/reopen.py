@@ -6,7 +6,7 @@ import click
 
 from bridge.cli.options import YES_OPTION
 from bridge.cli.terminal import confirm_or_fail
-from bridge.ledger import Ledger
+from bridge.db import Ledger
 from bridge.settings import load_settings
 
 

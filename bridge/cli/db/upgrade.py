@@ -7,7 +7,7 @@ import click
 from bridge.cli.ledger_access import no_ledger_in, settings_of_command
 from bridge.cli.terminal import fail
 from bridge.data_folder import make_private
-from bridge.ledger import Ledger, Schema
+from bridge.db import Ledger, Schema
 
 
 @click.command()

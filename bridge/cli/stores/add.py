@@ -7,6 +7,10 @@ import secrets
 
 import click
 
+from bridge.admin import manage_stores, store_options
+from bridge.admin.manage_stores import Fetched, NewStore, WoocommerceTakenError
+from bridge.admin.store_check import StoreCheckError, check_account
+from bridge.admin.store_options import ChoiceError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import (
     TOKEN_FILE_OPTION,
@@ -15,14 +19,10 @@ from bridge.cli.secret_input import (
     read_webhook_secret,
 )
 from bridge.cli.starting import await_server
-from bridge.cli.stores.desk import Desk, now
+from bridge.cli.stores.session import Desk, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Choices, StoreExistsError
-from bridge.pipeline import choices, storekeeping
-from bridge.pipeline.check import StoreCheckError, check_account
-from bridge.pipeline.choices import ChoiceError
-from bridge.pipeline.storekeeping import Fetched, NewStore, WoocommerceTakenError
 
 SPACE_INVOICES_ID = re.compile(r"[0-9a-fA-F]{24}")
 OFFLINE_OPTION = click.option(
@@ -83,7 +83,7 @@ def add(
     new = NewStore(name, organization, woocommerce, token, secret, chosen)
     try:
         with desk.ledger.write() as connection:
-            is_back = storekeeping.add(connection, desk.vault, new, fetched, who=who, now=now())
+            is_back = manage_stores.add(connection, desk.vault, new, fetched, who=who, now=now())
     except StoreExistsError:
         fail(already_there(name))
     except WoocommerceTakenError as taken:
@@ -93,9 +93,9 @@ def add(
 
 def _chosen(issue_from: str, url: str | None) -> Choices:
     try:
-        values = {"issue_from": choices.parse("issue_from", issue_from, now())}
-        chosen = choices.with_values(choices.of_new_store(now()), values)
-        return choices.with_values(chosen, {"shop_urls": [url]}) if url is not None else chosen
+        values = {"issue_from": store_options.parse("issue_from", issue_from, now())}
+        chosen = store_options.with_values(store_options.of_new_store(now()), values)
+        return store_options.with_values(chosen, {"shop_urls": [url]}) if url is not None else chosen
     except ChoiceError as error:
         what = "--url" if str(error).startswith("shop_urls") else "--issue-from"
         fail(f"{what}: {error} Nothing is changed.")

@@ -12,11 +12,13 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
+from bridge.admin import manage_stores, store_options
+from bridge.admin.manage_stores import Fetched, NewStore, WoocommerceTakenError
+from bridge.admin.store_check import StoreCheckError, check_account
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import SecretError, checked_token, checked_webhook_secret
 from bridge.cli.starting import await_server
 from bridge.cli.stores.add import OFFLINE_OPTION, taken_by
-from bridge.cli.stores.desk import Desk, now
 from bridge.cli.stores.file import (
     DescribedStore,
     SecretSource,
@@ -24,14 +26,12 @@ from bridge.cli.stores.file import (
     StoresFileError,
     read_stores,
 )
+from bridge.cli.stores.session import Desk, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import store_secrets
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.store_secrets import TooManySecretsError
 from bridge.ledger.stores import Store, StoreExistsError
-from bridge.pipeline import choices, storekeeping
-from bridge.pipeline.check import StoreCheckError, check_account
-from bridge.pipeline.storekeeping import Fetched, NewStore, WoocommerceTakenError
 from bridge.settings import read_value_file
 
 ADDED, CHANGED, UNCHANGED, FAILED = "added", "changed", "unchanged", "failed"
@@ -181,13 +181,13 @@ def _change(
         return ADDED
     store = ledger_stores.lock(connection, found.id)
     _require_same_ids(store, wished.described)
-    changed = storekeeping.choose(connection, store, wished.described.values, who=who, now=now())
+    changed = manage_stores.choose(connection, store, wished.described.values, who=who, now=now())
     lines += changed.lines
-    if wished.token is not None and storekeeping.set_token(
+    if wished.token is not None and manage_stores.set_token(
         connection, desk.vault, store, wished.token, fetched, who=who, now=now()
     ):
         lines.append("token: replaced")
-    if wished.webhook_secret is not None and storekeeping.rotate_secret(
+    if wished.webhook_secret is not None and manage_stores.rotate_secret(
         connection, desk.vault, store, wished.webhook_secret, keep_previous=True, who=who, now=now()
     ):
         lines.append(
@@ -218,9 +218,9 @@ def _add(
         described.woocommerce_id,
         wished.token,
         wished.webhook_secret,
-        choices.with_values(choices.of_new_store(at), described.values),
+        store_options.with_values(store_options.of_new_store(at), described.values),
     )
-    is_back = storekeeping.add(connection, desk.vault, new, fetched, who=who, now=at)
+    is_back = manage_stores.add(connection, desk.vault, new, fetched, who=who, now=at)
     lines.append(f"delivery URL: https://<this bridge>/webhooks/{described.name}")
     if is_back:
         lines.append("it was there before: what it issued then is known, and is not issued again")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
+from bridge.admin import manage_stores, store_options
+from bridge.admin.manage_stores import Changed, NotListed
+from bridge.admin.store_check import why_not_answered
+from bridge.admin.store_options import ChoiceError
 from bridge.cli.options import AS_OPTION
-from bridge.cli.stores import words
-from bridge.cli.stores.desk import Desk, now
+from bridge.cli.stores import describe
+from bridge.cli.stores.session import Desk, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger.stores import Store
-from bridge.pipeline import choices, storekeeping
-from bridge.pipeline.check import why_not_answered
-from bridge.pipeline.choices import ChoiceError
-from bridge.pipeline.configs import ASK_AGAIN_AFTER
-from bridge.pipeline.storekeeping import Changed, NotListed
+from bridge.pipeline.store_configs import ASK_AGAIN_AFTER
 from bridge.spaceinvoices import SpaceInvoicesError
 
 
@@ -29,14 +29,16 @@ class _Choice(click.ParamType[tuple[str, object], str]):
         if not separator:
             self.fail(f"{value!r} is not KEY=VALUE, such as issue_pending=true.", param, ctx)
         try:
-            parsed = choices.parse(key, text, now())
-            choices.check(key, parsed)
+            parsed = store_options.parse(key, text, now())
+            store_options.check(key, parsed)
         except ChoiceError as error:
             self.fail(str(error), param, ctx)
         return key, parsed
 
 
-_KEYS = "\n".join(f"{name}={option.sample}\n    {option.meaning}" for name, option in choices.OPTIONS.items())
+_KEYS = "\n".join(
+    f"{name}={option.sample}\n    {option.meaning}" for name, option in store_options.OPTIONS.items()
+)
 
 
 @click.command("set", epilog=f"\b\nKEY=VALUE:\n{_KEYS}")
@@ -51,7 +53,7 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
         raise click.UsageError("A key is given twice: give each once.")
     with Desk.open().changing(name) as (connection, store):
         try:
-            changed = storekeeping.choose(connection, store, values, who=who, now=now())
+            changed = manage_stores.choose(connection, store, values, who=who, now=now())
         except ChoiceError as error:
             fail(f"{error} Nothing is changed.")
     if values.get("unknown_outcome") == "resend" and changed.lines:
@@ -70,7 +72,7 @@ def sync(name: str, as_json: bool) -> None:
     """Fetch a store's config from Space Invoices now, and show what has changed in it."""
     desk = Desk.open()
     store = desk.store(name)
-    changed = storekeeping.sync(desk.context(), store)
+    changed = manage_stores.sync(desk.context(), store)
     if isinstance(changed, SpaceInvoicesError):
         serves = " The config that was fetched before goes on serving." if store.config else ""
         fail(f"{why_not_answered(changed, store.organization_id)}{serves}")
@@ -78,7 +80,7 @@ def sync(name: str, as_json: bool) -> None:
         fail(_not_listed(store, changed))
     after = desk.store(name)
     if after.state == "inactive":
-        click.echo(f"Store {name} {words.standing(after, now())}", err=True)
+        click.echo(f"Store {name} {describe.standing(after, now())}", err=True)
     if store.config is None and not as_json:
         click.echo(f"The config of store {name} is known now.")
         changed = Changed(decided_anew=changed.decided_anew)
@@ -86,7 +88,7 @@ def sync(name: str, as_json: bool) -> None:
 
 
 def _not_listed(store: Store, answer: NotListed) -> str:
-    since = words.distance(answer.since, now())
+    since = describe.distance(answer.since, now())
     first = "" if since == "just now" else f" It was so before, {since}."
     serves = "The config that was fetched before goes on serving" if store.config else "Its orders wait"
     return (

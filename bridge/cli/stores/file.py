@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from bridge.admin import store_options
+from bridge.admin.store_options import ChoiceError
 from bridge.cli.stores.add import SPACE_INVOICES_ID, problem_of_name
 from bridge.ledger.stores import Choices
-from bridge.pipeline import choices
-from bridge.pipeline.choices import ChoiceError
 from bridge.settings import SettingsError, read_value_file
 
 IDS = ("organization", "woocommerce")
 SECRETS = ("token", "webhook_secret")
-KEYS = (*IDS, *(f"{secret}_{source}" for secret in SECRETS for source in ("env", "file")), *choices.NAMES)
+KEYS = (
+    *IDS,
+    *(f"{secret}_{source}" for secret in SECRETS for source in ("env", "file")),
+    *store_options.NAMES,
+)
 
 
 class StoresFileError(Exception):
@@ -102,7 +106,7 @@ def _problems_of_store(name: str, table: Mapping[str, object]) -> list[str]:
             problems.append(
                 f"{prefix}: {secret}_env is a variable's name and {secret}_file a path, in quotes."
             )
-    chosen = {key: table[key] for key in choices.NAMES if key in table}
+    chosen = {key: table[key] for key in store_options.NAMES if key in table}
     wrong = [problem for key in chosen if (problem := _problem_of_choices({key: chosen[key]})) is not None]
     if not wrong and (problem := _problem_of_choices(chosen)) is not None:  # which do not go together
         wrong = [problem]
@@ -111,7 +115,7 @@ def _problems_of_store(name: str, table: Mapping[str, object]) -> list[str]:
 
 def _problem_of_choices(values: Mapping[str, object]) -> str | None:
     try:
-        choices.with_values(Choices(), values)
+        store_options.with_values(Choices(), values)
     except ChoiceError as error:
         return str(error)
     return None
@@ -137,7 +141,7 @@ def _unknown(prefix: str, key: str, known: Sequence[str]) -> str:
 
 
 def _described(name: str, table: Mapping[str, object], folder: Path) -> DescribedStore:
-    given = {key: value for key, value in table.items() if key in choices.NAMES}
+    given = {key: value for key, value in table.items() if key in store_options.NAMES}
     return DescribedStore(
         name,
         str(table["organization"]).lower(),
@@ -149,8 +153,10 @@ def _described(name: str, table: Mapping[str, object], folder: Path) -> Describe
 
 
 def _chosen(given: Mapping[str, object]) -> Mapping[str, object]:
-    every = choices.as_mapping(choices.with_values(Choices(), given))
-    return {name: value for name, value in every.items() if name in given or name not in choices.LEARNED}
+    every = store_options.as_mapping(store_options.with_values(Choices(), given))
+    return {
+        name: value for name, value in every.items() if name in given or name not in store_options.LEARNED
+    }
 
 
 def _source(name: str, table: Mapping[str, object], secret: str, folder: Path) -> SecretSource | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
+from bridge.admin import manage_stores, store_removal
 from bridge.cli.options import AS_OPTION, YES_OPTION
-from bridge.cli.stores.desk import Desk, confirm, now
+from bridge.cli.stores.session import Desk, confirm, now
 from bridge.cli.terminal import JSON_OPTION, print_json
-from bridge.ledger import removal, workload
+from bridge.ledger import workload
 from bridge.ledger.issuances import DUE, HELD
 from bridge.ledger.workload import Workload
-from bridge.pipeline import storekeeping
 
 
 @click.command()
@@ -25,7 +25,7 @@ def remove(name: str, yes: bool, who: str, as_json: bool) -> None:
     """
     desk = Desk.open()
     with desk.ledger.read() as connection:
-        before = removal.removed_before(connection, name)
+        before = store_removal.removed_before(connection, name)
     if before is not None:
         _tell(name, before.name, 0, as_json=as_json, again=True)
         return
@@ -34,13 +34,13 @@ def remove(name: str, yes: bool, who: str, as_json: bool) -> None:
         load = workload.of_store(connection, store.id)
     confirm(why=_consequences(name, load), question=f"Remove store {name}?", yes=yes)
     with desk.changing(name) as (connection, store):
-        withdrawn = storekeeping.remove(connection, store, who=who, now=now())
+        withdrawn = manage_stores.remove(connection, store, who=who, now=now())
         held = workload.of_store(connection, store.id).of(HELD)
-    _tell(name, removal.removed_name(store), withdrawn, as_json=as_json)
+    _tell(name, store_removal.removed_name(store), withdrawn, as_json=as_json)
     if held:
         click.echo(
             f"Documents that may or may not have been issued: {held}. Look for them in Space Invoices "
-            f"(`spacebridge issuances list --store {removal.removed_name(store)} --state held`).",
+            f"(`spacebridge issuances list --store {store_removal.removed_name(store)} --state held`).",
             err=True,
         )
 

@@ -8,9 +8,10 @@ from datetime import datetime
 
 import click
 
+from bridge.admin import store_options
 from bridge.cli.ledger_access import open_ledger
-from bridge.cli.stores import words
-from bridge.cli.stores.desk import find, now
+from bridge.cli.stores import describe
+from bridge.cli.stores.session import find, now
 from bridge.cli.terminal import JSON_OPTION, print_json, print_rows
 from bridge.ledger import actions, workload
 from bridge.ledger import stores as ledger_stores
@@ -18,7 +19,6 @@ from bridge.ledger.actions import Action
 from bridge.ledger.issuances import DUE, FAILED, HELD, SENDING
 from bridge.ledger.stores import Store
 from bridge.ledger.workload import Workload
-from bridge.pipeline import choices
 
 COLUMNS = ["name", "state", "due", "held", "failed", "last_ping_at", "last_delivery_at"]
 LATEST_ACTIONS = 5
@@ -62,7 +62,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(_document(shown))
         return
-    click.echo(f"Store {store.name} {words.standing(store, now())}\n")
+    click.echo(f"Store {store.name} {describe.standing(store, now())}\n")
     lines = list(_lines(shown, now()))
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
@@ -91,7 +91,7 @@ def _document(shown: _Shown) -> dict[str, object]:
         "pause_reason": store.pause_reason,
         "next_probe_at": store.next_probe_at,
         "removed_at": store.removed_at,
-        **choices.as_mapping(store.choices),
+        **store_options.as_mapping(store.choices),
         "config": store.config,
         "config_fetched_at": store.config_fetched_at,
         "config_error": store.config_error,
@@ -117,10 +117,13 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
     )
     if store.removed_at is None:
         yield "Delivery URL", f"https://<this bridge>/webhooks/{store.name}"
-        yield "Last ping", words.when(store.last_ping_at, at)
-    yield "Last delivery", words.when(load.last_delivery_at, at)
+        yield "Last ping", describe.when(store.last_ping_at, at)
+    yield "Last delivery", describe.when(load.last_delivery_at, at)
     if store.refused_deliveries:
-        yield "Refused", f"{store.refused_deliveries} (401), the last {words.when(store.last_refused_at, at)}"
+        yield (
+            "Refused",
+            f"{store.refused_deliveries} (401), the last {describe.when(store.last_refused_at, at)}",
+        )
     yield (
         "To do",
         f"deliveries: {load.unprocessed}, documents due: {load.of(DUE)}, being sent: {load.of(SENDING)}",
@@ -129,21 +132,21 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
     if shown.deciding_anew:
         yield "", f"orders that are being decided anew, since the rules have changed: {shown.deciding_anew}"
     if store.config is not None:
-        yield "Config", f"fetched {words.when(store.config_fetched_at, at)}"
-        for sentence in words.config(store.config):
+        yield "Config", f"fetched {describe.when(store.config_fetched_at, at)}"
+        for sentence in describe.config(store.config):
             yield "", sentence
     if store.config_error is not None:
         yield "", f"The last try to fetch it has failed: {store.config_error}"
-    elif (not_listed := words.not_listed(store, at)) is not None:
+    elif (not_listed := describe.not_listed(store, at)) is not None:
         yield "", not_listed
-    for name, value in choices.as_mapping(store.choices).items():
-        yield name, choices.written(value)
-    if (rotation := words.webhook_secret(store, at)) is not None:
+    for name, value in store_options.as_mapping(store.choices).items():
+        yield name, store_options.written(value)
+    if (rotation := describe.webhook_secret(store, at)) is not None:
         yield "Rotation", rotation
     for number, one in enumerate(shown.actions):
         yield (
             "" if number else "Last actions",
-            f"{words.when(one.at, at)}: {one.who}: {one.verb} {one.result}",
+            f"{describe.when(one.at, at)}: {one.who}: {one.verb} {one.result}",
         )
 
 

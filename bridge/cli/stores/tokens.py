@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
+from bridge.admin import manage_stores
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import TOKEN_FILE_OPTION, read_token
 from bridge.cli.stores.add import OFFLINE_OPTION, fetch
-from bridge.cli.stores.desk import Desk, now
+from bridge.cli.stores.session import Desk, now
 from bridge.cli.terminal import JSON_OPTION, print_json
-from bridge.pipeline import storekeeping
 
 
 @click.command("set-token")
@@ -28,7 +28,7 @@ def set_token(name: str, token_file: str | None, offline: bool, who: str, as_jso
     token = read_token(token_file)
     fetched = None if offline else fetch(desk, token, store.organization_id, store.woocommerce_id)
     with desk.changing(name) as (connection, store):
-        is_new = storekeeping.set_token(connection, desk.vault, store, token, fetched, who=who, now=now())
+        is_new = manage_stores.set_token(connection, desk.vault, store, token, fetched, who=who, now=now())
     if as_json:
         print_json({"name": name, "changed": is_new, "checked": fetched is not None})
         return

@@ -6,13 +6,13 @@ import secrets
 
 import click
 
+from bridge.admin import manage_stores
 from bridge.cli.options import AS_OPTION, YES_OPTION
 from bridge.cli.secret_input import WEBHOOK_SECRET_FILE_OPTION, read_webhook_secret
-from bridge.cli.stores.desk import Desk, confirm, now
+from bridge.cli.stores.session import Desk, confirm, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import store_secrets
 from bridge.ledger.store_secrets import TooManySecretsError
-from bridge.pipeline import storekeeping
 
 
 @click.command("rotate-secret")
@@ -44,14 +44,14 @@ def rotate_secret(
         )
     if given is None and end_previous:
         with desk.changing(name) as (connection, store):
-            ended = storekeeping.end_previous_secrets(connection, store, who=who, now=now())
+            ended = manage_stores.end_previous_secrets(connection, store, who=who, now=now())
         said = "is accepted no more" if ended else "was accepted no more before. Nothing is changed"
         _tell(name, f"Of store {name}, the webhook secret before {said}.", None, as_json=as_json)
         return
     secret = given or secrets.token_hex(24)
     try:
         with desk.changing(name) as (connection, store):
-            has_changed = storekeeping.rotate_secret(
+            has_changed = manage_stores.rotate_secret(
                 connection, desk.vault, store, secret, keep_previous=not end_previous, who=who, now=now()
             )
     except TooManySecretsError:

@@ -11,14 +11,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Table, func, select
 
+from bridge.db import Ledger
 from bridge.issuance import Order, Policy, Verdict
-from bridge.ledger import Ledger, Vault, attempts, deliveries, issuances, orders, stores
+from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.attempts import Claim, NotDueError
 from bridge.ledger.deliveries import Delivery, Finished, Recorded
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.ledger.vault import make_key
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=10)

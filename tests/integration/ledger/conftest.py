@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.ledger import Ledger
+from bridge.db import Ledger
 from tests.integration.ledger.books import Books, add_store
 from tests.integration.ledger.crowds import Crew
 

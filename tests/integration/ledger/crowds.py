@@ -15,7 +15,8 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, text
 
-from bridge.ledger import Ledger, group_commit, orders, turns
+from bridge.db import Ledger, batch_writer, write_lock
+from bridge.ledger import orders
 from tests.servers import wait_until
 
 START_WITHIN = 60.0  # seconds
@@ -41,7 +42,7 @@ def wait_until_in_line(threads: int) -> None:
 
 
 def _in_line() -> int:
-    return sum(_is_in(frame, group_commit.__file__) for frame in sys._current_frames().values())
+    return sum(_is_in(frame, batch_writer.__file__) for frame in sys._current_frames().values())
 
 
 def _is_in(frame: FrameType | None, file: str) -> bool:
@@ -141,4 +142,4 @@ class Other(Generic[_Result]):
         innermost = sys._current_frames().get(self._thread.ident or 0)
         if innermost is None or innermost.f_code.co_qualname != "Condition.wait":
             return False
-        return _is_in(innermost, turns.__file__)
+        return _is_in(innermost, write_lock.__file__)

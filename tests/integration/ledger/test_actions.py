@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection
 
-from bridge.ledger import LedgerFaultError, actions, deliveries, issuances, tables
+from bridge.db import LedgerFaultError, tables
+from bridge.ledger import actions, deliveries, issuances
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance
 from tests.integration.ledger.books import NOW, Books, add_due, add_store, delivery_of

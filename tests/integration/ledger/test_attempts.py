@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from bridge.ledger import attempts, issuances, orders, stores, tables
+from bridge.db import tables
+from bridge.ledger import attempts, issuances, orders, stores
 from bridge.ledger.attempts import Attempt, Claim, End, NotDueError
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from tests.integration.ledger.books import LEASE, NOW, Books

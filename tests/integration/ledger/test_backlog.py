@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from bridge.ledger import backlog, deliveries, issuances, removal, stores, tables
+from bridge.admin import store_removal
+from bridge.db import tables
+from bridge.ledger import backlog, deliveries, issuances, stores
 from bridge.ledger.backlog import Backlog
 from tests.integration.ledger.books import NOW, Books, add_due, add_store, finish, mark_issued, withdraw
 
@@ -41,7 +43,7 @@ def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> Non
     known = books.read(stores.get, books.store_id)
     books.write(stores.save_config, known, {"active": True}, NOW)
     removed = books.read(stores.get, books.write(add_store, "removed"))
-    books.write(removal.remove, removed, who="ana", now=NOW)
+    books.write(store_removal.remove, removed, who="ana", now=NOW)
     cannot_be_processed = books.deliver(b"4").delivery_id
     for _ in range(deliveries.GIVE_UP_AFTER):
         books.write(deliveries.note_failure, cannot_be_processed, "why")

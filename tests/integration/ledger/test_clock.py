@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection, text
 
-from bridge.ledger import Ledger, LedgerFaultError, attempts, deliveries, due, issuances, stores
+from bridge.db import Ledger, LedgerFaultError
+from bridge.ledger import attempts, deliveries, due, issuances, stores
 from bridge.ledger.due import Due
 from tests.integration.ledger.books import NOW, Books, add_store, delivery_of
 

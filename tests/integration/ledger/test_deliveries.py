@@ -9,8 +9,9 @@ from datetime import timedelta, timezone
 import pytest
 from sqlalchemy import text
 
+from bridge.db import Ledger, tables
 from bridge.issuance import printable
-from bridge.ledger import Ledger, deliveries, tables
+from bridge.ledger import deliveries
 from bridge.ledger.deliveries import (
     CLOCK_TOLERANCE,
     FAILED,

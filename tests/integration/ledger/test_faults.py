@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from bridge.ledger import LedgerFaultError, LedgerUnavailableError, deliveries, tables
+from bridge.db import LedgerFaultError, LedgerUnavailableError, tables
+from bridge.ledger import deliveries
 from tests.integration.ledger.books import NOW, SECRET, TOKEN, Books, add_store, as_logged, delivery_of
 
 PERSONAL = "Maja Novak <maja@example.com>"

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection
 
-from bridge.ledger import Ledger, issuances, orders, tables
+from bridge.db import Ledger, tables
+from bridge.ledger import issuances, orders
 from bridge.ledger.issuances import Issuance
 from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, claim, make_due, withdraw
 from tests.integration.ledger.crowds import Crew, at_once

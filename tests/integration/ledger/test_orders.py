@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from bridge.db import Ledger, tables
 from bridge.issuance import Decision, Order, Verdict
-from bridge.ledger import Ledger, deliveries, orders, tables
+from bridge.ledger import deliveries, orders
 from bridge.ledger.orders import KnownOrder, Resource
 from tests.integration.ledger.books import (
     NOW,

@@ -17,15 +17,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from bridge.ledger import (
-    Ledger,
-    LedgerNotMigratedError,
-    LedgerUnavailableError,
-    connections,
-    deliveries,
-    stores,
-    tables,
-)
+from bridge.db import Ledger, LedgerNotMigratedError, LedgerUnavailableError, connections, tables
+from bridge.ledger import deliveries, stores
 from tests.integration.ledger.books import SECRET, Books, add_store, as_logged, delivery_of
 from tests.integration.ledger.crowds import START_WITHIN
 from tests.servers import PostgresServer, free_port

@@ -15,12 +15,13 @@ import psycopg
 import pytest
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text, update
 
-from bridge.ledger import Ledger, backlog, deliveries, issuances, statements, stores, tables
-from bridge.pipeline.drain import drain_store
-from bridge.pipeline.lanes import Lanes
+from bridge.db import Ledger, statements, tables
+from bridge.ledger import backlog, deliveries, issuances, stores
+from bridge.maintenance.redecide import redecide
+from bridge.maintenance.sweep import sweep
+from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.redecide import redecide
-from bridge.pipeline.sweep import sweep
+from bridge.pipeline.store_queues import Lanes
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line

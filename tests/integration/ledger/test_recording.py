@@ -15,10 +15,13 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import text
 
-from bridge.ledger import Ledger, LedgerFaultError, Vault, deliveries, removal, store_secrets, stores, tables
+from bridge.admin import store_removal
+from bridge.db import Ledger, LedgerFaultError, tables
+from bridge.ledger import deliveries, store_secrets, stores
 from bridge.ledger.deliveries import FAILED, PROCESSED, RECEIVED, Recorded
 from bridge.ledger.recording import KnownStore, Recorder
-from bridge.ledger.vault import make_key
+from bridge.vault import Vault
+from bridge.vault.encryption import make_key
 from tests.integration.ledger.books import LATER, NOW, SECRET, TOKEN, VAULT, Books, add_store, delivery_of
 from tests.integration.ledger.crowds import START_WITHIN, Crew, Other
 from tests.servers import wait_until
@@ -209,14 +212,14 @@ def _rotate(books: Books) -> None:
 
 def _remove(books: Books) -> None:
     with books.ledger.write() as connection:
-        removal.remove(connection, stores.lock(connection, books.store_id), who="maja", now=NOW)
+        store_removal.remove(connection, stores.lock(connection, books.store_id), who="maja", now=NOW)
 
 
 def _remove_and_take_back(books: Books) -> None:
     _remove(books)
     with books.ledger.write() as connection:
         store = stores.lock(connection, books.store_id)
-        removal.take_back(
+        store_removal.take_back(
             connection,
             store,
             vault=VAULT,

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.ledger import LedgerUnavailableError, singleton
-from bridge.ledger.singleton import Singleton
+from bridge.db import LedgerUnavailableError, leader_lock
+from bridge.db.leader_lock import Singleton
 from tests.servers import PostgresServer, wait_until
 
 HOLD = """
@@ -112,7 +112,7 @@ def test_a_holder_whose_connection_was_ended_says_so_and_takes_it_up_again(postg
 def test_a_holder_that_says_nothing_any_more_is_ended_by_the_server(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(singleton, "GIVE_UP_AFTER", 1)
+    monkeypatch.setattr(leader_lock, "GIVE_UP_AFTER", 1)
     silent, other = Singleton(postgres_url, "beat"), Singleton(postgres_url, "beat")
     assert silent.is_mine()
     assert not other.is_mine()

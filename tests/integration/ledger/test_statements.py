@@ -11,8 +11,8 @@ import pytest
 from psycopg import Pipeline
 from sqlalchemy import Connection, insert, select, text, update
 
-from bridge.ledger import Ledger, LedgerFaultError, LedgerUnavailableError, tables
-from bridge.ledger.statements import Sql, Statement
+from bridge.db import Ledger, LedgerFaultError, LedgerUnavailableError, tables
+from bridge.db.statements import Sql, Statement
 from tests.integration.ledger.books import NOW, Books
 
 NAMES = Statement(lambda sql: select(tables.stores.c.name).where(sql.among(tables.stores.c.id, "ids")))

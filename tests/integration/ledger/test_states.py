@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from bridge.ledger import attempts, issuances, tables
+from bridge.db import tables
+from bridge.ledger import attempts, issuances
 from bridge.ledger.issuances import StartedAttempt
 from tests.integration.ledger.books import LATER, LEASE, NOW, Books
 

@@ -8,10 +8,12 @@ from functools import partial
 import pytest
 from sqlalchemy.exc import NoResultFound
 
+from bridge.db import LedgerFaultError, tables
 from bridge.issuance import Policy
-from bridge.ledger import LedgerFaultError, Vault, WrongKeyError, stores, tables
+from bridge.ledger import stores
 from bridge.ledger.stores import Store, StoreExistsError
-from bridge.ledger.vault import make_key
+from bridge.vault import Vault, WrongKeyError
+from bridge.vault.encryption import make_key
 from tests.integration.ledger.books import LATER, NOW, SECRET, TOKEN, VAULT, Books, add_store
 from tests.integration.ledger.crowds import Other, at_once
 

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Connection, delete, event, text, update
 from sqlalchemy.exc import IntegrityError
 
-from bridge.ledger import Ledger, LedgerFaultError, LedgerUnavailableError, deliveries, orders, stores, tables
+from bridge.db import Ledger, LedgerFaultError, LedgerUnavailableError, tables
+from bridge.ledger import deliveries, orders, stores
 from tests.integration.ledger.books import (
     LATER,
     NOW,

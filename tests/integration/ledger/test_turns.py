@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ledger import Ledger, LedgerUnavailableError, stores
+from bridge.db import Ledger, LedgerUnavailableError
+from bridge.ledger import stores
 from tests.integration.ledger.books import NOW, add_store
 from tests.integration.ledger.crowds import START_WITHIN, Other, at_once
 

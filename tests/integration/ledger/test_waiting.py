@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bridge.ledger import backlog, orders, removal, stores
+from bridge.admin import store_removal
+from bridge.ledger import backlog, orders, stores
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.waiting import Attention, Waiting, WhileInactive
 from tests.integration.ledger.books import NOW, Books, add_store
@@ -107,6 +108,6 @@ def test_of_a_store_that_is_removed_no_order_waits(books: Books) -> None:
     other = books.write(add_store, "other")
     order_id = decided(books, 1, "pending", NOW - 9 * DAYS, store_id=other, is_paid=True)
     assert books.read(backlog.measure, NOW).orders_waiting["pending_paid"] == 1
-    books.write(removal.remove, books.store(other), who="ana", now=NOW)
+    books.write(store_removal.remove, books.store(other), who="ana", now=NOW)
     assert books.read(backlog.measure, NOW).orders_waiting["pending_paid"] == 0
     assert (books.order(order_id).rule, books.order(order_id).rule_since) == ("removed", NOW)

@@ -1,0 +1,1 @@
+"""What people do: to stores and their options, deliveries, issuances, keys and the ledger as a whole."""

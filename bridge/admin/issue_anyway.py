@@ -1,0 +1,72 @@
+"""Has an order's document issued although a rule keeps it back, by the word of an operator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from bridge.admin.operate import Report, when_sent
+from bridge.db import Ledger
+from bridge.issuance import Decision
+from bridge.ledger import actions, issuances, orders, stores
+from bridge.ledger.actions import Action
+from bridge.ledger.orders import KnownOrder
+from bridge.ledger.stores import Store
+from bridge.pipeline.decide import Dossier, decide_on, save
+
+VERB = "issue"
+
+
+def issue_anyway(
+    ledger: Ledger, store_id: int, resource_id: int, *, why: str | None, who: str, now: datetime
+) -> Report[KnownOrder]:
+    """Lift the rules on old orders, test orders, sub-orders, totals and refunds for one order, for good.
+
+    What else decides goes on to decide: an order that is not paid yet is issued when it is. Of several orders
+    with this WooCommerce id, it is the youngest. One transaction; nothing changes where a document is not due
+    by this word either.
+    """
+    with ledger.write() as connection:
+        store = stores.get(connection, store_id)
+        known = orders.of_resource(connection, store_id, resource_id)
+        if not known:
+            message = (
+                f"Nothing is known of an order {resource_id} of store {store.name}: it goes by its id, which "
+                f"`spacebridge orders list --store {store.name}` shows beside its number."
+            )
+            return Report(None, is_fulfilled=False, has_changed=False, message=message)
+        order = orders.lock(connection, known[-1].id)
+        return _issue(connection, store, order, why=why, who=who, now=now)
+
+
+def _issue(
+    connection: Connection, store: Store, order: KnownOrder, *, why: str | None, who: str, now: datetime
+) -> Report[KnownOrder]:
+    name = f"Order {order.resource_id} of {store.name}"
+    if order.issue_anyway_by is not None:
+        message = (
+            f"{name} is issued anyway already, by {order.issue_anyway_by}. {order.decision}: {order.reason}"
+        )
+        return Report(order, is_fulfilled=_is_on_its_way(order.decision), has_changed=False, message=message)
+    dossier = Dossier.of(order, issuances.of_order(connection, order.id))
+    dossier.order = replace(order, issue_anyway_by=who)
+    verdict = decide_on(dossier, store)
+    if not _is_on_its_way(verdict.decision) or verdict.decision is Decision.DONE:
+        message = f"{name} is not issued. {verdict.decision}: {verdict.reason} Nothing is changed."
+        is_done = verdict.decision is Decision.DONE
+        return Report(order, is_fulfilled=is_done, has_changed=False, message=message)
+    save(connection, [dossier], now)
+    reasons = f"{why}; " if why else ""
+    result = f"{reasons}was {order.decision} -> {verdict.decision}: {verdict.reason}"
+    actions.record(connection, Action(now, who, VERB, result, None, None, order_id=order.id))
+    message = f"{name}: {verdict.decision}. {verdict.reason}"
+    if dossier.has_something_due:
+        message = f"The {verdict.decision} of order {order.resource_id} of {store.name} is due"
+        message += f"{when_sent(store)}."
+    return Report(dossier.order, is_fulfilled=True, has_changed=True, message=message)
+
+
+def _is_on_its_way(decision: str | None) -> bool:
+    return decision not in {None, Decision.SKIP, Decision.ATTENTION}

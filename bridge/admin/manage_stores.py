@@ -1,0 +1,259 @@
+"""What an operator does to stores: a function for each verb, safe to repeat, recorded with who and when.
+
+Each is a part of its caller's transaction, in which the store is locked. What changes nothing is not
+recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bridge.admin import store_options as store_choices
+from bridge.admin import store_removal
+from bridge.issuance import Policy
+from bridge.ledger import actions, deliveries, store_secrets, stores, workload
+from bridge.ledger.actions import Action
+from bridge.ledger.stores import Choices, Store, StoreExistsError
+from bridge.pipeline.context import Context
+from bridge.pipeline.store_configs import fetch_config
+from bridge.spaceinvoices import SpaceInvoicesError
+from bridge.vault import Vault
+
+
+class WoocommerceTakenError(Exception):
+    """Another store's orders go to this Woocommerce object; the text is its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewStore:
+    """A store to be added. The secrets are in clear."""
+
+    name: str
+    organization_id: str
+    woocommerce_id: str
+    api_token: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
+    choices: Choices
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A Woocommerce object, and when it was asked for."""
+
+    config: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NotListed:
+    """Space Invoices did not list the store's object, which is not believed yet; since when it has not."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What was changed, a line for each, and how many orders are decided anew for it."""
+
+    lines: Sequence[str] = ()
+    decided_anew: int = 0
+
+
+def add(
+    connection: Connection, vault: Vault, new: NewStore, fetched: Fetched | None, *, who: str, now: datetime
+) -> bool:
+    """Add a store, with its config if that is known. Returns whether it is one that had been removed.
+
+    A removed store whose orders went to the same Woocommerce object is taken up again, whatever its name was:
+    what it issued must be known, or it would be issued again. Raises StoreExistsError, and
+    WoocommerceTakenError: the same order, delivered to two stores, would be issued twice.
+    """
+    _require_free(connection, new)
+    before = stores.of_woocommerce(connection, new.woocommerce_id, removed=True)
+    try:
+        store_id = _insert_or_take_back(connection, vault, new, before, now)
+    except StoreExistsError:
+        _require_free(connection, new)  # somebody else has just added one
+        raise
+    store = stores.lock(connection, store_id)
+    stores.choose(connection, store, new.choices, now)
+    if fetched is not None:
+        stores.save_config(connection, store, fetched.config, fetched.at)
+    was = "" if before is None else f", and was {before.name}"
+    _record(connection, store, "add", f"for Woocommerce object {new.woocommerce_id}{was}", who, now)
+    return before is not None
+
+
+def _require_free(connection: Connection, new: NewStore) -> None:
+    other = stores.of_woocommerce(connection, new.woocommerce_id, removed=False)
+    if other is not None and other.name != new.name:
+        raise WoocommerceTakenError(other.name)
+
+
+def _insert_or_take_back(
+    connection: Connection, vault: Vault, new: NewStore, before: Store | None, now: datetime
+) -> int:
+    """The id of a store that is added, or was removed `before` and is taken back."""
+    if before is None:
+        return stores.add(
+            connection,
+            vault=vault,
+            name=new.name,
+            organization_id=new.organization_id,
+            woocommerce_id=new.woocommerce_id,
+            api_token=new.api_token,
+            webhook_secret=new.webhook_secret,
+            policy=Policy(),
+            now=now,
+        )
+    store_removal.take_back(
+        connection,
+        before,
+        vault=vault,
+        name=new.name,
+        organization_id=new.organization_id,
+        api_token=new.api_token,
+        webhook_secret=new.webhook_secret,
+        now=now,
+    )
+    return before.id
+
+
+def choose(
+    connection: Connection, store: Store, values: Mapping[str, object], *, who: str, now: datetime
+) -> Changed:
+    """Change what was chosen for a store, by name; raises ChoiceError."""
+    chosen = store_choices.with_values(store.choices, values)
+    lines = store_choices.changes(store.choices, chosen)
+    if not lines:
+        return Changed()
+    if chosen.shop_urls != store.shop_urls:
+        deliveries.release(connection, store.id, chosen.shop_urls)
+    decided_anew = 0
+    if stores.choose(connection, store, chosen, now):
+        decided_anew = workload.to_decide_anew(connection, stores.get(connection, store.id))
+    _record(connection, store, "set", "; ".join(lines), who, now)
+    return Changed(lines, decided_anew)
+
+
+def pause(connection: Connection, store: Store, *, why: str | None, who: str, now: datetime) -> bool:
+    """Stop forwarding until somebody resumes it, whatever Space Invoices says; False if it is so already."""
+    reason = f"paused by {who}" if why is None else f"paused by {who}: {why}"
+    if store.is_paused_by_operator and (why is None or store.pause_reason == reason):
+        return False
+    stores.pause(connection, store.id, reason=reason, now=now, next_probe_at=None)
+    _record(connection, store, "pause", why or "", who, now)
+    return True
+
+
+def resume(connection: Connection, store: Store, *, who: str, now: datetime) -> bool:
+    """Forward again. The time it was paused counts against none of its orders. False if it was not paused."""
+    if store.paused_at is None:
+        return False
+    stores.resume(connection, store.id, now, by_operator=True)
+    _record(connection, store, "resume", f"was {store.pause_reason}", who, now)
+    return True
+
+
+def remove(connection: Connection, store: Store, *, who: str, now: datetime) -> int:
+    """Remove a store; returns how many documents were due and are not issued."""
+    withdrawn = store_removal.remove(connection, store, who=who, now=now)
+    result = f"is {store_removal.removed_name(store)}; documents that were due: {withdrawn}"
+    _record(connection, store, "remove", result, who, now)
+    return withdrawn
+
+
+def rotate_secret(
+    connection: Connection,
+    vault: Vault,
+    store: Store,
+    secret: str,
+    *,
+    keep_previous: bool,
+    who: str,
+    now: datetime,
+) -> bool:
+    """Have deliveries signed with another secret; the ones before stay good for a while, if they are kept.
+
+    False if it is this one already, and none that is to be ended is good. Raises TooManySecretsError.
+    """
+    if store_secrets.is_webhook_secret(store, vault, secret):
+        return not keep_previous and end_previous_secrets(connection, store, who=who, now=now)
+    store_secrets.rotate_webhook_secret(
+        connection, store, vault, secret, keep_previous=keep_previous, now=now
+    )
+    kept = "the one before stays good" if keep_previous else "the one before is good no more"
+    _record(connection, store, "rotate-secret", kept, who, now)
+    return True
+
+
+def end_previous_secrets(connection: Connection, store: Store, *, who: str, now: datetime) -> bool:
+    """Accept none but the current webhook secret; False if it is so already."""
+    if not store_secrets.end_previous(connection, store):
+        return False
+    _record(connection, store, "rotate-secret", "the ones before are good no more", who, now)
+    return True
+
+
+def set_token(
+    connection: Connection,
+    vault: Vault,
+    store: Store,
+    token: str,
+    fetched: Fetched | None,
+    *,
+    who: str,
+    now: datetime,
+) -> bool:
+    """Use this token from now on, with what was fetched by it. False if it is the store's token already.
+
+    A store that is probed is probed at once, if the token is another, or was found to be good just now.
+    """
+    is_new = not store_secrets.is_token(store, vault, token)
+    if is_new:
+        store_secrets.replace_token(connection, store, vault, token)
+        _record(connection, store, "set-token", "", who, now)
+    if fetched is not None:
+        stores.save_config(connection, store, fetched.config, fetched.at)
+    if is_new or fetched is not None:
+        stores.probe_now(connection, store.id, now)
+    return is_new
+
+
+def sync(context: Context, store: Store) -> Changed | NotListed | SpaceInvoicesError:
+    """Fetch a store's config now; what changed in it, or why it failed. In transactions of its own."""
+    error = fetch_config(context, store)
+    if error is not None:
+        return error
+    with context.ledger.read() as connection:
+        after = stores.get(connection, store.id)
+        if after.config_missing_since is not None and not after.is_gone:
+            return NotListed(after.config_missing_since)
+        decided_anew = 0
+        if after.decision_version != store.decision_version:
+            decided_anew = workload.to_decide_anew(connection, after)
+    return Changed(config_changes(store.config or {}, after.config or {}), decided_anew)
+
+
+def config_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Sequence[str]:
+    """What differs between two states of a Woocommerce object, a line for each property."""
+    names = [name for name in {**before, **after} if name != "updatedAt"]
+    return [
+        f"{name}: {_json(before, name)} -> {_json(after, name)}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _json(config: Mapping[str, Any], name: str) -> str:
+    return json.dumps(config[name], ensure_ascii=False) if name in config else "nothing"
+
+
+def _record(connection: Connection, store: Store, verb: str, result: str, who: str, now: datetime) -> None:
+    actions.record(connection, Action(now, who, verb, result, None, None, store_id=store.id))

@@ -1,0 +1,231 @@
+"""The ledger, its schema, the key and the broker: what a bridge rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.broker import BrokerError, make_celery, messages_waiting
+from bridge.data_folder import is_up
+from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError, Schema
+from bridge.doctor.clocks import Watch, ahead
+from bridge.doctor.finding import Finding, Level, enumerated
+from bridge.doctor.mounts import network_file_system
+from bridge.ledger import backlog, stores
+from bridge.ledger.backlog import StoreBacklog
+from bridge.ledger.stores import Store
+from bridge.settings import KEY_FILE, Settings, SettingsError
+from bridge.vault import Vault, WrongKeyError
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger tells. `clock_ahead` is that of its server, if it has one."""
+
+    stores: Sequence[Store]
+    backlogs: Mapping[int, StoreBacklog]  # by the store's id
+    clock_ahead: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSight:
+    """What is found of the ledger. `is_all`: there is nothing else to look at before that is mended."""
+
+    findings: Sequence[Finding]
+    known: Known | None = None
+    is_all: bool = False
+
+
+def look_at_ledger(ledger: Ledger, settings: Settings, watch: Watch) -> LedgerSight:
+    """Look at the ledger and its schema; if both are well, read what is in it."""
+    try:
+        schema = ledger.schema()
+        if schema is Schema.MISSING and settings.is_embedded:
+            return LedgerSight([_not_made_yet(settings)], is_all=True)
+        findings = [
+            Finding("ledger", Level.OK, f"The ledger ({ledger.place}) can be reached."),
+            _migrations(schema),
+            *_durability(ledger, settings),
+        ]
+        ledger.require_open()
+        return LedgerSight(findings, _read(ledger, watch) if schema is Schema.CURRENT else None)
+    except LedgerMovedError as error:
+        what, _, mend = str(error).partition(": ")
+        return LedgerSight([Finding("ledger", Level.WRONG, f"{what}.", mend)], is_all=True)
+    except (LedgerUnavailableError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"The ledger ({ledger.place}) cannot be reached: {why}"
+        mend = (
+            f"Run this as its owner: ls -l {settings.data_dir.absolute()}. If it is damaged, put it back "
+            "from its back-up."
+            if settings.is_embedded
+            else "Start its server (systemctl start postgresql), or correct SPACEBRIDGE_DATABASE_URL."
+        )
+        finding = Finding("ledger", Level.WRONG, message, mend)
+        return LedgerSight([finding], is_all=settings.is_embedded)
+
+
+def _durability(ledger: Ledger, settings: Settings) -> Sequence[Finding]:
+    """What is wrong with how the ledger's commits reach the disk."""
+    if (why := ledger.unsynced()) is not None:
+        is_wanted = settings.allow_unsynced_commits
+        return [
+            Finding(
+                "durability",
+                Level.WARNING if is_wanted else Level.WRONG,
+                f"{why}." + (" SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS says that it may be." if is_wanted else ""),
+                "ALTER ROLE <role> RESET synchronous_commit; ALTER DATABASE <database> RESET "
+                "synchronous_commit; and the same in postgresql.conf and in the pooler, if there is one. "
+                "Then restart the bridge. If it may be lost: export SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS=true",
+            )
+        ]
+    kind = network_file_system(settings.data_dir.absolute()) if settings.is_embedded else None
+    if kind is None:
+        return []
+    return [
+        Finding(
+            "durability",
+            Level.WRONG,
+            f"{settings.data_dir.absolute()} is on a network file system ({kind}), where SQLite can neither "
+            "rely on locks nor on what is synced: the ledger may be damaged, and lose what was acknowledged.",
+            "Stop the bridge, copy the folder to a local disk, and name that in SPACEBRIDGE_DATA_DIR; or "
+            "move to PostgreSQL: spacebridge db copy --to-url-file FILE",
+        )
+    ]
+
+
+def look_at_key(settings: Settings, known: Known | None) -> tuple[Finding, Vault | None]:
+    """Whether there is a key, and it decrypts what the ledger holds."""
+    try:
+        vault = settings.vault()
+    except (SettingsError, OSError) as error:
+        return _no_key(settings, error), None
+    every = known.stores if known else []
+    unreadable = [store.name for store in every if not is_readable(store, vault)]
+    if not unreadable:
+        what = "There is a key, and it decrypts every store's secrets." if every else "There is a key."
+        return Finding("key", Level.OK, what), vault
+    if settings.secret_key:
+        back = "For every process: export SPACEBRIDGE_SECRET_KEY=<the present value>,<the former key>"
+    else:
+        back = f"Put the former key back from its back-up: cp <back-up> {_key_file(settings)}"
+    return Finding(
+        "key",
+        Level.WRONG,
+        f"Secrets of {enumerated(unreadable)} were encrypted with another key.",
+        f"{back}. If it is lost, for each of them: spacebridge stores set-token NAME, "
+        "and spacebridge stores rotate-secret NAME",
+    ), vault
+
+
+def is_readable(store: Store, vault: Vault) -> bool:
+    """Whether the key decrypts the store's secrets."""
+    try:
+        store.api_token(vault)
+        store.webhook_secret(vault)
+    except WrongKeyError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSight:
+    """What is found of the broker; `messages` wait in it, None if that cannot be asked."""
+
+    finding: Finding
+    is_up: bool  # whether a `spacebridge up` runs, with parts of its own
+    messages: int | None = None
+
+
+def look_at_broker(settings: Settings) -> BrokerSight:
+    """Whether the broker takes messages; if `spacebridge up` brings its own along, whether that runs."""
+    address = settings.broker_url.get_secret_value()
+    folder = settings.data_dir.absolute()
+    up = is_up(folder)
+    if not address and up:
+        message = "`spacebridge up` is running, with a broker of its own."
+        return BrokerSight(Finding("broker", Level.OK, message), is_up=True)
+    if not address:
+        message = f"No `spacebridge up` is running over {folder}: nothing is received, nothing forwarded."
+        mend = "spacebridge up; where it is a service: systemctl start spacebridge"
+        if not settings.is_embedded:
+            mend += "; where its parts run by themselves: export SPACEBRIDGE_BROKER_URL=redis://HOST:6379/0"
+        return BrokerSight(Finding("broker", Level.WRONG, message, mend), is_up=False)
+    try:
+        messages = messages_waiting(make_celery(address))
+    except BrokerError as error:
+        message = f"The broker takes no messages ({error}): nothing is forwarded."
+        mend = f"Start it, or correct SPACEBRIDGE_BROKER_URL.{_how_to_ping(address)}"
+        return BrokerSight(Finding("broker", Level.WRONG, message, mend), is_up=up)
+    return BrokerSight(Finding("broker", Level.OK, "The broker takes messages."), is_up=up, messages=messages)
+
+
+def _not_made_yet(settings: Settings) -> Finding:
+    folder = settings.data_dir.absolute()
+    if _key_file(settings).exists():
+        message = f"In {folder}, there is a key and no ledger."
+        mend = "If there was one, put it back from its back-up. If not: spacebridge up"
+    else:
+        message = f"In {folder}, there is no ledger yet."
+        mend = "spacebridge up. If it is in another folder: spacebridge doctor --data-dir <that folder>"
+    return Finding("ledger", Level.WRONG, message, mend)
+
+
+def _migrations(schema: Schema) -> Finding:
+    match schema:
+        case Schema.CURRENT:
+            return Finding("migrations", Level.OK, "Its schema is current.")
+        case Schema.NEWER:
+            message = "Its schema was made by a newer version of Spacebridge than this one."
+            mend = "Run the newer one: `which -a spacebridge` shows those that are installed."
+            return Finding("migrations", Level.WRONG, message, mend)
+        case Schema.MISSING:
+            message = "The database has no ledger's tables yet."
+        case Schema.OLD:
+            message = "Its schema is that of an older version of Spacebridge."
+    return Finding("migrations", Level.WRONG, message, "spacebridge db upgrade")
+
+
+def _read(ledger: Ledger, watch: Watch) -> Known:
+    with ledger.read() as connection:
+        every = stores.every(connection)
+        backlogs = backlog.of_stores(connection, watch.now())
+    asked = watch.now()
+    there = ledger.server_time()
+    by = None if there is None else ahead(there, asked=asked, answered=watch.now())
+    return Known(every, backlogs, by)
+
+
+def _no_key(settings: Settings, error: SettingsError | OSError) -> Finding:
+    path = _key_file(settings)
+    if isinstance(error, OSError):
+        message = f"{path} cannot be read: {error.strerror}."
+        return Finding("key", Level.WRONG, message, f"Run this as the user who owns it: ls -l {path}")
+    if settings.is_embedded:
+        problem = "holds no key" if path.exists() else "is missing"
+        message = f"{path} {problem}, and without it the secrets in the ledger cannot be read."
+        return Finding("key", Level.WRONG, message, f"Put it back from its back-up: cp <back-up> {path}")
+    return Finding(
+        "key",
+        Level.WRONG,
+        "SPACEBRIDGE_SECRET_KEY is not set, and without it no secret can be read.",
+        "export SPACEBRIDGE_SECRET_KEY=<what the bridge's processes are given>; for a new bridge, what "
+        "`openssl rand -base64 32` prints",
+    )
+
+
+def _key_file(settings: Settings) -> Path:
+    return settings.data_dir.absolute() / KEY_FILE
+
+
+def _how_to_ping(address: str) -> str:
+    """What to type to see whether a Redis answers; nothing for several of them, or another broker."""
+    parts = urlsplit(address)
+    if parts.scheme not in {"redis", "rediss"} or ";" in address:
+        return ""
+    tls = " --tls" if parts.scheme == "rediss" else ""
+    where = f"-h {parts.hostname or '127.0.0.1'} -p {parts.port or 6379}"
+    return f" It runs if this answers PONG: redis-cli{tls} {where} ping"

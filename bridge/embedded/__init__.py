@@ -1,0 +1,1 @@
+"""`spacebridge up`: all parts of a bridge as child processes of one."""

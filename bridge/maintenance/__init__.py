@@ -1,0 +1,1 @@
+"""What the schedule has done, one duty a module."""

@@ -1,0 +1,97 @@
+"""Decides again on a store's open orders when its rules have changed, beside the work on new ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from bridge.db import LedgerUnavailableError
+from bridge.db.errors import LedgerBusyError
+from bridge.ledger import deliveries, issuances, orders, stores
+from bridge.ledger.stores import Store
+from bridge.pipeline.context import Context
+from bridge.pipeline.decide import Dossier, decide_on, save
+from bridge.pipeline.snapshot import reread
+
+ALONE = "redecide"  # the name of the lock, of which one process at a time has one
+BATCH = 50  # orders in a transaction, which holds up whoever else needs one of them
+FOR_SECONDS = 2.0  # after which others have their turn
+REDECIDE_FOR = timedelta(minutes=1)  # longer than any transaction that has read the old rules
+
+log = structlog.get_logger(__name__)
+
+
+def redecide(context: Context) -> bool:
+    """Decide on orders by rules that have changed since, for a moment; whether there is more to be done.
+
+    One process at a time does so. One that dies amid it leaves the orders of its last batch as they were.
+    """
+    with context.ledger.alone(ALONE) as is_mine:
+        if not is_mine:
+            return False
+        return _redecide_each(context, until=time.monotonic() + FOR_SECONDS)
+
+
+def _redecide_each(context: Context, *, until: float) -> bool:
+    with context.ledger.read() as connection:
+        changed = stores.deciding_anew(connection)
+    stuck: set[int] = set()  # orders that cannot be decided on just now: they keep no other waiting
+    # Store after store, a batch of each: a store of many orders keeps no other waiting either.
+    while changed and time.monotonic() < until:
+        changed = [store for store in changed if _redecide_some(context, store, stuck)]
+    return bool(changed)
+
+
+def _redecide_some(context: Context, store: Store, stuck: set[int]) -> bool:
+    """Decide on a batch of a store's orders again; whether there may be more of them."""
+    with context.ledger.read() as connection:
+        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH + len(stuck))
+    if ids:
+        wanted = [one for one in ids if one not in stuck][:BATCH]
+        stuck |= _decide(context, store, wanted)
+        return bool(wanted)
+    since = store.deciding_anew_since
+    if since is not None and context.now() - since > REDECIDE_FOR:
+        with context.ledger.write() as connection:
+            stores.finish_deciding_anew(connection, store)
+    return False
+
+
+def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> set[int]:
+    """All of them in one transaction, each by itself where that fails; returns those that cannot be."""
+    try:
+        with context.ledger.write(wait=context.patience) as connection:
+            _decide_on(context, connection, store, order_ids)
+    except LedgerBusyError as error:
+        if len(order_ids) == 1:
+            log.warning("an order is decided again later", store=store.name, error=str(error))
+            return set(order_ids)
+    except LedgerUnavailableError:
+        raise
+    except Exception:
+        if len(order_ids) == 1:
+            log.exception("an order could not be decided again", store=store.name)
+            return set(order_ids)
+    else:
+        return set()
+    return {stuck for one in order_ids for stuck in _decide(context, store, [one])}
+
+
+def _decide_on(context: Context, connection: Connection, store: Store, order_ids: Sequence[int]) -> None:
+    locked = orders.lock_each(connection, order_ids).answer
+    current = stores.get(connection, store.id)
+    documents = issuances.of_orders(connection, order_ids)
+    newest = deliveries.of_orders(connection, order_ids)
+    dossiers = []
+    for order in locked.values():
+        if order.decided_version == current.decision_version or order.id not in newest.answer:
+            continue  # another process has come by
+        dossier = Dossier.of(order, documents.answer.get(order.id, ()))
+        dossier.order = reread(order, newest.answer[order.id], current)
+        decide_on(dossier, current)
+        dossiers.append(dossier)
+    save(connection, dossiers, context.now())

@@ -1,0 +1,243 @@
+"""Brings an order's issuances in line with what is known of it: decides, and carries the decision out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
+
+from bridge.db.after_commit import after_commit
+from bridge.db.statements import Asked
+from bridge.issuance import Decision, Document, Documents, Exceptions, Verdict, decide
+from bridge.ledger import issuances, orders, stores
+from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
+from bridge.ledger.orders import KnownOrder
+from bridge.ledger.stores import Store
+from bridge.telemetry import counts
+
+_MAY_EXIST = {issuances.SENDING, issuances.ISSUED, issuances.HELD}
+
+
+@dataclass(slots=True)
+class Dossier:
+    """An order that the caller has locked, with its issuances by kind: changed here, then saved.
+
+    `order` and `issuances` are as they will be; the others as they were saved last.
+    """
+
+    order: KnownOrder
+    issuances: dict[str, Issuance]
+    saved_order: KnownOrder
+    saved_issuances: Mapping[str, Issuance]
+    uncounted: list[Verdict] = field(default_factory=list)  # what was decided since
+
+    @classmethod
+    def of(cls, order: KnownOrder, documents: Iterable[Issuance]) -> Dossier:
+        """That of an order with these issuances."""
+        by_kind = {one.kind: one for one in documents}
+        return cls(order, dict(by_kind), order, by_kind)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the shop has described the order; one that was just added is not known yet."""
+        return self.order.snapshot is not None
+
+    @property
+    def has_something_due(self) -> bool:
+        return any(one.state == DUE for one in self.issuances.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What was decided, and whether anything is due for it."""
+
+    verdict: Verdict
+    due: bool
+
+
+class Cabinet:
+    """What is known of orders that are locked for the caller. It is waited for when it is looked at."""
+
+    def __init__(
+        self, connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
+    ) -> None:
+        """The orders of these ids, and those of these issuances."""
+        self._connection = connection
+        self._wanted = order_ids, of_issuances
+        self._orders = orders.lock_each(connection, order_ids, of_issuances=of_issuances)
+        self.ask_for_stores()
+        self._documents: Asked[Mapping[int, Sequence[Issuance]]] | None = None
+        self._dossiers: Mapping[int, Dossier] | None = None
+
+    def ask_for_stores(self) -> None:
+        """Have the stores read as they are now."""
+        order_ids, of_issuances = self._wanted
+        self._stores = stores.of_orders(self._connection, order_ids, of_issuances=of_issuances)
+
+    def ask_for_documents(self) -> None:
+        """Have the issuances read as they are now."""
+        self._documents, self._dossiers = self._ask_for_documents(), None
+
+    def _ask_for_documents(self) -> Asked[Mapping[int, Sequence[Issuance]]]:
+        order_ids, of_issuances = self._wanted
+        return issuances.of_orders(self._connection, order_ids, of_issuances=of_issuances)
+
+    @property
+    def orders(self) -> Mapping[int, KnownOrder]:
+        """The orders by their ids, as they were when they were locked."""
+        return self._orders.answer
+
+    @property
+    def stores(self) -> Mapping[int, Store]:
+        """The orders' stores, by their ids."""
+        return self._stores.answer
+
+    @property
+    def dossiers(self) -> Mapping[int, Dossier]:
+        """The orders' dossiers, by the orders' ids."""
+        if self._dossiers is None:
+            self._documents = self._documents or self._ask_for_documents()
+            found = self._documents.answer
+            self._dossiers = {one.id: Dossier.of(one, found.get(one.id, ())) for one in self.orders.values()}
+        return self._dossiers
+
+
+def decide_on(dossier: Dossier, store: Store) -> Verdict:
+    """Decide on an order that has a snapshot, and change its dossier accordingly."""
+    order, known = dossier.order, dossier.issuances
+    if order.snapshot is None:
+        raise ValueError(f"nothing is known of order {order.id} to decide by")
+    verdict = decide(
+        order.snapshot,
+        deleted=order.deleted_at is not None,
+        config=store.decision_config,
+        policy=store.policy,
+        documents=Documents(
+            invoice=_document(known.get("invoice")), estimate=_document(known.get("estimate"))
+        ),
+        exceptions=Exceptions(
+            issue_anyway=order.issue_anyway_by is not None,
+            is_from_before=order.is_from_before,
+            former_key=order.former_key,
+        ),
+    )
+    shown = _for_the_operator(verdict, known)
+    dossier.uncounted.append(shown)
+    for kind, issuance in list(known.items()):
+        if issuance.state == DUE and kind != verdict.decision:
+            _withdraw(known, issuance)
+    if verdict.decision in {Decision.INVOICE, Decision.ESTIMATE}:
+        _make_due(known, order, verdict.decision.value)
+    dossier.order = replace(
+        order,
+        decision=shown.decision.value,
+        reason=shown.reason,
+        rule=shown.rule,
+        decided_version=store.decision_version,
+    )
+    return shown
+
+
+def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -> None:
+    """Write what has changed. Decision and issuances change together: nobody sees one without the other.
+
+    New issuances have their ids then.
+    """
+    changed, withdrawn, due = [], [], []
+    for dossier in dossiers:
+        if dossier.order != dossier.saved_order:
+            changed.append(_dated(dossier, now))
+        for kind, issuance in dossier.issuances.items():
+            before = dossier.saved_issuances.get(kind)
+            if before is not None and before.state == issuance.state:
+                continue
+            if issuance.state == DUE:
+                due.append((issuance.store_id, issuance.order_id, kind))
+            elif issuance.state == WITHDRAWN:
+                withdrawn.append(issuance.id)
+    orders.save(connection, changed)
+    issuances.withdraw(connection, withdrawn, now)
+    if due:
+        added = issuances.make_due(connection, due, now).answer
+        for dossier in dossiers:
+            for kind, issuance in dossier.issuances.items():
+                if issuance.id == NOT_ADDED_YET:
+                    dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
+    for dossier in dossiers:
+        dossier.saved_order, dossier.saved_issuances = dossier.order, dict(dossier.issuances)
+        _count(connection, dossier)
+
+
+def _count(connection: Connection, dossier: Dossier) -> None:
+    for shown in dossier.uncounted:
+        after_commit(connection, partial(counts.decided, shown.decision.value, shown.rule))
+    dossier.uncounted = []
+
+
+def _dated(dossier: Dossier, now: datetime) -> KnownOrder:
+    """The order, of which it is kept since when its rule has decided."""
+    if dossier.order.rule != dossier.saved_order.rule:
+        dossier.order = replace(dossier.order, rule_since=now)
+    return dossier.order
+
+
+def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:
+    """Decide on one order that the caller has locked and that has a snapshot, and carry it out."""
+    dossier = Dossier.of(order, issuances.of_order(connection, order.id))
+    verdict = decide_on(dossier, store)
+    save(connection, [dossier], now)
+    return Settlement(verdict, dossier.has_something_due)
+
+
+def _withdraw(known: dict[str, Issuance], issuance: Issuance) -> None:
+    if issuance.id == NOT_ADDED_YET:
+        del known[issuance.kind]
+    else:
+        known[issuance.kind] = replace(issuance, state=WITHDRAWN)
+
+
+def _make_due(known: dict[str, Issuance], order: KnownOrder, kind: str) -> None:
+    """A document that was withdrawn comes back to life, unless an operator withdrew it."""
+    issuance = known.get(kind)
+    if issuance is None:
+        known[kind] = Issuance.new(order, kind)
+    elif issuance.state == WITHDRAWN and issuance.withdrawn_by is None:
+        known[kind] = replace(issuance, state=DUE)
+
+
+def _document(issuance: Issuance | None) -> Document | None:
+    if issuance is None or issuance.state not in _MAY_EXIST:
+        return None
+    lines, _, customer = (issuance.content or "").partition(".")
+    return Document(issuance.total or "", issuance.currency or "", lines, customer)
+
+
+def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdict:
+    """The verdict as it is to be shown where an issuance is stuck: a decision cannot get it going."""
+    for issuance in known.values():
+        if issuance.state == issuances.HELD:
+            return Verdict(
+                Decision.ATTENTION,
+                f"Whether the {issuance.kind} was issued is not known: look in Space Invoices, then mark "
+                f"issuance {issuance.id} as issued or have it sent again.",
+                "held",
+            )
+        if issuance.state == issuances.FAILED and issuance.kind == verdict.decision:
+            return Verdict(
+                Decision.ATTENTION,
+                f"The {issuance.kind} could not be issued: see the last error of issuance {issuance.id}.",
+                "failed",
+            )
+        if issuance.withdrawn_by is not None and issuance.kind == verdict.decision:
+            return Verdict(
+                Decision.SKIP,
+                f"The {issuance.kind} was withdrawn by {issuance.withdrawn_by}: have issuance {issuance.id} "
+                "sent again if it is wanted after all.",
+                "withdrawn",
+            )
+        if issuance.state == issuances.SENDING and verdict.decision is Decision.DONE:
+            return Verdict(Decision.INVOICE, "The invoice is being sent.", "sending")
+    return verdict

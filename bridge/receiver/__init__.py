@@ -1,1 +1,0 @@
-"""WooCommerce's front door: checks that a delivery is the shop's, records it, and answers."""

@@ -1,0 +1,110 @@
+"""The web process: wires settings, ledger, broker and receiver into one Flask app."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+from celery import Celery
+from flask import Flask, Response, jsonify
+
+from bridge.broker import Announcer, make_celery, messages_waiting
+from bridge.db import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger.backlog import Backlog, measure
+from bridge.settings import Settings, load_settings
+from bridge.telemetry import STDOUT, configure_logging
+from bridge.telemetry.single_flight import Question
+from bridge.web import metrics
+from bridge.web.errors import register_error_handlers
+from bridge.web.notifier import Notifier
+from bridge.web.wiring import add_receiver
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The app, for gunicorn and for tests; raises SettingsError. Connects to nothing yet."""
+    if settings is None:
+        settings = load_settings()
+        configure_logging(settings.log_format, to=STDOUT)
+    ledger = Ledger(settings.ledger_url)
+    celery = make_celery(settings.broker_url.get_secret_value())
+    announcer = Announcer(celery)
+    app = Flask("spacebridge", static_folder=None)
+    register_error_handlers(app)
+    add_receiver(
+        app,
+        ledger,
+        settings.vault(),
+        max_body_bytes=settings.max_body_bytes,
+        notify=Notifier(announcer.deliveries).notify,
+        now=lambda: datetime.now(UTC),
+    )
+    _add_status_pages(app, ledger, announcer, allow_unsynced_commits=settings.allow_unsynced_commits)
+    _add_metrics(app, ledger, celery)
+    return app
+
+
+def _add_status_pages(
+    app: Flask, ledger: Ledger, announcer: Announcer, *, allow_unsynced_commits: bool
+) -> None:
+    def problem() -> tuple[str, str] | None:
+        """What is wrong with the ledger, in a word or two and in a sentence."""
+        try:
+            ledger.check()
+            why = None if allow_unsynced_commits else ledger.unsynced()
+        except LedgerMovedError as error:
+            log.warning("not ready", error=str(error))  # which names the other place, as the answer does not
+            return (
+                "moved",
+                "It was copied to another database, and is closed: `spacebridge doctor` says which.",
+            )
+        except LedgerNotMigratedError as error:
+            log.warning("not ready", error=str(error))
+            return "not migrated", str(error)
+        except LedgerUnavailableError as error:
+            log.warning("not ready", error=str(error))
+            return "unavailable", "The ledger cannot be reached: `spacebridge doctor` says more."
+        if why is None:
+            return None
+        log.warning("not ready", error=why)
+        return "not synced", f"{why}. `spacebridge doctor` says how to mend it."
+
+    @app.get("/healthz")
+    def alive() -> Response:
+        return jsonify(status="alive")
+
+    @app.get("/readyz")
+    def ready() -> tuple[Response, int]:
+        broker = {None: "unknown", True: "reachable", False: "unreachable"}[announcer.is_reachable]
+        why_not = problem()
+        if why_not is None:
+            return jsonify(status="ready", ledger="ready", broker=broker), 200
+        state, reason = why_not
+        return jsonify(status="unavailable", ledger=state, reason=reason, broker=broker), 503
+
+    @app.get("/")
+    def home() -> str:
+        state = "ready" if problem() is None else "not ready: see /readyz"
+        return (
+            "<!doctype html><html lang=en><meta charset=utf-8><title>Spacebridge</title>"
+            "<h1>Spacebridge</h1>"
+            "<p>It takes order webhooks from WooCommerce at /webhooks/&lt;store&gt; "
+            "and has their documents issued in Space Invoices.</p>"
+            f"<p>It is {state}.</p></html>"
+        )
+
+
+def _add_metrics(app: Flask, ledger: Ledger, celery: Celery) -> None:
+    def measured() -> Backlog:
+        with ledger.read() as connection:
+            return measure(connection, datetime.now(UTC))
+
+    backlog = Question("the ledger's backlog", measured)
+    queue = Question("the broker's queue", lambda: messages_waiting(celery))
+
+    @app.get("/metrics")
+    def show_metrics() -> Response:
+        return Response(
+            metrics.render(backlog, queue), content_type="text/plain; version=0.0.4; charset=utf-8"
+        )

@@ -1,0 +1,160 @@
+"""Metrics: what the processes have counted, and what ledger and broker say when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from bridge import __version__
+from bridge.ledger.backlog import Backlog
+from bridge.telemetry import counts, multiprocess
+from bridge.telemetry.single_flight import Question
+
+# Under the ten seconds after which Prometheus gives up.
+LEDGER_WITHIN, BROKER_WITHIN = 5.0, 1.0
+
+
+def render(backlog: Question[Backlog], queue: Question[int]) -> bytes:
+    """All that there is to tell, in Prometheus' text format.
+
+    What the ledger (`backlog`) or the broker (`queue`: its messages) does not say in time is left out.
+    """
+    registry = counted()
+    registry.register(_Broker(queue.answer(within=BROKER_WITHIN)))
+    registry.register(_Ledger(backlog.answer(within=LEDGER_WITHIN)))
+    return generate_latest(registry)
+
+
+def counted() -> CollectorRegistry:
+    """What this process has counted, and those that it shares a folder with."""
+    registry = CollectorRegistry()
+    registry.register(_Info())
+    folder = multiprocess.folder()
+    if folder is None:
+        registry.register(counts.REGISTRY)
+    else:
+        MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    return registry
+
+
+class _Info(Collector):
+    def collect(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily("spacebridge_info", "Which version runs.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+
+
+class _Broker(Collector):
+    def __init__(self, messages: int | None) -> None:
+        self._messages = messages
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "spacebridge_broker_up", "Whether the broker takes messages.", int(self._messages is not None)
+        )
+        if self._messages is not None:
+            yield GaugeMetricFamily(
+                "spacebridge_queue_messages", "Messages that no worker has taken yet.", self._messages
+            )
+
+
+class _Ledger(Collector):
+    def __init__(self, found: Backlog | None) -> None:
+        self._found = found
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "spacebridge_ledger_up", "Whether the ledger can be read.", int(self._found is not None)
+        )
+        if self._found is not None:
+            yield from _of_backlog(self._found)
+
+
+def _of_backlog(found: Backlog) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "spacebridge_deliveries_unprocessed",
+        "Deliveries that were acknowledged and are not processed yet.",
+        found.unprocessed,
+    )
+    yield GaugeMetricFamily(
+        "spacebridge_oldest_unprocessed_seconds",
+        "Age of the oldest delivery that is not processed yet.",
+        found.oldest_unprocessed_seconds,
+    )
+    yield _by_label(
+        "spacebridge_deliveries_kept",
+        "Deliveries that wait for an operator, by state.",
+        "state",
+        found.kept_deliveries,
+    )
+    yield _by_label(
+        "spacebridge_issuances_open",
+        "Issuances that are not settled, or wait for an operator, by state.",
+        "state",
+        found.open_issuances,
+    )
+    yield GaugeMetricFamily(
+        "spacebridge_oldest_due_seconds",
+        "How long a document has waited that nothing but the bridge keeps from being sent. "
+        "Of stores that are not paused, the longest.",
+        found.oldest_due_seconds,
+    )
+    yield _by_label(
+        "spacebridge_late_seconds",
+        "Since when the store's oldest document that is not issued yet has been due. "
+        "Stores that are not paused, and have one that is late.",
+        "store",
+        found.late_seconds,
+    )
+    yield from _of_orders(found)
+    yield GaugeMetricFamily(
+        "spacebridge_stores_paused", "Stores that are not forwarded.", found.stores_paused
+    )
+    yield GaugeMetricFamily(
+        "spacebridge_stores_without_config",
+        "Stores whose config was never fetched, so that nothing of theirs is issued.",
+        found.stores_without_config,
+    )
+    yield _by_label(
+        "spacebridge_last_refused_timestamp_seconds",
+        "When a request was refused last for its signature (401). Stores for which one was, within a day.",
+        "store",
+        {store: at.timestamp() for store, at in found.last_refused_at.items()},
+    )
+
+
+def _of_orders(found: Backlog) -> Iterator[Metric]:
+    yield _by_label(
+        "spacebridge_orders_waiting",
+        "Orders that wait for too long for a payment, or for their status to be mapped, by why.",
+        "reason",
+        found.orders_waiting,
+    )
+    yield GaugeMetricFamily(
+        "spacebridge_orders_attention",
+        "Orders that need a person, without those whose documents are held or failed.",
+        found.orders_attention,
+    )
+    yield GaugeMetricFamily(
+        "spacebridge_orders_attention_recent",
+        "Those of them that have needed one for less than a day.",
+        found.orders_attention_recent,
+    )
+    yield _by_label(
+        "spacebridge_inactive_store_orders",
+        "Orders that came in for a store since it has been inactive, and that nothing is issued for.",
+        "store",
+        found.inactive_orders,
+    )
+
+
+def _by_label(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:
+    """A gauge that has a value for each of some values of its label."""
+    gauge = GaugeMetricFamily(name, documentation, labels=[label])
+    for value, number in values.items():
+        gauge.add_metric([value], number)
+    return gauge

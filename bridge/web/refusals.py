@@ -1,0 +1,80 @@
+"""Counts refused requests for their stores in the ledger, off the request's path and a few times a minute."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from bridge.db import Ledger
+from bridge.ledger import stores
+
+PAUSE = 10.0  # seconds between two rounds of writing
+
+log = structlog.get_logger(__name__)
+
+
+class Refusals:
+    """Keeps counts in memory, and has a thread of its own write them.
+
+    Anybody can send requests that are refused, as many as they like. So however many come, each process
+    writes at most once in ten seconds for a store, and no answer waits for that. While the ledger is away,
+    the counts are kept; a process that ends loses those of its last seconds, which are only counts.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._now = now
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._counts: dict[int, tuple[int, datetime]] = {}  # by the stores' ids: how many, and the last one
+        self._some = threading.Event()
+        self._pid: int | None = None
+
+    def note(self, store_id: int) -> None:
+        """A request for this store, which there is, was refused. Returns at once."""
+        self._keep(store_id, 1, self._now())
+        if self._pid != os.getpid():  # threads do not survive the fork of a gunicorn worker
+            self._start()
+        self._some.set()
+
+    def _keep(self, store_id: int, number: int, at: datetime) -> None:
+        with self._lock:
+            before, last_at = self._counts.get(store_id, (0, at))
+            self._counts[store_id] = before + number, max(last_at, at)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._pid != os.getpid():
+                threading.Thread(target=self._run, name="refusals", daemon=True).start()
+                self._pid = os.getpid()
+
+    def _run(self) -> None:
+        while True:
+            self._some.wait()
+            self._some.clear()
+            self._write()
+            self._sleep(PAUSE)
+
+    def _write(self) -> None:
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        for store_id, (number, at) in counts.items():
+            try:
+                # Each store in a transaction of its own: no row is locked while another one is waited for.
+                with self._ledger.write() as connection:
+                    stores.count_refused(connection, store_id, number, at)
+            except Exception as error:  # of whatever kind: this thread must outlive it
+                log.warning("refused requests could not be counted", error=type(error).__name__)
+                self._keep(store_id, number, at)
+                self._some.set()
