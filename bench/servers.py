@@ -192,7 +192,7 @@ class Shape:
     bare_pool: Sequence[str]  # those that give a bare worker the same pool
 
 
-# Asked in a process of its own: the checkout may be another than the one that this code is of.
+# Pending in a process of its own: the checkout may be another than the one that this code is of.
 _ASK = """
 import json, bridge.gunicorn_config, worker.app
 plain = {name: value for name, value in vars(bridge.gunicorn_config).items()

@@ -51,7 +51,7 @@ class BrokerError(Exception):
     """The broker cannot be reached, or takes no messages; the text tells no password."""
 
 
-class Announcer:
+class Publisher:
     """Announces ids to the workers. A broker that is away costs the ids nothing but the sweep's delay."""
 
     def __init__(self, app: Celery) -> None:

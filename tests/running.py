@@ -27,7 +27,7 @@ from bridge.db.tables import stores as store_table
 from bridge.issuance import Policy
 from bridge.ledger import stores
 from bridge.ledger.orders import decided_before
-from bridge.ledger.stores import Choices, Store
+from bridge.ledger.stores import Store, StoreOptions
 from bridge.pipeline.context import Context
 from bridge.pipeline.store_configs import refresh_config
 from bridge.vault import Vault
@@ -196,7 +196,7 @@ class RunningBridge:
         *,
         secret: str = SECRET,
         policy: Policy | None = None,
-        chosen: Choices | None = None,
+        chosen: StoreOptions | None = None,
     ) -> str:
         """A store, with a store config of its own in the sandbox; returns that one's id.
 

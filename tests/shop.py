@@ -21,7 +21,7 @@ from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.send import Forwarder
+from bridge.pipeline.send import Sender
 from bridge.pipeline.store_configs import refresh_config
 from bridge.sandbox import create_sandbox
 from bridge.vault import Vault
@@ -156,7 +156,7 @@ def forward_issuance(context: Context, issuance_id: int) -> bool:
         if issuance.state != issuances.DUE:
             return True  # no queue has it
         store = stores.get(connection, issuance.store_id)
-    with Forwarder(context) as forwarder:
+    with Sender(context) as forwarder:
         return forwarder.forward(issuance_id, store)
 
 

@@ -12,7 +12,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.signals import beat_init
 
 from bridge.db import LedgerUnavailableError
-from bridge.db.leader_lock import Singleton
+from bridge.db.leader_lock import LeaderLock
 from worker.app import settings
 
 ASK_EVERY = 1.0  # seconds a schedule stands by before it asks again
@@ -56,7 +56,7 @@ class OneSchedule(Scheduler):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._singleton = Singleton(settings.ledger_url, "beat")
+        self._singleton = LeaderLock(settings.ledger_url, "beat")
         self._state: str | None = None
         self._reaches_broker = True
 

@@ -13,15 +13,15 @@ import structlog
 from celery.signals import worker_ready, worker_shutting_down
 
 from bridge import broker
-from bridge.broker import Announcer
+from bridge.broker import Publisher
 from bridge.db import Ledger, LedgerUnavailableError
 from bridge.maintenance.redecide import redecide as redecide_orders
 from bridge.maintenance.sweep import BATCH
 from bridge.maintenance.sweep import sweep as sweep_the_ledger
 from bridge.pipeline import dispatch, process, store_configs
 from bridge.pipeline.context import Context
-from bridge.pipeline.pending_work import Work
-from bridge.pipeline.rate_limiter import Pace
+from bridge.pipeline.pending_work import PendingWork
+from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.pipeline.store_queues import TURN, Lanes
 from bridge.telemetry import counts
 from worker.app import app, settings
@@ -45,11 +45,11 @@ def context() -> Context:
         api_url=settings.api_url,
         api_timeout=settings.api_timeout,
         config_ttl=settings.config_ttl,
-        pace=Pace(settings.request_rate, broker_url=settings.broker_url.get_secret_value()),
+        rate_limiter=RateLimiter(settings.request_rate, broker_url=settings.broker_url.get_secret_value()),
     )
 
 
-announcer = Announcer(app)
+announcer = Publisher(app)
 lanes = Lanes(1)
 crew = Crew()
 
@@ -150,7 +150,7 @@ def sweep() -> None:
         counts.sweep_ended()
 
 
-def _announce(found: Work) -> None:
+def _announce(found: PendingWork) -> None:
     if found.has_rules_changed:
         announcer.redecide()
     if announcer.backlog() >= LONG_BACKLOG:

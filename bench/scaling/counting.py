@@ -22,9 +22,9 @@ from bridge.db import Ledger
 from bridge.db.tables import metadata
 from bridge.issuance import About, NotAnOrder, Policy, read_delivery
 from bridge.ledger import attempts, deliveries, due, issuances, orders, stores
-from bridge.pipeline.complete import Ended, record
+from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome
 from bridge.vault import Vault
@@ -127,7 +127,7 @@ def _issue_what_is_due(context: Context, store_id: int) -> None:
         waiting = due.of_store(connection, store_id, now=context.now(), after=None, limit=10)
     for entry in waiting:
         with context.ledger.write() as connection:
-            (order,) = orders.lock_each(connection, [], of_issuances=[entry.id]).answer.values()
+            (order,) = orders.lock_each(connection, [], of_issuances=[entry.id]).result.values()
             (attempt,) = attempts.start(
                 connection,
                 [
@@ -139,8 +139,8 @@ def _issue_what_is_due(context: Context, store_id: int) -> None:
                 lease_ends_at=context.now() + timedelta(seconds=90),
             )
         with context.ledger.write() as connection:
-            cabinet = Cabinet(connection, [order.id])
-            record(context, connection, [Ended(attempt, ISSUED, duration=0.1)], cabinet)
+            order_batch = OrderBatch(connection, [order.id])
+            record(context, connection, [Completed(attempt, ISSUED, duration=0.1)], order_batch)
 
 
 def _about(one: Recorded) -> About:

@@ -14,7 +14,7 @@ from bridge.ledger import actions, issuances, orders, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.pipeline.decide import Dossier, decide_on, save
+from bridge.pipeline.decide import OrderState, decide_on, save
 
 VERB = "issue"
 
@@ -50,22 +50,22 @@ def _issue(
             f"{name} is issued anyway already, by {order.issue_anyway_by}. {order.decision}: {order.reason}"
         )
         return Report(order, is_fulfilled=_is_on_its_way(order.decision), has_changed=False, message=message)
-    dossier = Dossier.of(order, issuances.of_order(connection, order.id))
-    dossier.order = replace(order, issue_anyway_by=who)
-    verdict = decide_on(dossier, store)
+    order_state = OrderState.of(order, issuances.of_order(connection, order.id))
+    order_state.order = replace(order, issue_anyway_by=who)
+    verdict = decide_on(order_state, store)
     if not _is_on_its_way(verdict.decision) or verdict.decision is Decision.DONE:
         message = f"{name} is not issued. {verdict.decision}: {verdict.reason} Nothing is changed."
         is_done = verdict.decision is Decision.DONE
         return Report(order, is_fulfilled=is_done, has_changed=False, message=message)
-    save(connection, [dossier], now)
+    save(connection, [order_state], now)
     reasons = f"{why}; " if why else ""
     result = f"{reasons}was {order.decision} -> {verdict.decision}: {verdict.reason}"
     actions.record(connection, Action(now, who, VERB, result, None, None, order_id=order.id))
     message = f"{name}: {verdict.decision}. {verdict.reason}"
-    if dossier.has_something_due:
+    if order_state.has_something_due:
         message = f"The {verdict.decision} of order {order.resource_id} of {store.name} is due"
         message += f"{when_sent(store)}."
-    return Report(dossier.order, is_fulfilled=True, has_changed=True, message=message)
+    return Report(order_state.order, is_fulfilled=True, has_changed=True, message=message)
 
 
 def _is_on_its_way(decision: str | None) -> bool:

@@ -19,7 +19,7 @@ from bridge.admin import store_removal
 from bridge.issuance import Policy
 from bridge.ledger import actions, deliveries, store_secrets, stores, workload
 from bridge.ledger.actions import Action
-from bridge.ledger.stores import Choices, Store, StoreExistsError
+from bridge.ledger.stores import Store, StoreExistsError, StoreOptions
 from bridge.pipeline.context import Context
 from bridge.pipeline.store_configs import fetch_config
 from bridge.spaceinvoices import SpaceInvoicesError
@@ -39,7 +39,7 @@ class NewStore:
     woocommerce_id: str
     api_token: str = field(repr=False)
     webhook_secret: str = field(repr=False)
-    choices: Choices
+    choices: StoreOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _insert_or_take_back(
 def choose(
     connection: Connection, store: Store, values: Mapping[str, object], *, who: str, now: datetime
 ) -> Changed:
-    """Change what was chosen for a store, by name; raises ChoiceError."""
+    """Change what was chosen for a store, by name; raises OptionError."""
     chosen = store_choices.with_values(store.choices, values)
     lines = store_choices.changes(store.choices, chosen)
     if not lines:

@@ -21,7 +21,7 @@ from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import DUE, FAILED, HELD, ISSUED, SENDING, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.pipeline.decide import Settlement, settle
+from bridge.pipeline.decide import Reconciliation, settle
 from bridge.spaceinvoices import Effect
 
 _Subject = TypeVar("_Subject")
@@ -197,7 +197,7 @@ def _worth(connection: Connection, issuance: Issuance, order: KnownOrder) -> tup
 
 def _follow_up(
     connection: Connection, verb: str, before: Issuance, order: KnownOrder, *, who: str, now: datetime
-) -> tuple[Issuance, Settlement]:
+) -> tuple[Issuance, Reconciliation]:
     """Decide on the order as it stands after the move, and record what was done and what came of it."""
     settlement = settle(connection, stores.get(connection, order.store_id), order, now)
     after = _of_order(connection, order.id, before.id)
@@ -208,7 +208,7 @@ def _follow_up(
 
 
 def _changed(
-    connection: Connection, after: Issuance, settlement: Settlement, message: str
+    connection: Connection, after: Issuance, settlement: Reconciliation, message: str
 ) -> Report[Issuance]:
     verdict = settlement.verdict
     message += f" Its order now: {verdict.decision}. {verdict.reason}"

@@ -8,13 +8,13 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from bridge.issuance import BANK_PAYMENT, STANDARD_STATUSES, Policy, address_of
-from bridge.ledger.stores import ALL, Choices
+from bridge.ledger.stores import ALL, StoreOptions
 
 NOTHING = ("none", "")  # as text
 LEARNED = ("issue_from", "shop_urls")  # a file that does not name them leaves them as they are
 
 
-class ChoiceError(ValueError):
+class OptionError(ValueError):
     """There is no such choice, or it cannot be this; the message says what it can be."""
 
 
@@ -22,21 +22,21 @@ class ChoiceError(ValueError):
 class Option:
     """One choice: what people write (`sample`) and what it means, and how it is read, checked and found.
 
-    `parse` makes a value of text, `check` raises ChoiceError for one that cannot be, and `of` is the value
+    `parse` makes a value of text, `check` raises OptionError for one that cannot be, and `of` is the value
     that a store has, as JSON has it.
     """
 
     sample: str
     meaning: str
     check: Callable[[object], None]
-    of: Callable[[Choices], Any]
+    of: Callable[[StoreOptions], Any]
     parse: Callable[[str], object] = str
 
 
 def parse(name: str, text: str, now: datetime) -> object:
     """The value that `text` means, as the command line has it: `true`, `bacs,cheque`, `shipped:completed`.
 
-    Raises ChoiceError.
+    Raises OptionError.
     """
     _require_known(name)
     if (name, text) == ("issue_from", "now"):
@@ -45,18 +45,18 @@ def parse(name: str, text: str, now: datetime) -> object:
 
 
 def check(name: str, value: object) -> None:
-    """Raise ChoiceError unless the store may choose this."""
+    """Raise OptionError unless the store may choose this."""
     _require_known(name)
     OPTIONS[name].check(value)
 
 
-def of_new_store(now: datetime) -> Choices:
+def of_new_store(now: datetime) -> StoreOptions:
     """What a store chooses that chooses nothing: the past is left alone."""
-    return Choices(Policy(issue_from=now))
+    return StoreOptions(Policy(issue_from=now))
 
 
-def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
-    """The choices with others in the place of those named; raises ChoiceError."""
+def with_values(choices: StoreOptions, values: Mapping[str, Any]) -> StoreOptions:
+    """The choices with others in the place of those named; raises OptionError."""
     for name, value in values.items():
         check(name, value)
     changed = {**as_mapping(choices), **values}
@@ -72,13 +72,13 @@ def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
         invoiced_meta=frozenset(changed["invoiced_meta"]),
     )
     shop_urls = tuple(dict.fromkeys(address_of(one) for one in changed["shop_urls"]))
-    chosen = Choices(policy, changed["order_body"], changed["unknown_outcome"], shop_urls)
+    chosen = StoreOptions(policy, changed["order_body"], changed["unknown_outcome"], shop_urls)
     if {"order_body", "status_map", "bank_payment_methods"} & set(values):
         _require_that_it_can_be_said(chosen)
     return chosen
 
 
-def cannot_be_said(choices: Choices) -> Sequence[str]:
+def cannot_be_said(choices: StoreOptions) -> Sequence[str]:
     """Names of the choices that decide, and that Space Invoices would not learn of from a bare order."""
     if choices.order_body != "bare":
         return []
@@ -93,7 +93,7 @@ def cannot_be_said(choices: Choices) -> Sequence[str]:
     ]
 
 
-def as_mapping(choices: Choices) -> dict[str, Any]:
+def as_mapping(choices: StoreOptions) -> dict[str, Any]:
     """The choices by the names that users know them by, as JSON has them."""
     return {name: option.of(choices) for name, option in OPTIONS.items()}
 
@@ -110,7 +110,7 @@ def written(value: object) -> str:
     return str(value)
 
 
-def changes(before: Choices, after: Choices) -> Sequence[str]:
+def changes(before: StoreOptions, after: StoreOptions) -> Sequence[str]:
     """What differs, a line for each: `issue_pending: false -> true`."""
     old, new = as_mapping(before), as_mapping(after)
     return [
@@ -120,12 +120,12 @@ def changes(before: Choices, after: Choices) -> Sequence[str]:
 
 def _require_known(name: str) -> None:
     if name not in OPTIONS:
-        raise ChoiceError(f"{name!r} is nothing that a store chooses: that is {', '.join(OPTIONS)}.")
+        raise OptionError(f"{name!r} is nothing that a store chooses: that is {', '.join(OPTIONS)}.")
 
 
-def _require_that_it_can_be_said(choices: Choices) -> None:
+def _require_that_it_can_be_said(choices: StoreOptions) -> None:
     if names := cannot_be_said(choices):
-        raise ChoiceError(
+        raise OptionError(
             f"order_body=bare and {names[0]} do not go together: Space Invoices decides by what the order "
             f"says, and a bare one does not say what {names[0]} makes of it. Set order_body=merged."
         )
@@ -146,39 +146,39 @@ def _mapping(text: str) -> object:
 def _pair(text: str) -> tuple[str, str]:
     custom, separator, standard = text.strip().partition(":")
     if not separator:
-        raise ChoiceError(f"status_map: {text!r} is not CUSTOM:STANDARD, such as shipped:completed.")
+        raise OptionError(f"status_map: {text!r} is not CUSTOM:STANDARD, such as shipped:completed.")
     return custom.strip(), standard.strip()
 
 
 def _check_issue_pending(value: object) -> None:
     if not isinstance(value, bool):
-        raise ChoiceError(f"issue_pending is true or false, not {value!r}.")
+        raise OptionError(f"issue_pending is true or false, not {value!r}.")
 
 
 def _check_methods(value: object) -> None:
     if not isinstance(value, list) or not all(_is_word(one) and "*" not in one[:-1] for one in value):
-        raise ChoiceError(
+        raise OptionError(
             f"bank_payment_methods are ids of payment methods, such as bacs or bacs,cheque, not {value!r}. "
             "The last character may be a *, which stands for any ending."
         )
     if "*" in value:
-        raise ChoiceError("bank_payment_methods: * alone would make a bank payment of every payment.")
+        raise OptionError("bank_payment_methods: * alone would make a bank payment of every payment.")
 
 
 def _check_status_map(value: object) -> None:
     if not isinstance(value, dict):
-        raise ChoiceError(f"status_map gives custom statuses a standard one each, and is not {value!r}.")
+        raise OptionError(f"status_map gives custom statuses a standard one each, and is not {value!r}.")
     for custom, standard in value.items():
         if not _is_word(custom) or custom.startswith("wc-"):
-            raise ChoiceError(
+            raise OptionError(
                 f"status_map: {custom!r} is no status as webhooks have it: that is one word, without wc-."
             )
         if custom in STANDARD_STATUSES:
-            raise ChoiceError(
+            raise OptionError(
                 f"status_map: {custom} is a status of WooCommerce's own, and means what it says."
             )
         if not isinstance(standard, str) or standard not in STANDARD_STATUSES:
-            raise ChoiceError(
+            raise OptionError(
                 f"status_map: {custom} cannot be mapped to {standard!r}: that has to be one of "
                 f"{', '.join(STANDARD_STATUSES)}."
             )
@@ -188,7 +188,7 @@ def _check_issue_from(value: object) -> None:
     try:
         _moment(value)
     except (ValueError, OverflowError):
-        raise ChoiceError(
+        raise OptionError(
             f"issue_from is a date such as 2026-11-01, or all, not {str(value)!r}."
             + (" In a file, leave it out for now." if value == "now" else "")
         ) from None
@@ -213,7 +213,7 @@ def _moment(value: object) -> datetime | None:
 def _check_shop_urls(value: object) -> None:
     for one in value if isinstance(value, list) else [value]:
         if not address_of(one):
-            raise ChoiceError(
+            raise OptionError(
                 f"shop_urls are the addresses of the shop, such as shop.example or https://shop.example/de, "
                 f"not {str(one)!r}."
             )
@@ -221,13 +221,13 @@ def _check_shop_urls(value: object) -> None:
 
 def _check_invoiced_meta(value: object) -> None:
     if not isinstance(value, list) or not all(_is_word(one) for one in value):
-        raise ChoiceError(f"invoiced_meta are keys of an order's metadata, not {value!r}.")
+        raise OptionError(f"invoiced_meta are keys of an order's metadata, not {value!r}.")
 
 
 def _one_of(name: str, *words: str) -> Callable[[object], None]:
     def check_word(value: object) -> None:
         if value not in words:
-            raise ChoiceError(f"{name} is {', '.join(words[:-1])} or {words[-1]}, not {value!r}.")
+            raise OptionError(f"{name} is {', '.join(words[:-1])} or {words[-1]}, not {value!r}.")
 
     return check_word
 
@@ -239,7 +239,7 @@ def _is_word(value: object) -> bool:
     return value != "" and not any(one in value for one in " ,:")
 
 
-def _issue_from(choices: Choices) -> str:
+def _issue_from(choices: StoreOptions) -> str:
     issue_from = choices.policy.issue_from
     return ALL if issue_from is None else issue_from.isoformat()
 

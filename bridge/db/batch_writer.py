@@ -16,7 +16,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class GroupCommit(Generic[_Item, _Result]):
+class BatchWriter(Generic[_Item, _Result]):
     """Commits what the threads of a process bring, in few transactions.
 
     Who comes while fewer than `width` are committing does so at once. Those who come meanwhile wait, and the

@@ -36,7 +36,7 @@ from bridge.db.errors import (
 from bridge.db.file_lock import try_lock
 from bridge.db.schema import Schema, schema_of
 from bridge.db.statements import abandon, begin, commit, value_refused
-from bridge.db.write_lock import Turns
+from bridge.db.write_lock import WriteLock
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
 ALONE_FOR = 60  # seconds for which a name is kept by a process that says nothing
@@ -81,7 +81,7 @@ class Ledger:
         self._at_hand: dict[int, PoolProxiedConnection] = {}  # by process: a fork must not use its parent's
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
-            self._turns = Turns(self._path.with_name(self._path.name + ".lock"))
+            self._turns = WriteLock(self._path.with_name(self._path.name + ".lock"))
             connect = partial(sqlite_engine, self._url, pool_size=pool_size, lock_timeout=lock_timeout)
             # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
             self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")

@@ -19,7 +19,7 @@ _KEYS = {"beat": 0x5BACEB13}  # any numbers, the same in every process: they nam
 _Claim = Generator[bool, None, None]
 
 
-class Singleton:
+class LeaderLock:
     """A claim to a name, which the operating system or the database gives back when its holder dies.
 
     To be asked again and again, sooner than every GIVE_UP_AFTER seconds, by one thread.

@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from bridge.db.errors import LedgerFaultError
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 _PIPELINE = "spacebridge: pipeline"  # in the notes that SQLAlchemy keeps with a connection
 
@@ -101,20 +101,20 @@ class Statement:
         self._make = make
         self._forms: dict[str, Form] = {}
 
-    def ask(
-        self, connection: Connection, read: Callable[[Sequence[Any]], _Answer], /, **parameters: Any
-    ) -> Asked[_Answer]:
+    def query(
+        self, connection: Connection, read: Callable[[Sequence[Any]], _Result], /, **parameters: Any
+    ) -> Pending[_Result]:
         """Carry it out. `read` makes the answer of the rows, which have the columns as attributes."""
         form = self._form(connection.dialect)
-        cursor = form.tell(connection, parameters)
-        asked = Asked(lambda: form.rows(_rows_of(connection, cursor)), read)
+        cursor = form.send(connection, parameters)
+        pending = Pending(lambda: form.rows(_rows_of(connection, cursor)), read)
         if connection.dialect.name == "sqlite":
-            _ = asked.answer  # there is nobody to wait for, and whoever writes next would break it off
-        return asked
+            _ = pending.result  # there is nobody to wait for, and whoever writes next would break it off
+        return pending
 
-    def tell(self, connection: Connection, /, **parameters: Any) -> None:
+    def execute(self, connection: Connection, /, **parameters: Any) -> None:
         """Carry it out. In PostgreSQL, that it fails may be raised later."""
-        self._form(connection.dialect).tell(connection, parameters)
+        self._form(connection.dialect).send(connection, parameters)
 
     def _form(self, dialect: Dialect) -> Form:
         form = self._forms.get(dialect.name)
@@ -123,25 +123,25 @@ class Statement:
         return form
 
 
-class Asked(Generic[_Answer]):
+class Pending(Generic[_Result]):
     """What the database was asked: in PostgreSQL, the answer is waited for when it is first looked at.
 
     With it come all other answers, so what can be asked before any is looked at costs no waiting of its own.
     """
 
-    def __init__(self, fetch: Callable[[], Sequence[Any]], read: Callable[[Sequence[Any]], _Answer]) -> None:
+    def __init__(self, fetch: Callable[[], Sequence[Any]], read: Callable[[Sequence[Any]], _Result]) -> None:
         """`fetch` waits for the rows, of which `read` makes the answer."""
         self._fetch = fetch
         self._read = read
-        self._answer: tuple[_Answer] | None = None
+        self._result: tuple[_Result] | None = None
 
     @property
-    def answer(self) -> _Answer:
+    def result(self) -> _Result:
         """The answer; raises what is wrong with it, or with anything else that was asked or told by now."""
         # No cached_property: in Python 3.11, all threads that wait for one wait for each other.
-        if self._answer is None:
-            self._answer = (self._read(self._fetch()),)
-        return self._answer[0]
+        if self._result is None:
+            self._result = (self._read(self._fetch()),)
+        return self._result[0]
 
 
 class Form:
@@ -170,7 +170,7 @@ class Form:
         processors = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
         self._from_driver = [(place, convert) for place, convert in enumerate(processors) if convert]
 
-    def tell(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
+    def send(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
         """Hand it to the driver, without waiting for it; returns the driver's cursor."""
         _enter_pipeline(connection)
         cursor = _cursor(connection)

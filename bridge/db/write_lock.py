@@ -1,4 +1,4 @@
-"""Turns: whoever writes to an SQLite file does so one after the other, first come first served."""
+"""WriteLock: whoever writes to an SQLite file does so one after the other, first come first served."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from bridge.db.errors import LedgerUnavailableError
 
 
-class Turns:
+class WriteLock:
     """The queue for a file, of all threads of all processes.
 
     SQLite's own busy handler polls, so under load some writers starve while others pass them. Here, the

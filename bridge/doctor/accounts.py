@@ -40,8 +40,8 @@ class Reply:
 def ask(context: Context, stores: Sequence[Store]) -> Mapping[int, Reply]:
     """What Space Invoices says of each store, by its id.
 
-    At the pace that the context keeps, and with one request for many stores of an organization that have
-    one token: a thousand stores must cost neither minutes nor their account's rate.
+    At the rate that the context keeps, and with one request for many stores of an organization that have one
+    token: a thousand stores must cost neither minutes nor their account's rate.
     """
     accounts: defaultdict[tuple[str, str], list[Store]] = defaultdict(list)
     for store in stores:
@@ -105,5 +105,5 @@ def _wait_for_turn(context: Context, store: Store, give_up_at: float) -> None:
     left = give_up_at - time.monotonic()
     if left <= 0:
         raise SpaceInvoicesError("There was no time left to ask.")
-    if not context.pace.wait(context.account(store).name, within=min(left, LONGEST_TURN)):
+    if not context.rate_limiter.wait(context.account(store).name, within=min(left, LONGEST_TURN)):
         raise SpaceInvoicesError("The account was told to slow down (429), and has no moment to ask in.")

@@ -22,7 +22,7 @@ from bridge.doctor.shops import PUBLIC_API, look_at_store
 from bridge.doctor.sight import StoreSight
 from bridge.doctor.work import look_at_work
 from bridge.pipeline.context import Context
-from bridge.pipeline.rate_limiter import Pace
+from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.settings import Settings
 from bridge.vault import Vault
 
@@ -90,7 +90,7 @@ def _examine(settings: Settings, ledger: Ledger, watch: Watch) -> Iterator[Findi
 def _ask(
     settings: Settings, ledger: Ledger, vault: Vault, known: Known, broker: BrokerSight, timeout: float
 ) -> Mapping[int, Reply]:
-    """What Space Invoices says of the stores, at a pace that is shared with the workers where that can be."""
+    """What Space Invoices says of the stores, at a rate that is shared with the workers where that can be."""
     shared = settings.broker_url.get_secret_value() if broker.finding.level is Level.OK else ""
     context = Context(
         ledger=ledger,
@@ -98,7 +98,7 @@ def _ask(
         api_url=settings.api_url,
         api_timeout=timeout,
         config_ttl=settings.config_ttl,
-        pace=Pace(settings.request_rate, broker_url=shared),
+        rate_limiter=RateLimiter(settings.request_rate, broker_url=shared),
     )
     return accounts.ask(context, [store for store in known.stores if is_readable(store, vault)])
 

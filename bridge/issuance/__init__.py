@@ -9,11 +9,11 @@ from bridge.issuance.reading import About, content_digest, read_delivery
 from bridge.issuance.shop import address_of, is_foreign
 from bridge.issuance.status import (
     STANDARD_STATUSES,
+    OrderStage,
     Place,
-    Standing,
     is_newer,
+    stage_of,
     standard_status,
-    standing,
     was_saved_later,
 )
 
@@ -31,9 +31,9 @@ __all__ = [
     "Exceptions",
     "NotAnOrder",
     "Order",
+    "OrderStage",
     "Place",
     "Policy",
-    "Standing",
     "Timekeeping",
     "Unreadable",
     "Verdict",
@@ -46,7 +46,7 @@ __all__ = [
     "printable",
     "read_delivery",
     "said_of",
+    "stage_of",
     "standard_status",
-    "standing",
     "was_saved_later",
 ]

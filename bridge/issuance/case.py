@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from bridge.issuance.order import Order, decimal
 from bridge.issuance.policy import Policy
-from bridge.issuance.status import Standing
+from bridge.issuance.status import OrderStage
 
 
 class Decision(StrEnum):
@@ -85,7 +85,7 @@ class Case:
     documents: Documents
     exceptions: Exceptions
     is_deleted: bool
-    reached: Standing
+    reached: OrderStage
 
     @property
     def total(self) -> Decimal:

@@ -6,7 +6,7 @@ from bridge.issuance.case import Case, Config, Decision, Documents, Exceptions, 
 from bridge.issuance.order import Order
 from bridge.issuance.policy import Policy
 from bridge.issuance.rules import RULES
-from bridge.issuance.status import standard_status, standing
+from bridge.issuance.status import stage_of, standard_status
 
 
 def decide(
@@ -34,7 +34,7 @@ def decide(
         documents=documents,
         exceptions=exceptions or Exceptions(),
         is_deleted=deleted or status == "trash",
-        reached=standing(order, policy.status_map),
+        reached=stage_of(order, policy.status_map),
     )
     verdict = next(verdict for rule in RULES if (verdict := rule(case)) is not None)
     return _with_changed_key(case, verdict)

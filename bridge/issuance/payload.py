@@ -9,7 +9,7 @@ from typing import Any
 from bridge.issuance.case import Decision
 from bridge.issuance.order import Order
 from bridge.issuance.policy import BANK_PAYMENT, Policy
-from bridge.issuance.status import Standing, standard_status, standing
+from bridge.issuance.status import OrderStage, stage_of, standard_status
 
 # "Create Woocommerce ... /order", Properties, in the API document. Read-only ones (`id`, dates,
 # `_isDeleted`, `deletedId`) are not among them: `id` is the order's.
@@ -48,7 +48,7 @@ def said_of(order: Order, policy: Policy, kind: str, *, issue_anyway: bool) -> M
         said["payment_method"] = BANK_PAYMENT
     if status != order.status:
         said["status"] = status
-    is_unpaid = standing(order, policy.status_map) in {Standing.PENDING, Standing.ON_HOLD}
+    is_unpaid = stage_of(order, policy.status_map) in {OrderStage.PENDING, OrderStage.ON_HOLD}
     if kind == Decision.INVOICE and is_unpaid and not by_bank and order.payment_method == BANK_PAYMENT:
         said["issueInvoiceForBankPayment"] = True
     if kind == Decision.INVOICE and issue_anyway:

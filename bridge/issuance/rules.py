@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from bridge.issuance.case import Case, Decision, Verdict
 from bridge.issuance.order import decimal
 from bridge.issuance.policy import looks_like_bank_payment
-from bridge.issuance.status import Standing, standard_status
+from bridge.issuance.status import OrderStage, standard_status
 
 # Offsets from UTC lie between -12 and +14 hours.
 _FURTHEST_WEST = timedelta(hours=12)
@@ -48,7 +48,7 @@ def _credit_due(case: Case) -> Verdict | None:
             f"back: {credit}",
             "refunded_after_invoice",
         )
-    if case.reached is not Standing.DEAD:
+    if case.reached is not OrderStage.DEAD:
         return None
     kind = status if status in {"cancelled", "failed"} else "dead"
     what = "its payment failed" if kind == "failed" else f"it is {order.status} now"
@@ -97,7 +97,7 @@ def _invoiced(case: Case) -> Verdict | None:
 
 
 def _dead(case: Case) -> Verdict | None:
-    if case.reached is not Standing.DEAD:
+    if case.reached is not OrderStage.DEAD:
         return None
     if case.documents.estimate:
         return Verdict(
@@ -155,9 +155,9 @@ def _is_certainly_before(created: datetime, begins: datetime, *, is_local: bool)
 def _not_received(case: Case) -> Verdict | None:
     order = case.order
     match case.reached:
-        case Standing.NOT_YET_AN_ORDER:
+        case OrderStage.NOT_YET_AN_ORDER:
             return Verdict(Decision.WAIT, f"The order is still a draft ({order.status}).", "draft")
-        case Standing.PENDING if not case.policy.issue_pending:
+        case OrderStage.PENDING if not case.policy.issue_pending:
             if order.has_date_paid:
                 reason = (
                     "The order is pending, though its date_paid says that it was paid: once that is sure, "
@@ -166,7 +166,7 @@ def _not_received(case: Case) -> Verdict | None:
             else:
                 reason = "The checkout was begun and nothing is paid (pending)."
             return Verdict(Decision.WAIT, reason, "pending")
-        case Standing.UNKNOWN:
+        case OrderStage.UNKNOWN:
             return Verdict(
                 Decision.WAIT,
                 f"The status {order.status} is not one of WooCommerce's own: map it in the store's "
@@ -222,7 +222,7 @@ def _sub_order(case: Case) -> Verdict | None:
 
 
 def _completed(case: Case) -> Verdict | None:
-    if case.reached is not Standing.COMPLETED:
+    if case.reached is not OrderStage.COMPLETED:
         return None
     return Verdict(Decision.INVOICE, f"The order is completed{_refunded_in_part(case)}.", "completed")
 
@@ -264,7 +264,7 @@ def _on_completion(case: Case) -> Verdict | None:
 
 
 def _unpaid_on_hold(case: Case) -> Verdict | None:
-    if case.reached is not Standing.ON_HOLD or case.policy.unpaid_on_hold != "wait":
+    if case.reached is not OrderStage.ON_HOLD or case.policy.unpaid_on_hold != "wait":
         return None
     if case.policy.is_bank_payment(case.order):
         return None
@@ -308,7 +308,7 @@ RULES: Sequence[Callable[[Case], Verdict | None]] = (
 
 
 def _is_unpaid(case: Case) -> bool:
-    return case.reached in {Standing.PENDING, Standing.ON_HOLD}
+    return case.reached in {OrderStage.PENDING, OrderStage.ON_HOLD}
 
 
 def _refunded_in_part(case: Case) -> str:

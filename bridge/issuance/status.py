@@ -10,7 +10,7 @@ from enum import IntEnum
 from bridge.issuance.order import Order, Timekeeping
 
 
-class Standing(IntEnum):
+class OrderStage(IntEnum):
     """How far along its life an order is; a higher one wins among snapshots of the same second."""
 
     NOT_YET_AN_ORDER = 0
@@ -22,26 +22,26 @@ class Standing(IntEnum):
     DEAD = 6
 
 
-STANDARD_STATUSES: Mapping[str, Standing] = {
-    "checkout-draft": Standing.NOT_YET_AN_ORDER,
-    "auto-draft": Standing.NOT_YET_AN_ORDER,
-    "draft": Standing.NOT_YET_AN_ORDER,
-    "new": Standing.NOT_YET_AN_ORDER,
-    "pending": Standing.PENDING,
-    "on-hold": Standing.ON_HOLD,
-    "processing": Standing.PROCESSING,
-    "completed": Standing.COMPLETED,
-    "cancelled": Standing.DEAD,
-    "failed": Standing.DEAD,
-    "refunded": Standing.DEAD,
-    "trash": Standing.DEAD,
+STANDARD_STATUSES: Mapping[str, OrderStage] = {
+    "checkout-draft": OrderStage.NOT_YET_AN_ORDER,
+    "auto-draft": OrderStage.NOT_YET_AN_ORDER,
+    "draft": OrderStage.NOT_YET_AN_ORDER,
+    "new": OrderStage.NOT_YET_AN_ORDER,
+    "pending": OrderStage.PENDING,
+    "on-hold": OrderStage.ON_HOLD,
+    "processing": OrderStage.PROCESSING,
+    "completed": OrderStage.COMPLETED,
+    "cancelled": OrderStage.DEAD,
+    "failed": OrderStage.DEAD,
+    "refunded": OrderStage.DEAD,
+    "trash": OrderStage.DEAD,
 }
 # Custom statuses of which the name alone says that the money went back, or may.
 _DEAD_WORDS = ("chargeback", "charge-back", "dispute", "fraud")
 _DEAD_BEGINNING = "refund"
 
 
-def standing(order: Order, status_map: Mapping[str, str]) -> Standing:
+def stage_of(order: Order, status_map: Mapping[str, str]) -> OrderStage:
     """Where the order stands; `status_map` gives a store's custom statuses a standard one each.
 
     That an order of an unmapped status was paid says nothing: chargebacks were, too.
@@ -51,7 +51,7 @@ def standing(order: Order, status_map: Mapping[str, str]) -> Standing:
         return STANDARD_STATUSES[status]
     name = status.lower()
     is_dead = name.startswith(_DEAD_BEGINNING) or any(word in name for word in _DEAD_WORDS)
-    return Standing.DEAD if is_dead else Standing.UNKNOWN
+    return OrderStage.DEAD if is_dead else OrderStage.UNKNOWN
 
 
 def standard_status(order: Order, status_map: Mapping[str, str]) -> str:
@@ -67,7 +67,7 @@ class Place:
 
     modified: datetime
     timekeeping: Timekeeping
-    standing: Standing
+    stage: OrderStage
     arrival: int
 
 
@@ -79,7 +79,7 @@ def is_newer(one: Place, other: Place) -> bool:
     and the other is not, or one of them cannot be believed, only the arrival is left.
     """
     if _are_comparable(one, other):
-        return (one.modified, one.standing, one.arrival) >= (other.modified, other.standing, other.arrival)
+        return (one.modified, one.stage, one.arrival) >= (other.modified, other.stage, other.arrival)
     return one.arrival >= other.arrival
 
 

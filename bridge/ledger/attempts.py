@@ -73,10 +73,10 @@ def start(
     """
     if not claims:
         return []
-    _START.tell(connection, attempts=[(one.issuance.id, one.delivery_id, now) for one in claims])
+    _START.execute(connection, attempts=[(one.issuance.id, one.delivery_id, now) for one in claims])
     sent = [(one.issuance.id, one.total, one.currency, one.content) for one in claims]
     sending = ledger_issuances.start_sending(connection, sent, now=now, lease_ends_at=lease_ends_at)
-    attempt_of = sending.answer
+    attempt_of = sending.result
     if len(attempt_of) < len(claims):
         raise NotDueError
     return [
@@ -107,7 +107,7 @@ def finish(connection: Connection, ends: Sequence[End]) -> None:
     """Note how attempts ended."""
     if ends:
         rows = [(one.attempt.id, one.outcome, one.duration_ms, one.status, one.excerpt) for one in ends]
-        _FINISH.tell(connection, ends=rows)
+        _FINISH.execute(connection, ends=rows)
 
 
 def expired(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import deliveries, issuances, orders, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
@@ -163,16 +163,16 @@ def lock(connection: Connection, delivery_id: int) -> Delivery | None:
     return _delivery(row) if row else None
 
 
-def newest_of(connection: Connection, issuance_ids: Collection[int]) -> Asked[Mapping[int, Delivery]]:
+def newest_of(connection: Connection, issuance_ids: Collection[int]) -> Pending[Mapping[int, Delivery]]:
     """The deliveries of the newest snapshots of these issuances' orders, by the orders' ids."""
-    return _NEWEST_OF.ask(
+    return _NEWEST_OF.query(
         connection, lambda rows: {row.order_id: _delivery(row) for row in rows}, ids=list(issuance_ids)
     )
 
 
-def of_orders(connection: Connection, order_ids: Collection[int]) -> Asked[Mapping[int, Delivery]]:
+def of_orders(connection: Connection, order_ids: Collection[int]) -> Pending[Mapping[int, Delivery]]:
     """The deliveries of the newest snapshots of these orders, by the orders' ids."""
-    return _OF_ORDERS.ask(
+    return _OF_ORDERS.query(
         connection, lambda rows: {row.order_id: _delivery(row) for row in rows}, ids=list(order_ids)
     )
 
@@ -195,7 +195,7 @@ def lock_resources_of(connection: Connection, delivery_ids: Collection[int]) -> 
     An order that is not there yet has no row to lock, and its deletion may be processed just then.
     """
     if connection.dialect.name == "postgresql":
-        _LOCK_RESOURCES_OF.tell(connection, ids=list(delivery_ids))
+        _LOCK_RESOURCES_OF.execute(connection, ids=list(delivery_ids))
 
 
 def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> Sequence[Delivery]:
@@ -204,10 +204,10 @@ def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> S
     Left out is what somebody else has locked: it is being repeated or processed just now, and whoever
     processes it afterwards knows more.
     """
-    locked = _LOCK_UNPROCESSED.ask(
+    locked = _LOCK_UNPROCESSED.query(
         connection, lambda rows: [_delivery(row) for row in rows], ids=list(delivery_ids)
     )
-    return locked.answer
+    return locked.result
 
 
 def listed(
@@ -263,7 +263,7 @@ class KnownDeletion:
 
 def deletions(
     connection: Connection, resources: Collection[tuple[int, int]]
-) -> Asked[Mapping[tuple[int, int], Sequence[KnownDeletion]]]:
+) -> Pending[Mapping[tuple[int, int], Sequence[KnownDeletion]]]:
     """Every deletion of these WooCommerce ids, each of a store."""
 
     def read(rows: Sequence[Any]) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
@@ -273,7 +273,7 @@ def deletions(
             found[row.store_id, row.resource_id].append(known)
         return found
 
-    return _DELETIONS.ask(connection, read, resources=list(resources))
+    return _DELETIONS.query(connection, read, resources=list(resources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +288,7 @@ class Finished:
 def finish(connection: Connection, finished: Sequence[Finished]) -> None:
     """Note what became of deliveries."""
     if finished:
-        _FINISH.tell(connection, finished=[[one.delivery_id, one.state, one.reason] for one in finished])
+        _FINISH.execute(connection, finished=[[one.delivery_id, one.state, one.reason] for one in finished])
 
 
 def replay(connection: Connection, delivery_id: int) -> bool:
@@ -339,7 +339,7 @@ def supersede(connection: Connection, read: Sequence[tuple[int, int, int]]) -> N
     `read`: of each order its store's id, its WooCommerce id, and the arrival of that delivery.
     """
     if read:
-        _SUPERSEDE.tell(connection, read=list(read), reason="the shop has sent the order again since")
+        _SUPERSEDE.execute(connection, read=list(read), reason="the shop has sent the order again since")
 
 
 def unreadable(connection: Connection, *, store: str | None = None, limit: int = 50) -> Sequence[Delivery]:

@@ -42,9 +42,9 @@ def of_store(
     """What of a store is due by now, in the order it fell due; `after` that place in the queue."""
     given = {"store_id": store_id, "now": now, "beyond": now + LONGEST_WAIT, "limit": limit}
     if after is None:
-        return _OF_STORE.ask(connection, _read, **given).answer
+        return _OF_STORE.query(connection, _read, **given).result
     place = {"after_at": after.next_attempt_at, "after_id": after.id}
-    return _OF_STORE_AFTER.ask(connection, _read, **given, **place).answer
+    return _OF_STORE_AFTER.query(connection, _read, **given, **place).result
 
 
 def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import attempts, issuances, orders, stores
 from bridge.ledger.orders import KnownOrder, Resource, orders_wanted
 
@@ -104,16 +104,16 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Issuance]:
 
 def of_orders(
     connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-) -> Asked[Mapping[int, Sequence[Issuance]]]:
+) -> Pending[Mapping[int, Sequence[Issuance]]]:
     """The same of each of these orders that has some, and of those of these issuances; by the orders' ids."""
-    return _OF_ORDERS.ask(connection, _by_order, ids=list(order_ids), issuance_ids=list(of_issuances))
+    return _OF_ORDERS.query(connection, _by_order, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
 def of_resources(
     connection: Connection, resources: Collection[Resource]
-) -> Asked[Mapping[int, Sequence[Issuance]]]:
+) -> Pending[Mapping[int, Sequence[Issuance]]]:
     """The same of the orders of these WooCommerce ids."""
-    return _OF_RESOURCES.ask(connection, _by_order, resources=list(resources))
+    return _OF_RESOURCES.query(connection, _by_order, resources=list(resources))
 
 
 def listed(
@@ -130,13 +130,13 @@ def listed(
 
 def make_due(
     connection: Connection, documents: Sequence[tuple[int, int, str]], now: datetime
-) -> Asked[Mapping[tuple[int, str], int]]:
+) -> Pending[Mapping[tuple[int, str], int]]:
     """Have documents issued, each of a store and an order (by their ids) and of a kind.
 
     Nothing changes for one that is due, under way or settled otherwise. A withdrawn one comes back to life,
     unless an operator withdrew it. Returns the ids of those that are due now and were not, by order and kind.
     """
-    return _MAKE_DUE.ask(
+    return _MAKE_DUE.query(
         connection,
         lambda rows: {(row.order_id, row.kind): row.id for row in rows},
         documents=[(*document, DUE, now, now, now) for document in documents],
@@ -146,7 +146,7 @@ def make_due(
 def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """Take back documents that are due no more; one that is being sent cannot be taken back."""
     if issuance_ids:
-        _WITHDRAW.tell(connection, ids=list(issuance_ids), now=now)
+        _WITHDRAW.execute(connection, ids=list(issuance_ids), now=now)
 
 
 def start_sending(
@@ -155,13 +155,13 @@ def start_sending(
     *,
     now: datetime,
     lease_ends_at: datetime,
-) -> Asked[Mapping[int, int]]:
+) -> Pending[Mapping[int, int]]:
     """Have the last attempts of due issuances send them, for as long as their leases last.
 
     A claim: the issuance's id, and the total, the currency and the content that are sent. Returns the
     attempt's id for each issuance that was due.
     """
-    return _START_SENDING.ask(
+    return _START_SENDING.query(
         connection,
         lambda rows: {row.id: row.attempt_id for row in rows},
         claims=claims,
@@ -173,7 +173,7 @@ def start_sending(
 def mark_issued(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """The documents exist. A late answer may find any state: after its lease, `held`, or due again."""
     if issuance_ids:
-        _MARK_ISSUED.tell(connection, ids=list(issuance_ids), now=now)
+        _MARK_ISSUED.execute(connection, ids=list(issuance_ids), now=now)
 
 
 def mark_held(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:

@@ -25,9 +25,9 @@ from sqlalchemy import (
     update,
 )
 
-from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import issuances, orders, stores
-from bridge.issuance import STANDARD_STATUSES, Decision, Order, Standing
+from bridge.issuance import STANDARD_STATUSES, Decision, Order, OrderStage
 from bridge.ledger.order_details import read, written
 
 Resource = tuple[int, int]
@@ -69,17 +69,17 @@ def lock(connection: Connection, order_id: int) -> KnownOrder:
 
     SQLite has but one writing transaction at a time, so there the transaction is the lock.
     """
-    return lock_each(connection, [order_id]).answer[order_id]
+    return lock_each(connection, [order_id]).result[order_id]
 
 
 def lock_each(
     connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-) -> Asked[Mapping[int, KnownOrder]]:
+) -> Pending[Mapping[int, KnownOrder]]:
     """The orders of these ids, and those of these issuances, likewise; by their ids.
 
     All who lock several do so in the order of their ids: none waits in a circle.
     """
-    return _LOCK_EACH.ask(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
+    return _LOCK_EACH.query(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
 def add(connection: Connection, identities: Sequence[Identity]) -> None:
@@ -88,14 +88,14 @@ def add(connection: Connection, identities: Sequence[Identity]) -> None:
     Of several with the same WooCommerce id, the last one here is the youngest.
     """
     if identities:
-        _ADD.tell(connection, identities=sorted(identities, key=itemgetter(0, 1)))
+        _ADD.execute(connection, identities=sorted(identities, key=itemgetter(0, 1)))
 
 
 def lock_of_resources(
     connection: Connection, resources: Collection[Resource]
-) -> Asked[Mapping[int, KnownOrder]]:
+) -> Pending[Mapping[int, KnownOrder]]:
     """All orders of these WooCommerce ids, locked: several of one if the shop was installed anew."""
-    return _LOCK_OF_RESOURCES.ask(connection, _by_id, resources=list(resources))
+    return _LOCK_OF_RESOURCES.query(connection, _by_id, resources=list(resources))
 
 
 def listed(
@@ -136,7 +136,7 @@ def decided_before(version: int | ColumnElement[int]) -> Sequence[ColumnElement[
     """
     # By name: an index finds what is equal, and would have to be read whole for all but one.
     open_ones = [decision.value for decision in Decision if decision is not Decision.DONE]
-    dead = [status for status, stage in STANDARD_STATUSES.items() if stage is Standing.DEAD]
+    dead = [status for status, stage in STANDARD_STATUSES.items() if stage is OrderStage.DEAD]
     is_settled = or_(orders.c.rule == "deleted", and_(orders.c.rule == "dead", orders.c.status.in_(dead)))
     return [
         orders.c.decision.in_(open_ones),
@@ -148,7 +148,7 @@ def decided_before(version: int | ColumnElement[int]) -> Sequence[ColumnElement[
 def save(connection: Connection, changed: Sequence[KnownOrder]) -> None:
     """Keep what is known of these orders, which the caller has locked, and what was decided on them."""
     if changed:
-        _SAVE.tell(connection, changed=[_row(order) for order in changed])
+        _SAVE.execute(connection, changed=[_row(order) for order in changed])
 
 
 def drop_unknown(connection: Connection, order_ids: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Unpack
 
-from bridge.db.batch_writer import GroupCommit
+from bridge.db.batch_writer import BatchWriter
 from bridge.db.engine import Ledger
 from bridge.db.errors import LedgerBusyError, LedgerUnavailableError
 from bridge.db.tables import deliveries
@@ -16,7 +16,7 @@ from bridge.ledger.insertion import Row, insertion
 
 
 @dataclass(frozen=True, slots=True)
-class KnownStore:
+class CachedStore:
     """A store as it was looked up: its webhook secret as the ledger keeps it, and in clear.
 
     `shop_urls` are the addresses of its shop, none if they were not known then.
@@ -37,9 +37,9 @@ class Recorder:
         dialect = ledger.dialect
         self._moment: Any = deliveries.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
         self._insert = insertion(dialect)
-        self._group = GroupCommit(self._commit, width=ledger.direct_writers)
+        self._group = BatchWriter(self._commit, width=ledger.direct_writers)
 
-    def record(self, store: KnownStore, *, now: datetime, **new: Unpack[NewDelivery]) -> Recorded | None:
+    def record(self, store: CachedStore, *, now: datetime, **new: Unpack[NewDelivery]) -> Recorded | None:
         """The same as `deliveries.record`, but committed on return.
 
         None, and nothing is recorded, if the store does not have this secret any more: one is encrypted to

@@ -18,7 +18,7 @@ PREVIOUS_SECRET_LASTS = timedelta(days=1)  # from when the new one was first see
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class StoreOptions:
     """What the bridge itself lets a store choose, with its defaults."""
 
     policy: Policy = field(default_factory=Policy)
@@ -114,9 +114,9 @@ class Store:
         return "active" if flags(self.config).active else "inactive"
 
     @property
-    def choices(self) -> Choices:
+    def choices(self) -> StoreOptions:
         """What was chosen for it."""
-        return Choices(self.policy, self.order_body, self.unknown_outcome, self.shop_urls)
+        return StoreOptions(self.policy, self.order_body, self.unknown_outcome, self.shop_urls)
 
 
 def flags(config: Mapping[str, Any]) -> Config:
@@ -182,7 +182,7 @@ def _policy(row: Row[Any]) -> Policy:
     )
 
 
-def columns_of(choices: Choices) -> dict[str, object]:
+def columns_of(choices: StoreOptions) -> dict[str, object]:
     """The columns that keep what a store chooses."""
     policy = choices.policy
     return {

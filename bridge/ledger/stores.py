@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.db.statements import Asked, Sql, Statement
+from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import deliveries, orders, stores
 from bridge.issuance import Policy
 from bridge.ledger.orders import orders_wanted
-from bridge.ledger.store import ALL, Choices, Store, columns_of, flags, store_of
+from bridge.ledger.store import ALL, Store, StoreOptions, columns_of, flags, store_of
 from bridge.vault.encryption import Vault
 
-__all__ = ["ALL", "Choices", "Store", "flags"]  # beside the queries
+__all__ = ["ALL", "Store", "StoreOptions", "flags"]  # beside the queries
 
 # A part of the delivery URL, so of what needs no escaping there.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -54,7 +54,7 @@ def add(
             woocommerce_id=woocommerce_id,
             api_token=vault.encrypt(api_token),
             webhook_secret=vault.encrypt(webhook_secret),
-            **columns_of(Choices(policy)),
+            **columns_of(StoreOptions(policy)),
             created_at=now,
         )
         # A statement that fails would end the whole transaction in PostgreSQL.
@@ -77,21 +77,21 @@ def get(connection: Connection, store_id: int) -> Store:
     return store_of(connection.execute(select(stores).where(stores.c.id == store_id)).one())
 
 
-def get_each(connection: Connection, store_ids: Collection[int]) -> Asked[Mapping[int, Store]]:
+def get_each(connection: Connection, store_ids: Collection[int]) -> Pending[Mapping[int, Store]]:
     """The stores of these ids, by them."""
-    return _EACH.ask(connection, _by_id, ids=list(store_ids))
+    return _EACH.query(connection, _by_id, ids=list(store_ids))
 
 
 def of_orders(
     connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-) -> Asked[Mapping[int, Store]]:
+) -> Pending[Mapping[int, Store]]:
     """The stores of these orders, and of these issuances, by their ids."""
-    return _OF_ORDERS.ask(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
+    return _OF_ORDERS.query(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
-def of_deliveries(connection: Connection, delivery_ids: Collection[int]) -> Asked[Mapping[int, Store]]:
+def of_deliveries(connection: Connection, delivery_ids: Collection[int]) -> Pending[Mapping[int, Store]]:
     """The stores of these deliveries, by their ids."""
-    return _OF_DELIVERIES.ask(connection, _by_id, ids=list(delivery_ids))
+    return _OF_DELIVERIES.query(connection, _by_id, ids=list(delivery_ids))
 
 
 def lock(connection: Connection, store_id: int) -> Store:
@@ -118,7 +118,7 @@ def of_woocommerce(connection: Connection, woocommerce_id: str, *, removed: bool
     return store_of(row) if row else None
 
 
-def choose(connection: Connection, store: Store, choices: Choices, now: datetime) -> bool:
+def choose(connection: Connection, store: Store, choices: StoreOptions, now: datetime) -> bool:
     """Replace a store's choices; whether open orders are decided anew, since they may stand otherwise now."""
     _update(connection, store.id, **columns_of(choices))
     decides = choices.policy != store.policy

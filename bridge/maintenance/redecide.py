@@ -14,7 +14,7 @@ from bridge.db.errors import LedgerBusyError
 from bridge.ledger import deliveries, issuances, orders, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import Dossier, decide_on, save
+from bridge.pipeline.decide import OrderState, decide_on, save
 from bridge.pipeline.snapshot import reread
 
 ALONE = "redecide"  # the name of the lock, of which one process at a time has one
@@ -82,16 +82,16 @@ def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> set[int
 
 
 def _decide_on(context: Context, connection: Connection, store: Store, order_ids: Sequence[int]) -> None:
-    locked = orders.lock_each(connection, order_ids).answer
+    locked = orders.lock_each(connection, order_ids).result
     current = stores.get(connection, store.id)
     documents = issuances.of_orders(connection, order_ids)
     newest = deliveries.of_orders(connection, order_ids)
-    dossiers = []
+    order_states = []
     for order in locked.values():
-        if order.decided_version == current.decision_version or order.id not in newest.answer:
+        if order.decided_version == current.decision_version or order.id not in newest.result:
             continue  # another process has come by
-        dossier = Dossier.of(order, documents.answer.get(order.id, ()))
-        dossier.order = reread(order, newest.answer[order.id], current)
-        decide_on(dossier, current)
-        dossiers.append(dossier)
-    save(connection, dossiers, context.now())
+        order_state = OrderState.of(order, documents.result.get(order.id, ()))
+        order_state.order = reread(order, newest.result[order.id], current)
+        decide_on(order_state, current)
+        order_states.append(order_state)
+    save(connection, order_states, context.now())

@@ -14,7 +14,7 @@ from bridge.db.errors import LedgerBusyError
 from bridge.ledger import attempts, deliveries, due, store_secrets, stores
 from bridge.pipeline.complete import release_expired
 from bridge.pipeline.context import Context
-from bridge.pipeline.pending_work import Work
+from bridge.pipeline.pending_work import PendingWork
 from bridge.pipeline.store_configs import to_fetch
 
 GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a worker, generously
@@ -27,19 +27,19 @@ _Found = TypeVar("_Found")
 log = structlog.get_logger(__name__)
 
 
-def sweep(context: Context) -> Work:
+def sweep(context: Context) -> PendingWork:
     """Release what dead workers hold, and list what is to be done; nothing while another sweep is at it."""
     with context.ledger.alone(ALONE) as is_mine:
-        return _sweep(context) if is_mine else Work()
+        return _sweep(context) if is_mine else PendingWork()
 
 
-def _sweep(context: Context) -> Work:
+def _sweep(context: Context) -> PendingWork:
     _each(_expired(context), partial(release_expired, context))
     _each(_with_quarantined(context), partial(_release_what_is_allowed, context))
     _each(_over(context), partial(_end_previous_secrets, context))
     now = context.now()
     with context.ledger.read() as connection:
-        return Work(
+        return PendingWork(
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             due_stores=due.stores_with_some(connection, now=now, limit=MENDED),
             configs=to_fetch(context, connection),

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection
 
-from bridge.db.statements import Asked
+from bridge.db.statements import Pending
 from bridge.issuance import compose, said_of
 from bridge.ledger import attempts, due, issuances
 from bridge.ledger.deliveries import Delivery
@@ -19,7 +19,7 @@ from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Account, Context
-from bridge.pipeline.decide import Cabinet, decide_on, save
+from bridge.pipeline.decide import OrderBatch, decide_on, save
 from bridge.pipeline.snapshot import reread
 from bridge.pipeline.store_configs import is_to_be_awaited
 
@@ -48,7 +48,7 @@ class Claimed:
     is_too_late: Callable[[], bool]
 
 
-class No(Enum):
+class ClaimRefused(Enum):
     """Why there is no claim."""
 
     NOT_NOW = "it is due no more, or not yet"
@@ -59,37 +59,37 @@ def claim(
     context: Context,
     connection: Connection,
     wanted: Mapping[int, Wanted],
-    cabinet: Cabinet,
-    sent: Asked[Mapping[int, Delivery]],
-) -> Mapping[int, Claimed | No]:
+    order_batch: OrderBatch,
+    sent: Pending[Mapping[int, Delivery]],
+) -> Mapping[int, Claimed | ClaimRefused]:
     """Claim what may be sent of what is wanted; the answers by the issuances' ids.
 
-    The `cabinet` has their orders; `sent`: of each order, the delivery that would be sent.
+    The `order_batch` has their orders; `sent`: of each order, the delivery that would be sent.
     """
-    dossiers = cabinet.dossiers.values()
+    order_states = order_batch.order_states.values()
     now = context.now()  # and no sooner: the locks may have been waited for
-    answers: dict[int, Claimed | No] = {}
+    answers: dict[int, Claimed | ClaimRefused] = {}
     chosen: list[tuple[KnownOrder, Issuance]] = []
-    for dossier in dossiers:
-        if not any(issuance.id in wanted for issuance in dossier.issuances.values()):
+    for order_state in order_states:
+        if not any(issuance.id in wanted for issuance in order_state.issuances.values()):
             continue
-        store = cabinet.stores[dossier.order.store_id]
-        if dossier.order.decided_version != store.decision_version:
-            dossier.order = reread(dossier.order, sent.answer[dossier.order.id], store)
-            decide_on(dossier, store)
-            save(connection, [dossier], now)
-        siblings = list(dossier.issuances.values())
+        store = order_batch.stores[order_state.order.store_id]
+        if order_state.order.decided_version != store.decision_version:
+            order_state.order = reread(order_state.order, sent.result[order_state.order.id], store)
+            decide_on(order_state, store)
+            save(connection, [order_state], now)
+        siblings = list(order_state.issuances.values())
         for issuance in siblings:
             if (one := wanted.get(issuance.id)) is None:
                 continue
             no = _why_not(context, store, issuance, siblings, one, now)
             if no is not None:
                 answers[issuance.id] = no
-            elif dossier.order.snapshot is not None:
-                chosen.append((dossier.order, issuance))
+            elif order_state.order.snapshot is not None:
+                chosen.append((order_state.order, issuance))
                 break  # the other one, if it is wanted, too, has to wait
-    context.remember(cabinet.stores.values())
-    return {**answers, **_start(context, connection, wanted, cabinet.stores, chosen, sent.answer, now)}
+    context.remember(order_batch.stores.values())
+    return {**answers, **_start(context, connection, wanted, order_batch.stores, chosen, sent.result, now)}
 
 
 def _start(
@@ -142,21 +142,21 @@ def _why_not(
     siblings: Sequence[Issuance],
     wanted: Wanted,
     now: datetime,
-) -> No | None:
+) -> ClaimRefused | None:
     """Why an issuance may not be sent now; None if it may."""
     # A store that was paused since is not probed by what was on its way; by an operator, it is at a stop.
     if store.paused_at is not None and (not wanted.is_probe or store.next_probe_at is None):
-        return No.PAUSED
+        return ClaimRefused.PAUSED
     if store.encrypted_api_token != wanted.account.encrypted_token:
-        return No.NOT_NOW  # it was given another just now
+        return ClaimRefused.NOT_NOW  # it was given another just now
     if issuance.state != issuances.DUE or not due.has_fallen_due(issuance, now):
-        return No.NOT_NOW
+        return ClaimRefused.NOT_NOW
     if is_to_be_awaited(context, store):
-        return No.NOT_NOW  # by rules that are just being asked for; the sweep comes back to it
+        return ClaimRefused.NOT_NOW  # by rules that are just being asked for; the sweep comes back to it
     # One request for an order at a time: two could overtake each other on their way, and the
     # estimate come after the invoice.
     if any(one.state == issuances.SENDING for one in siblings):
-        return No.NOT_NOW
+        return ClaimRefused.NOT_NOW
     return None
 
 

@@ -18,7 +18,7 @@ from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.pipeline.circuit_breaker import note_outcome
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import Cabinet, decide_on, save
+from bridge.pipeline.decide import OrderBatch, decide_on, save
 from bridge.pipeline.store_configs import ASK_AGAIN_AFTER
 from bridge.spaceinvoices import Effect, Outcome
 from bridge.telemetry import counts
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Completed:
     """An attempt with its outcome, and how long it took in seconds."""
 
     attempt: StartedAttempt
@@ -36,21 +36,23 @@ class Ended:
     of_probe: bool = False
 
 
-def record(context: Context, connection: Connection, ended: Sequence[Ended], cabinet: Cabinet) -> None:
-    """Bring attempts to their end, and with them their orders and stores, which are in the `cabinet`."""
+def record(
+    context: Context, connection: Connection, ended: Sequence[Completed], order_batch: OrderBatch
+) -> None:
+    """Bring attempts to their end, and with them their orders and stores, which are in the `order_batch`."""
     now = context.now()
     attempts.finish(connection, [_end(one) for one in ended])
     issued = [one for one in ended if one.outcome.effect is Effect.ISSUED]
     issuances.mark_issued(connection, [one.attempt.issuance_id for one in issued], now)
-    cabinet.ask_for_documents()
+    order_batch.ask_for_documents()
     # By their stores: of two processes that count failures of several, none waits for the other in a circle.
-    for one in sorted(ended, key=lambda one: cabinet.orders[one.attempt.order_id].store_id):
-        order = cabinet.orders[one.attempt.order_id]
-        store = cabinet.stores[order.store_id]
+    for one in sorted(ended, key=lambda one: order_batch.orders[one.attempt.order_id].store_id):
+        order = order_batch.orders[one.attempt.order_id]
+        store = order_batch.stores[order.store_id]
         if one.outcome.effect is not Effect.ISSUED:
             _move_issuance(context, connection, store, one.attempt, one.outcome, now)
         if note_outcome(context, connection, store, one.outcome, now, of_probe=one.of_probe):
-            cabinet.ask_for_stores()  # the next outcome finds the store as this one has left it
+            order_batch.ask_for_stores()  # the next outcome finds the store as this one has left it
         tell = partial(
             _tell,
             one,
@@ -65,11 +67,13 @@ def record(context: Context, connection: Connection, ended: Sequence[Ended], cab
         )
         after_commit(connection, tell)
     if len(issued) < len(ended):
-        cabinet.ask_for_documents()
-    dossiers = [cabinet.dossiers[order_id] for order_id in {one.attempt.order_id for one in ended}]
-    for dossier in dossiers:
-        decide_on(dossier, cabinet.stores[dossier.order.store_id])
-    save(connection, dossiers, now)
+        order_batch.ask_for_documents()
+    order_states = [
+        order_batch.order_states[order_id] for order_id in {one.attempt.order_id for one in ended}
+    ]
+    for order_state in order_states:
+        decide_on(order_state, order_batch.stores[order_state.order.store_id])
+    save(connection, order_states, now)
 
 
 def release_expired(context: Context, issuance_id: int) -> None:
@@ -82,16 +86,16 @@ def release_expired(context: Context, issuance_id: int) -> None:
         order = orders.lock(connection, issuance.order_id)
         attempt = attempts.expired(connection, issuance_id, context.now())
         if attempt is not None:
-            ended = [Ended(attempt, lost, duration=None)]
-            record(context, connection, ended, Cabinet(connection, [order.id]))
+            ended = [Completed(attempt, lost, duration=None)]
+            record(context, connection, ended, OrderBatch(connection, [order.id]))
 
 
-def _tell(ended: Ended, *, store: str, **about: object) -> None:
+def _tell(ended: Completed, *, store: str, **about: object) -> None:
     log.info("attempt ended", store=store, **about)
     counts.attempt_ended(store, ended.outcome.effect, ended.attempt.number)
 
 
-def _end(one: Ended) -> End:
+def _end(one: Completed) -> End:
     return End(
         one.attempt,
         outcome=one.outcome.effect.value,

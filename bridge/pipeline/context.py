@@ -13,11 +13,11 @@ from random import Random
 from typing import Any, TypeVar
 
 from bridge.db import Ledger
-from bridge.db.batch_writer import GroupCommit
+from bridge.db.batch_writer import BatchWriter
 from bridge.ledger import stores
 from bridge.ledger.stores import Store
-from bridge.pipeline.rate_limiter import Pace
-from bridge.spaceinvoices import Line, SpaceInvoices
+from bridge.pipeline.rate_limiter import RateLimiter
+from bridge.spaceinvoices import ApiConnection, SpaceInvoices
 from bridge.telemetry import counts
 from bridge.vault import Vault
 
@@ -46,13 +46,13 @@ class Context:
     api_url: str
     api_timeout: float  # seconds
     config_ttl: float  # seconds
-    pace: Pace = field(default_factory=Pace)
+    rate_limiter: RateLimiter = field(default_factory=RateLimiter)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Random = field(default_factory=Random)
     patience: float = 0.5  # seconds that what is written together waits for another transaction's lock
     _of_thread: threading.local = field(default_factory=threading.local)
     # These are not those of the one that this is made of by `replace`.
-    _groups: dict[Any, GroupCommit[Any, Any]] = field(default_factory=dict, init=False)
+    _groups: dict[Any, BatchWriter[Any, Any]] = field(default_factory=dict, init=False)
     _recent_stores: dict[int, tuple[Store, float]] = field(default_factory=dict, init=False)
     _left_alone: dict[int, float] = field(default_factory=dict, init=False)
 
@@ -61,7 +61,7 @@ class Context:
         mine = self._of_thread
         if not hasattr(mine, "accounts"):
             # One connection for all of the thread's accounts, which are at the same address.
-            mine.line, mine.accounts = Line(self.api_url), {}
+            mine.line, mine.accounts = ApiConnection(self.api_url), {}
         # By the encrypted token: a new token means a new client, and no token is kept as a key.
         account: Account | None = mine.accounts.get(store.encrypted_api_token)
         if account is None:
@@ -104,11 +104,11 @@ class Context:
 
     def group(
         self, write: Callable[[Context, Sequence[_Item]], Sequence[_Result]]
-    ) -> GroupCommit[_Item, _Result]:
+    ) -> BatchWriter[_Item, _Result]:
         """Where this process' threads have written, in common transactions, what `write` writes."""
         group = self._groups.get(write)
         if group is None:
-            group = self._groups.setdefault(write, GroupCommit(partial(write, self)))
+            group = self._groups.setdefault(write, BatchWriter(partial(write, self)))
         return group
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from bridge.db.after_commit import after_commit
-from bridge.db.statements import Asked
+from bridge.db.statements import Pending
 from bridge.issuance import Decision, Document, Documents, Exceptions, Verdict, decide
 from bridge.ledger import issuances, orders, stores
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
@@ -22,7 +22,7 @@ _MAY_EXIST = {issuances.SENDING, issuances.ISSUED, issuances.HELD}
 
 
 @dataclass(slots=True)
-class Dossier:
+class OrderState:
     """An order that the caller has locked, with its issuances by kind: changed here, then saved.
 
     `order` and `issuances` are as they will be; the others as they were saved last.
@@ -35,7 +35,7 @@ class Dossier:
     uncounted: list[Verdict] = field(default_factory=list)  # what was decided since
 
     @classmethod
-    def of(cls, order: KnownOrder, documents: Iterable[Issuance]) -> Dossier:
+    def of(cls, order: KnownOrder, documents: Iterable[Issuance]) -> OrderState:
         """That of an order with these issuances."""
         by_kind = {one.kind: one for one in documents}
         return cls(order, dict(by_kind), order, by_kind)
@@ -51,14 +51,14 @@ class Dossier:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class Reconciliation:
     """What was decided, and whether anything is due for it."""
 
     verdict: Verdict
     due: bool
 
 
-class Cabinet:
+class OrderBatch:
     """What is known of orders that are locked for the caller. It is waited for when it is looked at."""
 
     def __init__(
@@ -69,8 +69,8 @@ class Cabinet:
         self._wanted = order_ids, of_issuances
         self._orders = orders.lock_each(connection, order_ids, of_issuances=of_issuances)
         self.ask_for_stores()
-        self._documents: Asked[Mapping[int, Sequence[Issuance]]] | None = None
-        self._dossiers: Mapping[int, Dossier] | None = None
+        self._documents: Pending[Mapping[int, Sequence[Issuance]]] | None = None
+        self._dossiers: Mapping[int, OrderState] | None = None
 
     def ask_for_stores(self) -> None:
         """Have the stores read as they are now."""
@@ -81,33 +81,35 @@ class Cabinet:
         """Have the issuances read as they are now."""
         self._documents, self._dossiers = self._ask_for_documents(), None
 
-    def _ask_for_documents(self) -> Asked[Mapping[int, Sequence[Issuance]]]:
+    def _ask_for_documents(self) -> Pending[Mapping[int, Sequence[Issuance]]]:
         order_ids, of_issuances = self._wanted
         return issuances.of_orders(self._connection, order_ids, of_issuances=of_issuances)
 
     @property
     def orders(self) -> Mapping[int, KnownOrder]:
         """The orders by their ids, as they were when they were locked."""
-        return self._orders.answer
+        return self._orders.result
 
     @property
     def stores(self) -> Mapping[int, Store]:
         """The orders' stores, by their ids."""
-        return self._stores.answer
+        return self._stores.result
 
     @property
-    def dossiers(self) -> Mapping[int, Dossier]:
-        """The orders' dossiers, by the orders' ids."""
+    def order_states(self) -> Mapping[int, OrderState]:
+        """The states of the orders, by the orders' ids."""
         if self._dossiers is None:
             self._documents = self._documents or self._ask_for_documents()
-            found = self._documents.answer
-            self._dossiers = {one.id: Dossier.of(one, found.get(one.id, ())) for one in self.orders.values()}
+            found = self._documents.result
+            self._dossiers = {
+                one.id: OrderState.of(one, found.get(one.id, ())) for one in self.orders.values()
+            }
         return self._dossiers
 
 
-def decide_on(dossier: Dossier, store: Store) -> Verdict:
-    """Decide on an order that has a snapshot, and change its dossier accordingly."""
-    order, known = dossier.order, dossier.issuances
+def decide_on(order_state: OrderState, store: Store) -> Verdict:
+    """Decide on an order that has a snapshot, and change its state accordingly."""
+    order, known = order_state.order, order_state.issuances
     if order.snapshot is None:
         raise ValueError(f"nothing is known of order {order.id} to decide by")
     verdict = decide(
@@ -125,13 +127,13 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
         ),
     )
     shown = _for_the_operator(verdict, known)
-    dossier.uncounted.append(shown)
+    order_state.uncounted.append(shown)
     for kind, issuance in list(known.items()):
         if issuance.state == DUE and kind != verdict.decision:
             _withdraw(known, issuance)
     if verdict.decision in {Decision.INVOICE, Decision.ESTIMATE}:
         _make_due(known, order, verdict.decision.value)
-    dossier.order = replace(
+    order_state.order = replace(
         order,
         decision=shown.decision.value,
         reason=shown.reason,
@@ -141,17 +143,17 @@ def decide_on(dossier: Dossier, store: Store) -> Verdict:
     return shown
 
 
-def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -> None:
+def save(connection: Connection, order_states: Collection[OrderState], now: datetime) -> None:
     """Write what has changed. Decision and issuances change together: nobody sees one without the other.
 
     New issuances have their ids then.
     """
     changed, withdrawn, due = [], [], []
-    for dossier in dossiers:
-        if dossier.order != dossier.saved_order:
-            changed.append(_dated(dossier, now))
-        for kind, issuance in dossier.issuances.items():
-            before = dossier.saved_issuances.get(kind)
+    for order_state in order_states:
+        if order_state.order != order_state.saved_order:
+            changed.append(_dated(order_state, now))
+        for kind, issuance in order_state.issuances.items():
+            before = order_state.saved_issuances.get(kind)
             if before is not None and before.state == issuance.state:
                 continue
             if issuance.state == DUE:
@@ -161,35 +163,35 @@ def save(connection: Connection, dossiers: Collection[Dossier], now: datetime) -
     orders.save(connection, changed)
     issuances.withdraw(connection, withdrawn, now)
     if due:
-        added = issuances.make_due(connection, due, now).answer
-        for dossier in dossiers:
-            for kind, issuance in dossier.issuances.items():
+        added = issuances.make_due(connection, due, now).result
+        for order_state in order_states:
+            for kind, issuance in order_state.issuances.items():
                 if issuance.id == NOT_ADDED_YET:
-                    dossier.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
-    for dossier in dossiers:
-        dossier.saved_order, dossier.saved_issuances = dossier.order, dict(dossier.issuances)
-        _count(connection, dossier)
+                    order_state.issuances[kind] = replace(issuance, id=added[issuance.order_id, kind])
+    for order_state in order_states:
+        order_state.saved_order, order_state.saved_issuances = order_state.order, dict(order_state.issuances)
+        _count(connection, order_state)
 
 
-def _count(connection: Connection, dossier: Dossier) -> None:
-    for shown in dossier.uncounted:
+def _count(connection: Connection, order_state: OrderState) -> None:
+    for shown in order_state.uncounted:
         after_commit(connection, partial(counts.decided, shown.decision.value, shown.rule))
-    dossier.uncounted = []
+    order_state.uncounted = []
 
 
-def _dated(dossier: Dossier, now: datetime) -> KnownOrder:
+def _dated(order_state: OrderState, now: datetime) -> KnownOrder:
     """The order, of which it is kept since when its rule has decided."""
-    if dossier.order.rule != dossier.saved_order.rule:
-        dossier.order = replace(dossier.order, rule_since=now)
-    return dossier.order
+    if order_state.order.rule != order_state.saved_order.rule:
+        order_state.order = replace(order_state.order, rule_since=now)
+    return order_state.order
 
 
-def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Settlement:
+def settle(connection: Connection, store: Store, order: KnownOrder, now: datetime) -> Reconciliation:
     """Decide on one order that the caller has locked and that has a snapshot, and carry it out."""
-    dossier = Dossier.of(order, issuances.of_order(connection, order.id))
-    verdict = decide_on(dossier, store)
-    save(connection, [dossier], now)
-    return Settlement(verdict, dossier.has_something_due)
+    order_state = OrderState.of(order, issuances.of_order(connection, order.id))
+    verdict = decide_on(order_state, store)
+    save(connection, [order_state], now)
+    return Reconciliation(verdict, order_state.has_something_due)
 
 
 def _withdraw(known: dict[str, Issuance], issuance: Issuance) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from bridge.ledger import due
 from bridge.ledger.due import Due
 from bridge.pipeline.context import Context
-from bridge.pipeline.send import Forwarder
+from bridge.pipeline.send import Sender
 from bridge.pipeline.store_queues import Lane, Lanes
 
 
@@ -35,7 +35,7 @@ def drain_store(
         with context.ledger.read() as connection:
             return due.of_store(connection, store_id, now=context.now(), after=after, limit=limit)
 
-    def take_turn(lane: Lane, forwarder: Forwarder) -> bool:
+    def take_turn(lane: Lane, forwarder: Sender) -> bool:
         """Returns whether another is to go on."""
         while (issuance_id := lane.next(None if just_due else fetch)) is not None:
             if wanted := lane.call(idle()):
@@ -49,7 +49,7 @@ def drain_store(
     with lanes.enter(store_id, just_due) as lane:
         if lane is None:
             return
-        with Forwarder(context) as forwarder:
+        with Sender(context) as forwarder:
             goes_on = take_turn(lane, forwarder)
     if goes_on:
         call(1)

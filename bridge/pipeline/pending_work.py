@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PendingWork:
     """Deliveries to process, stores that have something due, and stores whose config is to be fetched."""
 
     deliveries: Sequence[int] = field(default_factory=list)
@@ -18,7 +18,7 @@ class Work:
     has_rules_changed: bool = False  # so that open orders are to be decided on again
 
     @classmethod
-    def of(cls, parts: Iterable[Work]) -> Work:
+    def of(cls, parts: Iterable[PendingWork]) -> PendingWork:
         """All of it together."""
         of_parts = list(parts)
         issuances: dict[int, list[int]] = {}

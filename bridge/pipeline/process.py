@@ -14,14 +14,14 @@ from sqlalchemy import Connection
 from bridge.db import LedgerUnavailableError
 from bridge.db.after_commit import after_commit
 from bridge.db.errors import LedgerBusyError
-from bridge.issuance import About, Deletion, Order, Place, is_newer, read_delivery, standing, was_saved_later
+from bridge.issuance import About, Deletion, Order, Place, is_newer, read_delivery, stage_of, was_saved_later
 from bridge.ledger import deliveries, issuances, orders, stores
 from bridge.ledger.deliveries import Delivery, Finished, KnownDeletion
 from bridge.ledger.orders import Identity, KnownOrder, Resource
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import Dossier, decide_on, save
-from bridge.pipeline.pending_work import Work
+from bridge.pipeline.decide import OrderState, decide_on, save
+from bridge.pipeline.pending_work import PendingWork
 from bridge.pipeline.quarantine import judged, shop_urls_of
 from bridge.pipeline.snapshot import snapshot_of
 
@@ -32,7 +32,7 @@ SHORTEST_WAIT = 0.05  # seconds for each of them, when these are over
 log = structlog.get_logger(__name__)
 
 
-def process_deliveries(context: Context, delivery_ids: Collection[int]) -> Work:
+def process_deliveries(context: Context, delivery_ids: Collection[int]) -> PendingWork:
     """Bring recorded deliveries to their end, and return what is to be done for them now.
 
     One transaction: a worker that dies in it leaves the deliveries as they were, for the sweep to find. Any
@@ -44,7 +44,7 @@ def process_deliveries(context: Context, delivery_ids: Collection[int]) -> Work:
     return _process_each(context, delivery_ids, context.patience)
 
 
-def _process_each(context: Context, delivery_ids: Collection[int], wait: float) -> Work:
+def _process_each(context: Context, delivery_ids: Collection[int], wait: float) -> PendingWork:
     try:
         with context.ledger.write(wait=wait) as connection:
             return _process(context, connection, delivery_ids)
@@ -64,10 +64,10 @@ def _process_each(context: Context, delivery_ids: Collection[int], wait: float) 
                 deliveries.note_failure(
                     connection, delivery_id, f"could not be processed: {type(error).__name__}"
                 )
-        return Work()
+        return PendingWork()
 
 
-def _one_by_one(context: Context, delivery_ids: Collection[int], error: Exception) -> Work:
+def _one_by_one(context: Context, delivery_ids: Collection[int], error: Exception) -> PendingWork:
     """Process each by itself. However many are locked, that takes this thread a few seconds."""
     log.warning("processing one by one", deliveries=len(delivery_ids), error=type(error).__name__)
     until = monotonic() + LONGEST_WAIT
@@ -78,10 +78,10 @@ def _one_by_one(context: Context, delivery_ids: Collection[int], error: Exceptio
             done.append(_process_each(context, [one], wait))
         except LedgerBusyError as busy:
             log.warning("a delivery's order is locked; the sweep tries again", delivery=one, error=str(busy))
-    return Work.of(done)
+    return PendingWork.of(done)
 
 
-def _process(context: Context, connection: Connection, delivery_ids: Collection[int]) -> Work:
+def _process(context: Context, connection: Connection, delivery_ids: Collection[int]) -> PendingWork:
     # Whoever processes a delivery locks what it is about first, and then all else by its id.
     deliveries.lock_resources_of(connection, delivery_ids)
     batch = _read(connection, delivery_ids)
@@ -89,8 +89,8 @@ def _process(context: Context, connection: Connection, delivery_ids: Collection[
         if delivery.id not in batch.finished:
             _process_one(connection, batch, delivery, about)
     context.remember(batch.stores.values())
-    save(connection, batch.dossiers.values(), context.now())
-    orders.drop_unknown(connection, [one.order.id for one in batch.dossiers.values() if not one.is_known])
+    save(connection, batch.order_states.values(), context.now())
+    orders.drop_unknown(connection, [one.order.id for one in batch.order_states.values() if not one.is_known])
     deliveries.finish(connection, list(batch.finished.values()))
     deliveries.supersede(
         connection,
@@ -113,18 +113,20 @@ class _Batch:
     read: Sequence[tuple[Delivery, About]]
     stores: Mapping[int, Store]
     deletions: Mapping[Resource, Sequence[KnownDeletion]]
-    dossiers: dict[int, Dossier]  # by the orders' ids
+    order_states: dict[int, OrderState]  # by the orders' ids
     arrivals: Mapping[int, int]  # of the deliveries, by their ids
     finished: dict[int, Finished] = field(default_factory=dict)
 
-    def of_resource(self, resource: Resource) -> Sequence[Dossier]:
+    def of_resource(self, resource: Resource) -> Sequence[OrderState]:
         """Those of the orders with this WooCommerce id that are known by now, the oldest first."""
-        known = [one for one in self.dossiers.values() if one.is_known and one.order.identity[:2] == resource]
+        known = [
+            one for one in self.order_states.values() if one.is_known and one.order.identity[:2] == resource
+        ]
         return sorted(known, key=lambda one: one.order.id)
 
-    def of_identity(self, identity: Identity) -> Dossier:
-        """The dossier of the order of this identity, which was added if it is new."""
-        return next(one for one in self.dossiers.values() if one.order.identity == identity)
+    def of_identity(self, identity: Identity) -> OrderState:
+        """The state of the order of this identity, which was added if it is new."""
+        return next(one for one in self.order_states.values() if one.order.identity == identity)
 
     def finish(self, delivery: Delivery, state: str, reason: str | None) -> None:
         self.finished[delivery.id] = Finished(delivery.id, state, reason)
@@ -135,7 +137,7 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
     # If a store's rules change from here on, its decisions bear the old version, and they are taken again.
     found = stores.of_deliveries(connection, delivery_ids)
     locked = deliveries.lock_unprocessed(connection, delivery_ids)
-    by_id = dict(found.answer)
+    by_id = dict(found.result)
     read = [(one, read_delivery(one.topic, one.body, one.shop_url or "")) for one in locked]
     refused: dict[int, Finished] = {}
     for delivery, about in read:
@@ -164,8 +166,10 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
     return _Batch(
         read=read,
         stores=by_id,
-        deletions=deletions.answer,
-        dossiers={one.id: Dossier.of(one, documents.answer.get(one.id, ())) for one in known.answer.values()},
+        deletions=deletions.result,
+        order_states={
+            one.id: OrderState.of(one, documents.result.get(one.id, ())) for one in known.result.values()
+        },
         arrivals={one.id: one.arrival for one in locked},
         finished=refused,
     )
@@ -174,14 +178,14 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
 def _process_one(connection: Connection, batch: _Batch, delivery: Delivery, about: About) -> None:
     match about:
         case Deletion():
-            dossier, reason = _trash(connection, batch, delivery)
+            order_state, reason = _trash(connection, batch, delivery)
         case Order():
             _trash_what_was_trashed_before(connection, batch, delivery)
-            dossier, reason = _update(connection, batch, delivery, about)
+            order_state, reason = _update(connection, batch, delivery, about)
         case _:
             raise ValueError(f"delivery {delivery.id} is about no order")
-    if dossier is not None:
-        verdict = decide_on(dossier, batch.stores[delivery.store_id])
+    if order_state is not None:
+        verdict = decide_on(order_state, batch.stores[delivery.store_id])
         reason = f"{reason} -> {verdict.decision}: {verdict.reason}"
     batch.finish(delivery, deliveries.PROCESSED, reason)
 
@@ -208,24 +212,26 @@ def _trash_what_was_trashed_before(connection: Connection, batch: _Batch, delive
         batch.finish(deletion, state, reason)
 
 
-def _trash(connection: Connection, batch: _Batch, delivery: Delivery) -> tuple[Dossier | None, str]:
+def _trash(connection: Connection, batch: _Batch, delivery: Delivery) -> tuple[OrderState | None, str]:
     """It can only mean the youngest order with this WooCommerce id."""
-    dossier = next(reversed(batch.of_resource(_resource(delivery))), None)
-    if dossier is None:
+    order_state = next(reversed(batch.of_resource(_resource(delivery))), None)
+    if order_state is None:
         # A snapshot that arrived before, and is processed after, finds this deletion by itself.
         return None, "deletes an order of which nothing was known"
-    if _arrival(connection, batch, dossier.order) >= delivery.arrival:
-        return dossier, "deletes the order, of which the shop has sent more since"
-    dossier.order = replace(
-        dossier.order, deleted_at=delivery.last_received_at, deleted_arrival=delivery.arrival
+    if _arrival(connection, batch, order_state.order) >= delivery.arrival:
+        return order_state, "deletes the order, of which the shop has sent more since"
+    order_state.order = replace(
+        order_state.order, deleted_at=delivery.last_received_at, deleted_arrival=delivery.arrival
     )
-    return dossier, "deletes the order"
+    return order_state, "deletes the order"
 
 
-def _update(connection: Connection, batch: _Batch, delivery: Delivery, about: Order) -> tuple[Dossier, str]:
+def _update(
+    connection: Connection, batch: _Batch, delivery: Delivery, about: Order
+) -> tuple[OrderState, str]:
     snapshot = snapshot_of(about, delivery, batch.stores[delivery.store_id])
-    dossier = _dossier_of(connection, batch, delivery, snapshot)
-    order = dossier.order
+    order_state = _order_state_of(connection, batch, delivery, snapshot)
+    order = order_state.order
     if order.order_key != snapshot.order_key:
         order = replace(order, former_key=order.order_key)
     status_map = batch.stores[delivery.store_id].policy.status_map
@@ -246,14 +252,14 @@ def _update(connection: Connection, batch: _Batch, delivery: Delivery, about: Or
         deleted_at, deleted_arrival = None, 0
     order = replace(order, deleted_at=deleted_at, deleted_arrival=deleted_arrival or None)
     if known is not None and not is_restored and not is_newer(place, known):
-        dossier.order = order
-        return dossier, "older than what was known of the order"
-    dossier.order = replace(order, snapshot=snapshot, delivery_id=delivery.id)
-    return dossier, f"order {snapshot.resource_id} is {snapshot.status}"
+        order_state.order = order
+        return order_state, "older than what was known of the order"
+    order_state.order = replace(order, snapshot=snapshot, delivery_id=delivery.id)
+    return order_state, f"order {snapshot.resource_id} is {snapshot.status}"
 
 
-def _dossier_of(connection: Connection, batch: _Batch, delivery: Delivery, snapshot: Order) -> Dossier:
-    """The dossier of a snapshot's order.
+def _order_state_of(connection: Connection, batch: _Batch, delivery: Delivery, snapshot: Order) -> OrderState:
+    """The state of a snapshot's order.
 
     Where its key is new, and an order of the same id was created at the same time, it is that order: shops
     have changed the keys of their orders. One that is installed again starts its ids again, at another time.
@@ -295,7 +301,7 @@ def _last_deletion(batch: _Batch, delivery: Delivery, order: KnownOrder) -> tupl
 
 
 def _place(snapshot: Order, status_map: Mapping[str, str], arrival: int) -> Place:
-    return Place(snapshot.modified, snapshot.details.timekeeping, standing(snapshot, status_map), arrival)
+    return Place(snapshot.modified, snapshot.details.timekeeping, stage_of(snapshot, status_map), arrival)
 
 
 def _arrival(connection: Connection, batch: _Batch, order: KnownOrder) -> int:
@@ -312,11 +318,11 @@ def _resource(delivery: Delivery) -> Resource:
     return delivery.store_id, delivery.resource_id or 0
 
 
-def _work(batch: _Batch) -> Work:
+def _work(batch: _Batch) -> PendingWork:
     due: dict[int, list[int]] = {}
-    for dossier in batch.dossiers.values():
-        for issuance in dossier.issuances.values():
+    for order_state in batch.order_states.values():
+        for issuance in order_state.issuances.values():
             if issuance.state == issuances.DUE:
                 due.setdefault(issuance.store_id, []).append(issuance.id)
     configs = [store.id for store in batch.stores.values() if store.config is None]
-    return Work(due_stores=list(due), configs=configs, due_issuances=due)
+    return PendingWork(due_stores=list(due), configs=configs, due_issuances=due)

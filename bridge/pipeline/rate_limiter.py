@@ -1,7 +1,7 @@
-"""How fast an account is called: one request after the other at an even pace, over all processes.
+"""How fast an account is called: one request after the other at an even rate_limiter, over all processes.
 
-Each request takes the account's next free moment, and the one after it comes an interval later: no
-bursts, whatever waits. The moments are kept in Redis, where every worker finds them; without one, or
+Each request takes the account's next free slot, and the one after it comes an interval later: no
+bursts, whatever waits. The slots are kept in Redis, where every worker finds them; without one, or
 while it is away, each process keeps its own.
 
 A 429 doubles the account's interval, until none has come for a while.
@@ -30,9 +30,9 @@ DEFAULT_RETRY_AFTER = 1.0  # seconds, for a 429 that names none
 LONGEST_REST = 7200  # seconds; longer than any Retry-After that is honoured
 ALONE_FOR = 5.0  # seconds until a Redis that was away is asked again
 
-# One place, one clock (Redis' own) and one step at a time: no two processes are given the same moment.
-# ARGV: the interval, how far away the moment may be, the slowest, the longest rest.
-# A moment further ahead than any can have been given was given before the clock was set back.
+# One place, one clock (Redis' own) and one step at a time: no two processes are given the same slot.
+# ARGV: the interval, how far away the slot may be, the slowest, the longest rest.
+# A slot further ahead than any can have been given was given before the clock was set back.
 _TAKE = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -40,18 +40,18 @@ local interval = ARGV[1] * tonumber(redis.call('GET', KEYS[2]) or 1)
 local rest_ends = tonumber(redis.call('GET', KEYS[3]) or 0)
 local earliest = now
 if rest_ends > now and rest_ends < now + ARGV[4] then earliest = rest_ends end
-local moment = tonumber(redis.call('GET', KEYS[1]) or 0)
-if moment < earliest or moment > earliest + ARGV[2] + 2 * ARGV[1] * ARGV[3] then moment = earliest end
-if moment - now > tonumber(ARGV[2]) then return '-1' end
-redis.call('SET', KEYS[1], string.format('%.6f', moment + interval), 'EX', ARGV[4])
-return string.format('%.6f', moment - now)
+local slot = tonumber(redis.call('GET', KEYS[1]) or 0)
+if slot < earliest or slot > earliest + ARGV[2] + 2 * ARGV[1] * ARGV[3] then slot = earliest end
+if slot - now > tonumber(ARGV[2]) then return '-1' end
+redis.call('SET', KEYS[1], string.format('%.6f', slot + interval), 'EX', ARGV[4])
+return string.format('%.6f', slot - now)
 """
 # ARGV: the interval, the longest rest.
 _GIVE_BACK = """
-local moment = redis.call('GET', KEYS[1])
-if not moment then return end
+local slot = redis.call('GET', KEYS[1])
+if not slot then return end
 local interval = ARGV[1] * tonumber(redis.call('GET', KEYS[2]) or 1)
-redis.call('SET', KEYS[1], string.format('%.6f', moment - interval), 'EX', ARGV[2])
+redis.call('SET', KEYS[1], string.format('%.6f', slot - interval), 'EX', ARGV[2])
 """
 # ARGV: how long to rest, the slowest, how long to be slow for, the longest rest.
 # A crowd of requests that were under way together is answered 429 together: it counts once.
@@ -74,55 +74,55 @@ _Answer = TypeVar("_Answer")
 log = structlog.get_logger(__name__)
 
 
-class Pace:
-    """The pace of every account. An account goes by a name here that does not tell its token."""
+class RateLimiter:
+    """The rate limiter of every account. An account goes by a name here that does not tell its token."""
 
     def __init__(self, rate: float = inf, *, broker_url: str = "") -> None:
         """`rate`: requests/second of one account; `broker_url`: if it is Redis, all processes share it."""
         interval = 1 / rate
-        self._own = _OwnMoments(interval)
+        self._own = _LocalSlots(interval)
         address = _redis_address(broker_url)
-        self._shared = _SharedMoments(address, interval) if address else None
+        self._shared = _RedisSlots(address, interval) if address else None
         self._alone_until = 0.0
 
     def take(self, account: str, *, within: float) -> float | None:
-        """Reserve the account's next moment, if it comes `within` so many seconds.
+        """Reserve the account's next slot, if it comes `within` so many seconds.
 
         Returns in how many seconds it comes, which the caller has to wait. None if it comes later than
         that: then nothing is reserved.
         """
-        return self._ask(lambda moments: moments.take(account, within))
+        return self._ask(lambda slots: slots.take(account, within))
 
     def wait(self, account: str, *, within: float) -> bool:
-        """Wait for the account's next moment; False, at once, if it is further away than that."""
+        """Wait for the account's next slot; False, at once, if it is further away than that."""
         seconds = self.take(account, within=within)
         if seconds is None:
             return False
         time.sleep(seconds)
         return True
 
-    def give_back(self, account: str) -> None:
-        """The moment taken last is not used: the next request may have it."""
-        self._ask(lambda moments: moments.give_back(account))
+    def release(self, account: str) -> None:
+        """The slot taken last is not used: the next request may have it."""
+        self._ask(lambda slots: slots.release(account))
 
     def slow_down(self, account: str, *, retry_after: float | None) -> None:
-        """Space Invoices answered 429: no moment comes for `retry_after` seconds, and fewer from then on."""
+        """Space Invoices answered 429: no slot comes for `retry_after` seconds, and fewer from then on."""
         wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
-        self._ask(lambda moments: moments.slow_down(account, wait))
+        self._ask(lambda slots: slots.slow_down(account, wait))
 
-    def _ask(self, question: Callable[[_OwnMoments | _SharedMoments], _Answer]) -> _Answer:
+    def _ask(self, question: Callable[[_LocalSlots | _RedisSlots], _Answer]) -> _Answer:
         if self._shared is not None and time.monotonic() >= self._alone_until:
             try:
                 return question(self._shared)
             except RedisError as error:
-                # Each process at full pace by itself is at worst answered 429, which slows it down.
+                # Each process at the full rate is at worst answered 429, which slows it down.
                 log.warning("Redis unreachable; this process keeps its own pace", error=type(error).__name__)
                 self._alone_until = time.monotonic() + ALONE_FOR
         return question(self._own)
 
 
-class _SharedMoments:
-    """The accounts' next moments in Redis. Its methods raise RedisError."""
+class _RedisSlots:
+    """The accounts' next slots in Redis. Its methods raise RedisError."""
 
     def __init__(self, address: str, interval: float) -> None:
         self._interval = interval
@@ -137,7 +137,7 @@ class _SharedMoments:
         wait = float(self._take(_keys(account), [self._interval, within, SLOWEST, LONGEST_REST]))
         return None if wait < 0 else wait
 
-    def give_back(self, account: str) -> None:
+    def release(self, account: str) -> None:
         self._give_back(_keys(account), [self._interval, LONGEST_REST])
 
     def slow_down(self, account: str, wait: float) -> None:
@@ -146,14 +146,14 @@ class _SharedMoments:
 
 @dataclass(slots=True)
 class _Rhythm:
-    """One account's next moment, and how slow it is, by this process' monotonic clock."""
+    """One account's next slot, and how slow it is, by this process' monotonic clock."""
 
-    moment: float = 0.0
+    slot: float = 0.0
     times: float = 1.0
     slowed_at: float = -inf
 
 
-class _OwnMoments:
+class _LocalSlots:
     """The same in this process."""
 
     def __init__(self, interval: float) -> None:
@@ -166,21 +166,21 @@ class _OwnMoments:
             now, rhythm = time.monotonic(), self._rhythms[account]
             if now - rhythm.slowed_at > SLOW_FOR:
                 rhythm.times = 1.0
-            wait = max(0.0, rhythm.moment - now)
+            wait = max(0.0, rhythm.slot - now)
             if wait > within:
                 return None
-            rhythm.moment = now + wait + self._interval * rhythm.times
+            rhythm.slot = now + wait + self._interval * rhythm.times
             return wait
 
-    def give_back(self, account: str) -> None:
+    def release(self, account: str) -> None:
         with self._lock:
             rhythm = self._rhythms[account]
-            rhythm.moment -= self._interval * rhythm.times
+            rhythm.slot -= self._interval * rhythm.times
 
     def slow_down(self, account: str, wait: float) -> None:
         with self._lock:
             now, rhythm = time.monotonic(), self._rhythms[account]
-            rhythm.moment = max(rhythm.moment, now + wait)
+            rhythm.slot = max(rhythm.slot, now + wait)
             if now - rhythm.slowed_at > 1:
                 rhythm.times = min(2 * rhythm.times, SLOWEST)
                 rhythm.slowed_at = now
@@ -188,6 +188,7 @@ class _OwnMoments:
 
 def _keys(account: str) -> list[str]:
     # The braces keep an account's keys together in a cluster.
+    # So named by all versions: while two of them run, they share the rate.
     return [f"spacebridge:pace:{{{account}}}:{part}" for part in ("moment", "times", "rest", "slowed")]
 
 

@@ -16,10 +16,10 @@ from bridge.db.errors import LedgerBusyError
 from bridge.ledger import deliveries, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.circuit_breaker import is_probe_due, probe
-from bridge.pipeline.claim import Claimed, No, Wanted, claim
-from bridge.pipeline.complete import Ended, record
+from bridge.pipeline.claim import Claimed, ClaimRefused, Wanted, claim
+from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Account, Context
-from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.deferral import defer
 from bridge.pipeline.store_configs import is_stale, is_to_be_awaited, refresh_config
 
@@ -32,7 +32,7 @@ RECORD_WITHIN = 120.0  # seconds an outcome is kept for a ledger that is away
 log = structlog.get_logger(__name__)
 
 
-class Forwarder:
+class Sender:
     """A thread's way from one issuance to the next: the outcome of each is recorded as the next is claimed.
 
     It is recorded by itself wherever the next one has to be waited for any longer, and at the end.
@@ -44,9 +44,9 @@ class Forwarder:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._ended: Ended | None = None
+        self._ended: Completed | None = None
 
-    def __enter__(self) -> Forwarder:
+    def __enter__(self) -> Sender:
         return self
 
     def __exit__(
@@ -69,29 +69,29 @@ class Forwarder:
             if not self._waits_for_its_turn(account):
                 return False
             is_ready = self._is_ready(store)
-            claimed = self._claim(issuance_id, account, store) if is_ready else No.NOT_NOW
+            claimed = self._claim(issuance_id, account, store) if is_ready else ClaimRefused.NOT_NOW
         except LedgerUnavailableError:
             raise
         except Exception as error:
             defer(context, issuance_id, error, by=DEFER_BY)
             raise
-        if isinstance(claimed, No):
-            context.pace.give_back(account.name)
-            return is_ready and claimed is not No.PAUSED
+        if isinstance(claimed, ClaimRefused):
+            context.rate_limiter.release(account.name)
+            return is_ready and claimed is not ClaimRefused.PAUSED
         answer = account.api.send_order(
             claimed.store.woocommerce_id,
             claimed.body,
             idempotency_key=claimed.idempotency_key,
             is_too_late=claimed.is_too_late,
         )
-        self._ended = Ended(claimed.attempt, answer.outcome, answer.duration, claimed.is_probe)
+        self._ended = Completed(claimed.attempt, answer.outcome, answer.duration, claimed.is_probe)
         if answer.outcome.status == 429:
-            context.pace.slow_down(account.name, retry_after=answer.outcome.retry_after)
+            context.rate_limiter.slow_down(account.name, retry_after=answer.outcome.retry_after)
         return True
 
     def _waits_for_its_turn(self, account: Account) -> bool:
         """Wait for the account's next moment; False, at once, if it is far away."""
-        seconds = self._context.pace.take(account.name, within=LONGEST_TURN)
+        seconds = self._context.rate_limiter.take(account.name, within=LONGEST_TURN)
         if seconds is None:
             return False
         if seconds > SHORT_WAIT:
@@ -112,16 +112,16 @@ class Forwarder:
                 store = stores.get(connection, store.id)
         return not is_to_be_awaited(self._context, store)
 
-    def _claim(self, issuance_id: int, account: Account, store: Store) -> Claimed | No:
+    def _claim(self, issuance_id: int, account: Account, store: Store) -> Claimed | ClaimRefused:
         """Claim the issuance; if that is not possible and it was to be a probe, another may probe at once."""
         wanted = Wanted(issuance_id, account, is_probe=store.paused_at is not None)
-        claimed = self._write(_Errand(self._ended, wanted))
+        claimed = self._write(_WriteRequest(self._ended, wanted))
         if isinstance(claimed, Claimed):
             return claimed
         if wanted.is_probe:
             with self._context.ledger.write() as connection:
                 stores.leave_probe(connection, store.id, self._context.now())
-        return claimed or No.NOT_NOW
+        return claimed or ClaimRefused.NOT_NOW
 
     def _record(self, *, alone: bool = False) -> None:
         """Record the outcome, and wait for the ledger to come back if it is away.
@@ -135,7 +135,7 @@ class Forwarder:
         give_up_at = time.monotonic() + RECORD_WITHIN
         while self._ended is not None:
             try:
-                self._write(_Errand(self._ended, None), alone=alone)
+                self._write(_WriteRequest(self._ended, None), alone=alone)
             except LedgerUnavailableError as error:
                 if time.monotonic() >= give_up_at:
                     self._ended = None
@@ -145,21 +145,21 @@ class Forwarder:
                 else:
                     time.sleep(0.5)  # a database cannot tell us that it is back
 
-    def _write(self, errand: _Errand, *, alone: bool = False) -> Claimed | No | None:
-        """Have an errand written, in one transaction with those of other threads that wait just now.
+    def _write(self, request: _WriteRequest, *, alone: bool = False) -> Claimed | ClaimRefused | None:
+        """Execute a write request, in one transaction with those of other threads that wait just now.
 
         `alone`: in one of its own, for which the ledger's timeout applies.
         """
         if alone:
-            (done,) = _write_each(self._context, [errand], wait=None)
+            (done,) = _write_each(self._context, [request], wait=None)
         else:
-            done = self._context.group(_write_together).write(errand)
-        if isinstance(done, LedgerBusyError) and errand.wanted is not None:
+            done = self._context.group(_write_together).write(request)
+        if isinstance(done, LedgerBusyError) and request.wanted is not None:
             # Somebody else has an order locked: that of the claim is left to the sweep, and to this thread
             # that of the outcome.
-            self._context.leave_alone(errand.wanted.issuance_id)
+            self._context.leave_alone(request.wanted.issuance_id)
             self._record(alone=True)
-            return No.NOT_NOW
+            return ClaimRefused.NOT_NOW
         if isinstance(done, LedgerUnavailableError):
             raise done
         self._ended = None
@@ -168,62 +168,66 @@ class Forwarder:
         return done
 
 
-class _Errand(NamedTuple):
+class _WriteRequest(NamedTuple):
     """What a thread has to write: the outcome of one issuance, the claim of another, or both."""
 
-    ended: Ended | None
+    ended: Completed | None
     wanted: Wanted | None
 
 
-_Done = Claimed | No | Exception | None
+_Done = Claimed | ClaimRefused | Exception | None
 
 
-def _write_together(context: Context, errands: Sequence[_Errand]) -> Sequence[_Done]:
-    """Carry out errands of several threads in one transaction: none is to wait for another's order."""
-    return _write_each(context, errands, wait=context.patience)
+def _write_together(context: Context, requests: Sequence[_WriteRequest]) -> Sequence[_Done]:
+    """Execute write requests of several threads in one transaction; none waits for another's order."""
+    return _write_each(context, requests, wait=context.patience)
 
 
-def _write_each(context: Context, errands: Sequence[_Errand], *, wait: float | None) -> Sequence[_Done]:
-    """Carry out errands in one transaction; each by itself if one fails, or is locked by somebody else.
+def _write_each(
+    context: Context, requests: Sequence[_WriteRequest], *, wait: float | None
+) -> Sequence[_Done]:
+    """Execute write requests in one transaction; each by itself if one fails, or is locked by somebody else.
 
     `wait`: as for `Ledger.write`. Each by itself waits no longer than SPLIT_WAIT.
     """
     try:
         with context.ledger.write(wait=wait) as connection:
-            return _carry_out(context, connection, errands)
+            return _carry_out(context, connection, requests)
     except LedgerUnavailableError as error:
-        if isinstance(error, LedgerBusyError) and len(errands) > 1:
-            return [done for one in errands for done in _write_each(context, [one], wait=SPLIT_WAIT)]
-        return [type(error)(str(error)) for _ in errands]
+        if isinstance(error, LedgerBusyError) and len(requests) > 1:
+            return [done for one in requests for done in _write_each(context, [one], wait=SPLIT_WAIT)]
+        return [type(error)(str(error)) for _ in requests]
     except Exception as error:
-        if len(errands) > 1:
-            return [done for one in errands for done in _write_each(context, [one], wait=wait)]
-        ended, wanted = errands[0]
+        if len(requests) > 1:
+            return [done for one in requests for done in _write_each(context, [one], wait=wait)]
+        ended, wanted = requests[0]
         if ended is None:
             return [error]
         if wanted is None:
             log.exception("an outcome could not be recorded", issuance=ended.attempt.issuance_id)
             return [None]
-    (recorded,) = _write_each(context, [_Errand(ended, None)], wait=wait)
+    (recorded,) = _write_each(context, [_WriteRequest(ended, None)], wait=wait)
     if recorded is not None:
         return [recorded]
-    return _write_each(context, [_Errand(None, wanted)], wait=wait)
+    return _write_each(context, [_WriteRequest(None, wanted)], wait=wait)
 
 
-def _carry_out(context: Context, connection: Connection, errands: Sequence[_Errand]) -> Sequence[_Done]:
-    ended = [one.ended for one in errands if one.ended is not None]
-    wanted = {one.wanted.issuance_id: one.wanted for one in errands if one.wanted is not None}
-    cabinet = Cabinet(connection, {one.attempt.order_id for one in ended}, of_issuances=wanted)
+def _carry_out(
+    context: Context, connection: Connection, requests: Sequence[_WriteRequest]
+) -> Sequence[_Done]:
+    ended = [one.ended for one in requests if one.ended is not None]
+    wanted = {one.wanted.issuance_id: one.wanted for one in requests if one.wanted is not None}
+    order_batch = OrderBatch(connection, {one.attempt.order_id for one in ended}, of_issuances=wanted)
     sent = deliveries.newest_of(connection, wanted)
     if ended:
-        record(context, connection, ended, cabinet)
-    claims = claim(context, connection, wanted, cabinet, sent) if wanted else {}
+        record(context, connection, ended, order_batch)
+    claims = claim(context, connection, wanted, order_batch, sent) if wanted else {}
 
-    def answer(one: Wanted | None) -> Claimed | No | None:
+    def answer(one: Wanted | None) -> Claimed | ClaimRefused | None:
         if one is None:
             return None
         # Of two who want the same, the last has it.
         is_last = wanted[one.issuance_id] is one
-        return claims.get(one.issuance_id, No.NOT_NOW) if is_last else No.NOT_NOW
+        return claims.get(one.issuance_id, ClaimRefused.NOT_NOW) if is_last else ClaimRefused.NOT_NOW
 
-    return [answer(errand.wanted) for errand in errands]
+    return [answer(request.wanted) for request in requests]

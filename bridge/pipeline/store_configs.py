@@ -53,14 +53,14 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
     now = context.now()
     try:
         account = context.account(store)
-        context.pace.wait(account.name, within=1.0)  # a slow account has this one request, too
+        context.rate_limiter.wait(account.name, within=1.0)  # a slow account has this one request, too
         config = ask_for_config(account.api, store.organization_id, store.woocommerce_id)
     except WrongKeyError as wrong_key:
         error = SpaceInvoicesError(str(wrong_key), permanent=True)
     except SpaceInvoicesError as failed:
         error = failed
         if failed.status == 429:
-            context.pace.slow_down(account.name, retry_after=failed.retry_after)
+            context.rate_limiter.slow_down(account.name, retry_after=failed.retry_after)
     else:
         with context.ledger.write() as connection:
             if config is not None:
@@ -132,7 +132,7 @@ def to_fetch(context: Context, connection: Connection) -> Sequence[int]:
         or_after=now + SET_BACK,
         limit=MOST_CANDIDATES,
     )
-    found = stores.get_each(connection, candidates).answer
+    found = stores.get_each(connection, candidates).result
     stale = [one for one in candidates if is_stale(context, found[one])]
     return stale[:limit]
 

@@ -31,13 +31,13 @@ from bridge.spaceinvoices.filters import (
 )
 from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
 from bridge.spaceinvoices.outcome import Effect, Outcome
-from bridge.spaceinvoices.transport import Line
+from bridge.spaceinvoices.transport import ApiConnection
 
 __all__ = [
     "Answer",
+    "ApiConnection",
     "Effect",
     "Filter",
-    "Line",
     "NewWoocommerce",
     "Outcome",
     "SpaceInvoices",

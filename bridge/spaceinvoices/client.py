@@ -24,7 +24,7 @@ from bridge.spaceinvoices.outcome import (
     outcome_of_answer,
     parse_retry_after,
 )
-from bridge.spaceinvoices.transport import Line, NoReply, Reply, Transport
+from bridge.spaceinvoices.transport import ApiConnection, NoReply, Reply, Transport
 
 _LIST = TypeAdapter(list[Woocommerce])
 _Read = TypeVar("_Read")
@@ -49,14 +49,14 @@ class SpaceInvoices:
     """
 
     def __init__(
-        self, api: str | Line, token: str, *, timeout: float = 30.0, observe: Observe | None = None
+        self, api: str | ApiConnection, token: str, *, timeout: float = 30.0, observe: Observe | None = None
     ) -> None:
         """`api`: the address, which ends in `/v1`, or a connection that is shared with other accounts.
 
         `timeout`: seconds to connect, and then for all of the request and its answer. `observe` must not
         raise. Raises SpaceInvoicesError for a token that no header can carry.
         """
-        line = Line(api) if isinstance(api, str) else api
+        line = ApiConnection(api) if isinstance(api, str) else api
         self._transport = Transport(line, token, timeout=timeout)
         self._observe = observe
 

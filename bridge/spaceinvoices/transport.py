@@ -50,7 +50,7 @@ class NoReply:
     outcome: Outcome
 
 
-class Line:
+class ApiConnection:
     """A connection to the API that is kept while it is used. For one thread at a time, and for any tokens."""
 
     def __init__(self, base_url: str) -> None:
@@ -93,7 +93,7 @@ class Line:
 class Transport:
     """One token's way to the API. For use by one thread at a time."""
 
-    def __init__(self, line: Line, token: str, *, timeout: float) -> None:
+    def __init__(self, line: ApiConnection, token: str, *, timeout: float) -> None:
         """`timeout`: seconds to connect, and then for all of the request and its answer together.
 
         However slowly either of them trickles, it has ended by then.

@@ -14,7 +14,7 @@ _Answer = TypeVar("_Answer")
 log = structlog.get_logger(__name__)
 
 
-class Question(Generic[_Answer]):
+class SingleFlight(Generic[_Answer]):
     """A question that is asked once at a time: a server that hangs is not asked by ever more threads."""
 
     def __init__(self, what: str, ask: Callable[[], _Answer]) -> None:

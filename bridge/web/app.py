@@ -8,12 +8,12 @@ import structlog
 from celery import Celery
 from flask import Flask, Response, jsonify
 
-from bridge.broker import Announcer, make_celery, messages_waiting
+from bridge.broker import Publisher, make_celery, messages_waiting
 from bridge.db import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger.backlog import Backlog, measure
 from bridge.settings import Settings, load_settings
 from bridge.telemetry import STDOUT, configure_logging
-from bridge.telemetry.single_flight import Question
+from bridge.telemetry.single_flight import SingleFlight
 from bridge.web import metrics
 from bridge.web.errors import register_error_handlers
 from bridge.web.notifier import Notifier
@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         configure_logging(settings.log_format, to=STDOUT)
     ledger = Ledger(settings.ledger_url)
     celery = make_celery(settings.broker_url.get_secret_value())
-    announcer = Announcer(celery)
+    announcer = Publisher(celery)
     app = Flask("spacebridge", static_folder=None)
     register_error_handlers(app)
     add_receiver(
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _add_status_pages(
-    app: Flask, ledger: Ledger, announcer: Announcer, *, allow_unsynced_commits: bool
+    app: Flask, ledger: Ledger, announcer: Publisher, *, allow_unsynced_commits: bool
 ) -> None:
     def problem() -> tuple[str, str] | None:
         """What is wrong with the ledger, in a word or two and in a sentence."""
@@ -100,8 +100,8 @@ def _add_metrics(app: Flask, ledger: Ledger, celery: Celery) -> None:
         with ledger.read() as connection:
             return measure(connection, datetime.now(UTC))
 
-    backlog = Question("the ledger's backlog", measured)
-    queue = Question("the broker's queue", lambda: messages_waiting(celery))
+    backlog = SingleFlight("the ledger's backlog", measured)
+    queue = SingleFlight("the broker's queue", lambda: messages_waiting(celery))
 
     @app.get("/metrics")
     def show_metrics() -> Response:

@@ -12,13 +12,13 @@ from prometheus_client.registry import Collector
 from bridge import __version__
 from bridge.ledger.backlog import Backlog
 from bridge.telemetry import counts, multiprocess
-from bridge.telemetry.single_flight import Question
+from bridge.telemetry.single_flight import SingleFlight
 
 # Under the ten seconds after which Prometheus gives up.
 LEDGER_WITHIN, BROKER_WITHIN = 5.0, 1.0
 
 
-def render(backlog: Question[Backlog], queue: Question[int]) -> bytes:
+def render(backlog: SingleFlight[Backlog], queue: SingleFlight[int]) -> bytes:
     """All that there is to tell, in Prometheus' text format.
 
     What the ledger (`backlog`) or the broker (`queue`: its messages) does not say in time is left out.

@@ -14,7 +14,7 @@ from bridge.ledger.recording import Recorder
 from bridge.telemetry import answers
 from bridge.web import delivery
 from bridge.web.signature import is_signed
-from bridge.web.store_cache import KnownStores
+from bridge.web.store_cache import StoreCache
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,7 +36,7 @@ class Shortcut:
         self,
         app: WSGIApplication,
         recorder: Recorder,
-        known_stores: KnownStores,
+        known_stores: StoreCache,
         *,
         max_body_bytes: int,
         notify: Callable[[int], None],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 
-from bridge.ledger.recording import KnownStore
+from bridge.ledger.recording import CachedStore
 
 MOST_KNOWN = 10_000
 
 
-class KnownStores:
+class StoreCache:
     """Stores by name, as they were looked up last.
 
     They may have changed since, in another process: whoever takes one from here has that checked when it
@@ -18,14 +18,14 @@ class KnownStores:
 
     def __init__(self, *, most: int = MOST_KNOWN) -> None:
         self._most = most
-        self._by_name: dict[str, KnownStore] = {}
+        self._by_name: dict[str, CachedStore] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> KnownStore | None:
+    def get(self, name: str) -> CachedStore | None:
         """The store of this name, if it is known."""
         return self._by_name.get(name)
 
-    def keep(self, store: KnownStore) -> None:
+    def keep(self, store: CachedStore) -> None:
         """Know this store, in the place of the one that was not looked up for the longest time if need be."""
         with self._lock:
             self._by_name.pop(store.name, None)

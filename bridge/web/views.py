@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from bridge.db import Ledger
 from bridge.issuance import read_delivery
 from bridge.ledger import deliveries, store_secrets, stores
-from bridge.ledger.recording import KnownStore
+from bridge.ledger.recording import CachedStore
 from bridge.ledger.stores import Store
 from bridge.pipeline.quarantine import shop_urls_of
 from bridge.telemetry import access, answers
@@ -22,7 +22,7 @@ from bridge.web import delivery
 from bridge.web.errors import error
 from bridge.web.shortcut import FAILURE
 from bridge.web.signature import is_signed
-from bridge.web.store_cache import KnownStores
+from bridge.web.store_cache import StoreCache
 
 _PING = re.compile(rb"webhook_id=[0-9]+")
 
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 def make_blueprint(
     ledger: Ledger,
     vault: Vault,
-    known_stores: KnownStores,
+    known_stores: StoreCache,
     *,
     max_body_bytes: int,
     notify: Callable[[int], None],
@@ -80,7 +80,9 @@ def make_blueprint(
         shop_urls, answer = _record(store, body, shows_new_secret=shows_new_secret)
         if has_current_secret and not shows_new_secret:
             known_stores.keep(
-                KnownStore(store.id, store.name, frozenset(shop_urls), store.encrypted_webhook_secret, secret)
+                CachedStore(
+                    store.id, store.name, frozenset(shop_urls), store.encrypted_webhook_secret, secret
+                )
             )
         return jsonify(answer)
 

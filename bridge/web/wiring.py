@@ -15,7 +15,7 @@ from bridge.ledger.recording import Recorder
 from bridge.vault import Vault
 from bridge.web.refusals import Refusals
 from bridge.web.shortcut import Shortcut
-from bridge.web.store_cache import KnownStores
+from bridge.web.store_cache import StoreCache
 from bridge.web.views import make_blueprint
 
 
@@ -29,7 +29,7 @@ def add_receiver(
     now: Callable[[], datetime],
 ) -> None:
     """Have the app take deliveries. `notify` is given the id of each that is to be processed."""
-    known_stores = KnownStores()
+    known_stores = StoreCache()
     app.register_blueprint(
         make_blueprint(
             ledger,

@@ -12,7 +12,7 @@ from bridge.admin import manage_stores, store_removal
 from bridge.admin.manage_stores import NewStore, WoocommerceTakenError
 from bridge.db import Ledger, LedgerFaultError
 from bridge.ledger import stores
-from bridge.ledger.stores import Choices, StoreExistsError
+from bridge.ledger.stores import StoreExistsError, StoreOptions
 from tests.integration.ledger.books import NOW, VAULT
 
 ROUNDS = 5
@@ -23,7 +23,7 @@ def add_at_once(ledger: Ledger, *names: str, organizations: Sequence[str] = ("o"
     together = Barrier(len(names))
 
     def add(name: str, organization: str) -> str:
-        new = NewStore(name, organization, "w", "token", "secret", Choices())
+        new = NewStore(name, organization, "w", "token", "secret", StoreOptions())
         together.wait()
         try:
             with ledger.write() as connection:

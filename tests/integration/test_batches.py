@@ -19,8 +19,8 @@ from bridge.ledger import deliveries, issuances, orders, stores
 from bridge.ledger.attempts import Claim, start
 from bridge.ledger.deliveries import FAILED, GIVE_UP_AFTER, PROCESSED, RECEIVED
 from bridge.ledger.issuances import Issuance
-from bridge.pipeline.complete import Ended, record
-from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.complete import Completed, record
+from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.books import add_store
@@ -173,8 +173,8 @@ def _end(shop: Shop, connection: Connection, issuance: Issuance, end: str) -> No
         record(
             shop.context,
             connection,
-            [Ended(attempt, Outcome(effects[end], end), duration=0.1)],
-            Cabinet(connection, [order.id]),
+            [Completed(attempt, Outcome(effects[end], end), duration=0.1)],
+            OrderBatch(connection, [order.id]),
         )
 
 

@@ -15,7 +15,7 @@ import pytest
 from bridge.admin import store_options
 from bridge.issuance import Policy
 from bridge.ledger import deliveries, orders
-from bridge.ledger.stores import Choices
+from bridge.ledger.stores import StoreOptions
 from tests.running import RunningBridge
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
@@ -123,7 +123,7 @@ def test_a_case_ends_as_it_should(
     now = datetime.now(UTC)
     given = dict(one.split("=", 1) for one in [*settings, *case["store"].get("settings", [])])
     values = {key: store_options.parse(key, text, now) for key, text in given.items()}
-    chosen = store_options.with_values(Choices(Policy(issue_from=now)), values)
+    chosen = store_options.with_values(StoreOptions(Policy(issue_from=now)), values)
     store = f"case-{next(NUMBERS)}"
     woocommerce = bridge.add_store(
         store, {flag: case["store"].get(flag, False) for flag in FLAGS}, chosen=chosen

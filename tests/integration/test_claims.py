@@ -15,10 +15,10 @@ from bridge.admin import store_removal
 from bridge.db import tables
 from bridge.issuance import Policy
 from bridge.ledger import deliveries, issuances, stores
-from bridge.ledger.store import Choices
-from bridge.pipeline.claim import Claimed, No, Wanted, claim
+from bridge.ledger.store import StoreOptions
+from bridge.pipeline.claim import Claimed, ClaimRefused, Wanted, claim
 from bridge.pipeline.context import Account, Context
-from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.store_queues import Lanes
 from tests.api import failing_api
@@ -35,15 +35,15 @@ def claim_each(
     of_probe: bool = False,
     context: Context | None = None,
     account: Account | None = None,
-) -> Mapping[int, Claimed | No]:
+) -> Mapping[int, Claimed | ClaimRefused]:
     """Claim issuances in one transaction, for threads that have this account, or the store's as it is."""
     context = context or shop.context
     account = account or context.account(shop.store())
     with context.ledger.write() as connection:
-        cabinet = Cabinet(connection, [], of_issuances=ids)
+        order_batch = OrderBatch(connection, [], of_issuances=ids)
         sent = deliveries.newest_of(connection, ids)
         wanted = {one: Wanted(one, account, of_probe) for one in ids}
-        return claim(context, connection, wanted, cabinet, sent)
+        return claim(context, connection, wanted, order_batch, sent)
 
 
 def claimed(shop: Shop, issuance_id: int) -> Claimed:
@@ -65,7 +65,7 @@ def lease_of(shop: Shop, issuance_id: int) -> tuple[datetime, datetime]:
 def choose(shop: Shop, **choices: Any) -> None:
     """Have the store choose otherwise, as an operator would."""
     with shop.context.ledger.write() as connection:
-        stores.choose(connection, shop.store(), Choices(**choices), shop.clock.now())
+        stores.choose(connection, shop.store(), StoreOptions(**choices), shop.clock.now())
 
 
 def pause(shop: Shop, *, next_probe_at: datetime | None) -> None:
@@ -139,7 +139,7 @@ def test_of_a_store_that_is_paused_meanwhile_only_a_probe_goes_out(
     invoice = shop.paid(1)
     pause(shop, next_probe_at=shop.clock.now() if probed else None)
     found = claim_each(shop, invoice, of_probe=of_probe)[invoice]
-    assert (isinstance(found, Claimed) and found.is_probe) if may_be_sent else found is No.PAUSED
+    assert (isinstance(found, Claimed) and found.is_probe) if may_be_sent else found is ClaimRefused.PAUSED
     assert shop.issuance(invoice).state == ("sending" if may_be_sent else "due")
 
 
@@ -147,7 +147,7 @@ def test_who_meets_a_store_that_was_paused_knows_it_from_there_on(shop: Shop) ->
     invoice = shop.paid(1)
     assert shop.context.recent_store(shop.store_id).paused_at is None
     pause(shop, next_probe_at=None)
-    assert claim_each(shop, invoice)[invoice] is No.PAUSED
+    assert claim_each(shop, invoice)[invoice] is ClaimRefused.PAUSED
     assert shop.context.recent_store(shop.store_id).paused_at is not None
 
 
@@ -167,7 +167,7 @@ def test_what_is_due_later_is_not_sent_yet(shop: Shop, in_advance: timedelta, ma
     with shop.context.ledger.write() as connection:
         assert issuances.defer(connection, invoice, error="?", until=until)
     found = claim_each(shop, invoice)[invoice]
-    assert isinstance(found, Claimed) if may_be_sent else found is No.NOT_NOW
+    assert isinstance(found, Claimed) if may_be_sent else found is ClaimRefused.NOT_NOW
 
 
 @pytest.mark.parametrize("state", ["sending", "issued", "failed", "held", "withdrawn"])
@@ -187,7 +187,7 @@ def test_what_is_due_no_more_is_not_sent(shop: Shop, state: str) -> None:
                 assert issuances.mark_held(connection, attempt, error="?", now=now)
                 assert issuances.withdraw_for_good(connection, invoice, now, who="maja")
     found = claim_each(shop, invoice, other)
-    assert found[invoice] is No.NOT_NOW
+    assert found[invoice] is ClaimRefused.NOT_NOW
     assert isinstance(found[other], Claimed)
     assert shop.issuance(invoice).state == state
 
@@ -196,7 +196,7 @@ def test_of_an_orders_two_documents_one_is_under_way_at_a_time(shop: Shop) -> No
     (estimate,) = shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
     attempt = shop.claim(estimate, lease=40)
     (invoice,) = shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
-    assert claim_each(shop, invoice)[invoice] is No.NOT_NOW
+    assert claim_each(shop, invoice)[invoice] is ClaimRefused.NOT_NOW
     with shop.context.ledger.write() as connection:
         assert issuances.mark_failed(connection, attempt, error="?", now=shop.clock.now())
         assert issuances.send_again(connection, estimate, shop.clock.now())
@@ -211,7 +211,7 @@ def test_nothing_is_sent_with_a_token_that_was_changed_meanwhile(shop: Shop) -> 
     account = shop.context.account(shop.store())
     shop.set_token("another-token")
     found = claim_each(shop, invoice, account=account)[invoice]
-    assert found is No.NOT_NOW  # and by the next one, the store goes on
+    assert found is ClaimRefused.NOT_NOW  # and by the next one, the store goes on
     assert isinstance(claim_each(shop, invoice)[invoice], Claimed)
 
 
@@ -220,7 +220,7 @@ def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
     shop.clock.advance(days=400)
     with shop.context.ledger.write() as connection:
         assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
-    assert claim_each(shop, invoice)[invoice] is No.NOT_NOW
+    assert claim_each(shop, invoice)[invoice] is ClaimRefused.NOT_NOW
     shop.clock.advance(seconds=2 * shop.context.api_timeout)  # by now it has failed
     assert isinstance(claim_each(shop, invoice)[invoice], Claimed)
 
@@ -230,7 +230,7 @@ def test_what_the_rules_ask_for_no_more_is_withdrawn_instead_of_sent(shop: Shop)
     choose(shop, policy=Policy(bank_payment_methods=frozenset({"cheque"})))
     (estimate,) = shop.process(shop.receive(at(1, **fields)))
     choose(shop)
-    assert claim_each(shop, estimate)[estimate] is No.NOT_NOW
+    assert claim_each(shop, estimate)[estimate] is ClaimRefused.NOT_NOW
     assert shop.issuance(estimate).state == "withdrawn"
     assert shop.order().decided_version == shop.store().decision_version
 

@@ -15,7 +15,7 @@ from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
 from bridge.ledger import backlog, issuances, stores
 from bridge.pipeline import deferral
 from bridge.pipeline.context import Context
-from bridge.pipeline.send import DEFER_BY, Forwarder
+from bridge.pipeline.send import DEFER_BY, Sender
 from bridge.vault import Vault, WrongKeyError
 from bridge.vault.encryption import make_key
 from tests.shop import Shop, forward_issuance
@@ -32,7 +32,7 @@ def broken(shop: Shop) -> int:
 
 def forward(shop: Shop, issuance_id: int, context: Context | None = None) -> None:
     """Try to send it, which fails on this side; then it is time for the next try, unless it was given up."""
-    with Forwarder(context or shop.context) as forwarder, pytest.raises((zlib.error, WrongKeyError)):
+    with Sender(context or shop.context) as forwarder, pytest.raises((zlib.error, WrongKeyError)):
         forwarder.forward(issuance_id, shop.store())
     shop.clock.advance(seconds=DEFER_BY.total_seconds())
 

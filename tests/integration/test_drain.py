@@ -8,7 +8,7 @@ from itertools import count
 
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.rate_limiter import Pace
+from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.pipeline.store_queues import TURN, Lanes
 from tests.api import failing_api
 from tests.shop import Shop
@@ -112,7 +112,7 @@ def test_a_message_too_many_for_a_store_ends_at_once(shop: Shop) -> None:
 def test_a_thread_does_not_wait_for_an_account_whose_turn_is_far_away(shop: Shop) -> None:
     for number in (1, 2, 3):
         shop.paid(number)
-    slow = replace(shop.context, pace=Pace(1 / 1000))
+    slow = replace(shop.context, rate_limiter=RateLimiter(1 / 1000))
     drain_store(slow, Lanes(4), shop.store_id, call=lambda _: None)
     assert shop.documents() == ["invoice"]
     assert list(sweep(slow).due_stores) == [shop.store_id]

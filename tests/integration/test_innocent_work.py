@@ -266,7 +266,7 @@ def _stand_still(url: str, after: str, pipe: Any) -> None:
         with Ledger(url).write() as connection:
             orders.lock(connection, 1)
             if after == "what is not waited for":
-                Statement(lambda _: text(change)).tell(connection)
+                Statement(lambda _: text(change)).execute(connection)
             elif after == "a statement of SQLAlchemy's":
                 connection.execute(text(change))
             pipe.send("in a transaction")

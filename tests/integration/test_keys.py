@@ -188,7 +188,7 @@ def test_keys_are_changed_while_the_bridge_runs_and_no_delivery_is_refused(
 ) -> None:
     data = tmp_path / "data"
     assert run_command(data, "db", "upgrade").returncode == 0  # makes the key
-    # The shop delivers as fast as it is answered, so the account's pace must not be what is waited for.
+    # The shop delivers as fast as it is answered, so the account's rate must not be what is waited for.
     with RunningBridge(
         tmp_path,
         broker_url=redis_server.new_url(),

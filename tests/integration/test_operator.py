@@ -16,8 +16,8 @@ from bridge.ledger import actions, deliveries, issuances, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.complete import Ended, record
-from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.complete import Completed, record
+from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.crowds import Other
@@ -57,9 +57,9 @@ def due(shop: Shop, **fields: str) -> int:
 
 def end(shop: Shop, attempt: StartedAttempt, effect: Effect) -> None:
     """Record an attempt's outcome."""
-    ended = Ended(attempt, Outcome(effect, "as the test says"), duration=0.1)
+    ended = Completed(attempt, Outcome(effect, "as the test says"), duration=0.1)
     with shop.context.ledger.write() as connection:
-        record(shop.context, connection, [ended], Cabinet(connection, [attempt.order_id]))
+        record(shop.context, connection, [ended], OrderBatch(connection, [attempt.order_id]))
 
 
 def ended(shop: Shop, issuance_id: int, effect: Effect) -> int:

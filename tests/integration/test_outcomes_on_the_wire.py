@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from bridge.spaceinvoices import Effect, Line, Outcome, SpaceInvoices, SpaceInvoicesError, transport
+from bridge.spaceinvoices import ApiConnection, Effect, Outcome, SpaceInvoices, SpaceInvoicesError, transport
 from tests.misbehaving import Behaviour, MisbehavingServer, Visit, make_certificate, tls_of
 from tests.servers import free_port, wait_until
 
@@ -618,7 +618,7 @@ def test_what_one_account_is_told_to_remember_goes_out_with_no_request(serve: Se
     """A cookie may stand for the account, and a thread's accounts share their connection."""
     remember = b"HTTP/1.1 200 OK\r\nSet-Cookie: session=the-first\r\nContent-Length: 2\r\n\r\n{}"
     with serve(answering(remember, remember, TAKEN)) as server:
-        line = Line(server.url)
+        line = ApiConnection(server.url)
         accounts = [SpaceInvoices(line, token) for token in ("first", "second", "first")]
         assert [send(account).effect for account in accounts] == [Effect.ISSUED] * 3
         line.close()

@@ -11,9 +11,9 @@ import pytest
 from bridge.ledger import stores
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.circuit_breaker import PAUSE_AFTER
-from bridge.pipeline.complete import Ended, record
-from bridge.pipeline.decide import Cabinet
-from bridge.pipeline.rate_limiter import Pace
+from bridge.pipeline.complete import Completed, record
+from bridge.pipeline.decide import OrderBatch
+from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
 from tests.shop import TOKEN, Shop, forward_issuance
@@ -82,11 +82,11 @@ def test_orders_that_a_maintenance_page_takes_are_held_and_the_store_is_paused(s
 @pytest.mark.parametrize("effect", [Effect.UNKNOWN, Effect.NOT_TAKEN])
 def test_failures_that_are_recorded_together_count_as_one_after_the_other(shop: Shop, effect: Effect) -> None:
     started = [shop.claim(shop.paid(number), lease=90) for number in range(1, 25)]
-    ended = [Ended(one, Outcome(effect, "cut off"), duration=0.1) for one in started]
+    ended = [Completed(one, Outcome(effect, "cut off"), duration=0.1) for one in started]
     with shop.context.ledger.write() as connection:
-        cabinet = Cabinet(connection, {one.order_id for one in started})
-        record(shop.context, connection, ended, cabinet)
-        assert cabinet.stores[shop.store_id].paused_at is not None  # as it is from here on
+        order_batch = OrderBatch(connection, {one.order_id for one in started})
+        record(shop.context, connection, ended, order_batch)
+        assert order_batch.stores[shop.store_id].paused_at is not None  # as it is from here on
     store = shop.store()
     assert store.failures == PAUSE_AFTER
     assert store.next_probe_at is not None
@@ -97,11 +97,11 @@ def test_an_order_that_is_taken_lets_a_store_go_on_that_the_one_before_has_pause
     started = [shop.claim(shop.paid(number), lease=90) for number in range(1, 7)]
     effects = [Effect.NOT_TAKEN] * 5 + [Effect.ISSUED]
     ended = [
-        Ended(one, Outcome(effect, "so it went"), duration=0.1)
+        Completed(one, Outcome(effect, "so it went"), duration=0.1)
         for one, effect in zip(started, effects, strict=True)
     ]
     with shop.context.ledger.write() as connection:
-        record(shop.context, connection, ended, Cabinet(connection, {one.order_id for one in started}))
+        record(shop.context, connection, ended, OrderBatch(connection, {one.order_id for one in started}))
     assert (shop.store().paused_at, shop.store().failures) == (None, 0)
 
 
@@ -235,7 +235,7 @@ def test_a_slow_account_is_probed_with_an_order_all_the_same(shop: Shop) -> None
             forward_issuance(context, one)
         shop.clock.advance(minutes=2)
         api.order_status = 200
-        slow = replace(context, pace=Pace(1 / 1000))
+        slow = replace(context, rate_limiter=RateLimiter(1 / 1000))
         assert forward_issuance(slow, due[-1])
         assert shop.store().paused_at is None
 
@@ -246,8 +246,8 @@ def test_an_account_that_has_to_rest_is_not_probed(shop: Shop) -> None:
         for one in due:
             forward_issuance(context, one)
         shop.clock.advance(minutes=2)
-        slow = replace(context, pace=Pace(1 / 1000))
-        slow.pace.slow_down(context.account(shop.store()).name, retry_after=1000)
+        slow = replace(context, rate_limiter=RateLimiter(1 / 1000))
+        slow.rate_limiter.slow_down(context.account(shop.store()).name, retry_after=1000)
         for one in due:
             assert not forward_issuance(slow, one)
         assert (api.found, len(api.orders)) == (0, PAUSE_AFTER)
@@ -261,7 +261,7 @@ def test_a_429_to_a_probes_question_slows_the_account_down(shop: Shop) -> None:
         shop.clock.advance(minutes=2)
         api.find_status, api.retry_after = 429, "1000"
         assert not forward_issuance(context, due[-1])
-        assert context.pace.take(context.account(shop.store()).name, within=900) is None
+        assert context.rate_limiter.take(context.account(shop.store()).name, within=900) is None
 
 
 def test_a_store_that_an_operator_paused_is_neither_probed_nor_resumed(shop: Shop) -> None:

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
 from bridge.ledger import attempts, stores
 from bridge.ledger.issuances import StartedAttempt
-from bridge.ledger.store import Choices
-from bridge.pipeline.complete import Ended, record, release_expired
+from bridge.ledger.store import StoreOptions
+from bridge.pipeline.complete import Completed, record, release_expired
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import Cabinet
+from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
@@ -34,10 +34,10 @@ def context(shop: Shop) -> Context:
     return replace(shop.context, random=LongestWaits())
 
 
-def end(shop: Shop, context: Context, *ended: Ended) -> None:
+def end(shop: Shop, context: Context, *ended: Completed) -> None:
     """Record outcomes together."""
     with context.ledger.write() as connection:
-        record(context, connection, ended, Cabinet(connection, {one.attempt.order_id for one in ended}))
+        record(context, connection, ended, OrderBatch(connection, {one.attempt.order_id for one in ended}))
 
 
 def tried(shop: Shop, *, number: int = 1, ago: timedelta = timedelta()) -> StartedAttempt:
@@ -48,13 +48,13 @@ def tried(shop: Shop, *, number: int = 1, ago: timedelta = timedelta()) -> Start
 
 def resends(shop: Shop) -> None:
     with shop.context.ledger.write() as connection:
-        choices = Choices(unknown_outcome="resend")
+        choices = StoreOptions(unknown_outcome="resend")
         stores.choose(connection, shop.store(), choices, shop.clock.now())
 
 
 def test_what_is_not_taken_is_due_again_after_a_while(shop: Shop, context: Context) -> None:
     attempt = tried(shop, number=3)
-    end(shop, context, Ended(attempt, Outcome(Effect.NOT_TAKEN, "busy", status=503), duration=1.5))
+    end(shop, context, Completed(attempt, Outcome(Effect.NOT_TAKEN, "busy", status=503), duration=1.5))
     left = shop.issuance(attempt.issuance_id)
     assert (left.state, left.attempts, left.last_error) == ("due", 1, "busy")
     assert left.next_attempt_at == shop.clock.now() + timedelta(seconds=20)
@@ -66,7 +66,9 @@ def test_what_is_not_taken_is_due_again_after_a_while(shop: Shop, context: Conte
 
 def test_the_time_to_wait_that_an_answer_asks_for_is_waited(shop: Shop, context: Context) -> None:
     attempt = tried(shop)
-    end(shop, context, Ended(attempt, Outcome(Effect.NOT_TAKEN, "busy", retry_after=1800.0), duration=0.1))
+    end(
+        shop, context, Completed(attempt, Outcome(Effect.NOT_TAKEN, "busy", retry_after=1800.0), duration=0.1)
+    )
     at = shop.issuance(attempt.issuance_id).next_attempt_at
     assert at == shop.clock.now() + timedelta(seconds=1805)
 
@@ -86,7 +88,7 @@ def test_an_outcome_brings_its_issuance_to_the_state_that_it_calls_for(
     attempt = tried(shop, number=1)
     shop.clock.advance(seconds=2)
     outcome = Outcome(effect, "so it went", status=299, excerpt="an excerpt")
-    end(shop, context, Ended(attempt, outcome, duration=None))
+    end(shop, context, Completed(attempt, outcome, duration=None))
     left = shop.issuance(attempt.issuance_id)
     assert (left.state, left.attempts, left.last_error) == (state, attempts_left, error)
     assert left.next_attempt_at == (shop.clock.now() if state == "due" else None)
@@ -126,7 +128,7 @@ def test_what_cannot_be_handed_over_for_three_days_is_given_up(
 ) -> None:
     attempt = tried(shop, **of)
     resends(shop)
-    end(shop, context, Ended(attempt, Outcome(effect, "busy"), duration=0.1))
+    end(shop, context, Completed(attempt, Outcome(effect, "busy"), duration=0.1))
     left = shop.issuance(attempt.issuance_id)
     if is_given_up:
         # What may exist is never said to have failed: the operator has to look first.
@@ -142,7 +144,7 @@ def test_three_days_are_those_since_the_store_was_resumed_last(shop: Shop, conte
     with shop.context.ledger.write() as connection:
         now = shop.clock.now()
         stores.resume(connection, shop.store_id, now - GIVE_UP_AFTER + TICK, by_operator=True)
-    end(shop, context, Ended(attempt, Outcome(Effect.NOT_TAKEN, "busy"), duration=0.1))
+    end(shop, context, Completed(attempt, Outcome(Effect.NOT_TAKEN, "busy"), duration=0.1))
     assert shop.issuance(attempt.issuance_id).state == "due"
 
 
@@ -152,7 +154,7 @@ def test_three_days_are_not_those_since_the_store_was_resumed_before_the_first_a
     attempt = tried(shop, number=LEAST_ATTEMPTS, ago=timedelta(days=1))
     with shop.context.ledger.write() as connection:
         stores.resume(connection, shop.store_id, shop.clock.now() - LONG_AGO, by_operator=True)
-    end(shop, context, Ended(attempt, Outcome(Effect.NOT_TAKEN, "busy"), duration=0.1))
+    end(shop, context, Completed(attempt, Outcome(Effect.NOT_TAKEN, "busy"), duration=0.1))
     assert shop.issuance(attempt.issuance_id).state == "due"
 
 

@@ -14,7 +14,7 @@ from bridge.admin import manage_stores
 from bridge.admin.manage_stores import NewStore
 from bridge.db import Ledger, LedgerUnavailableError
 from bridge.ledger import backlog, deliveries, issuances, orders, stores
-from bridge.ledger.stores import Choices
+from bridge.ledger.stores import StoreOptions
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
@@ -36,7 +36,7 @@ def remove(shop: Shop) -> int:
 
 def add_again(shop: Shop, name: str = "shop", woocommerce: str = WOOCOMMERCE) -> bool:
     """Add the store anew; whether it is the one that was removed. Its config is fetched."""
-    new = NewStore(name, ORGANIZATION, woocommerce, TOKEN, "another-secret", Choices())
+    new = NewStore(name, ORGANIZATION, woocommerce, TOKEN, "another-secret", StoreOptions())
     with shop.context.ledger.write() as connection:
         is_back = manage_stores.add(connection, shop.context.vault, new, None, who=WHO, now=shop.clock.now())
         store = stores.find(connection, name)

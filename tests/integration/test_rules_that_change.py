@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from bridge.db import Ledger, tables
 from bridge.issuance import Policy
 from bridge.ledger import deliveries, orders, stores
-from bridge.ledger.store import Choices
+from bridge.ledger.store import StoreOptions
 from bridge.maintenance.redecide import ALONE, BATCH, REDECIDE_FOR, redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
@@ -240,7 +240,7 @@ def before(shop: Shop) -> Shop:
 class TestAnUpgrade:
     def test_a_store_issues_for_orders_from_when_it_was_added(self, before: Shop) -> None:
         assert before.store().policy == Policy(issue_from=before.store().created_at)
-        assert before.store().choices == Choices(before.store().policy)
+        assert before.store().choices == StoreOptions(before.store().policy)
 
     @pytest.mark.parametrize(("number", "fields"), [(1, OLD), (2, {"parent_id": 1})])
     def test_orders_that_are_known_keep_their_road(

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 import pytest
 
 from bridge.admin import store_options
-from bridge.admin.store_options import ChoiceError
+from bridge.admin.store_options import OptionError
 from bridge.issuance import Policy
-from bridge.ledger.stores import Choices
+from bridge.ledger.stores import StoreOptions
 
 NOW = datetime(2026, 11, 26, 18, 30, tzinfo=UTC)
-CHOSEN = Choices(
+CHOSEN = StoreOptions(
     Policy(
         issue_pending=True,
         bank_payment_methods=frozenset({"bacs", "cheque"}),
@@ -108,7 +108,7 @@ def test_text_is_read_as_the_value_it_means(name: str, text: str, value: object)
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can_be(name: str, text: str, said: str) -> None:
-    with pytest.raises(ChoiceError, match=said):
+    with pytest.raises(OptionError, match=said):
         store_options.check(name, store_options.parse(name, text, NOW))
 
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_is_refused_with_what_can_be(name: str, text: str, said: 
     ],
 )
 def test_a_value_of_another_type_is_refused(name: str, value: object) -> None:
-    with pytest.raises(ChoiceError, match=name):
+    with pytest.raises(OptionError, match=name):
         store_options.check(name, value)
 
 
@@ -143,15 +143,17 @@ def test_only_what_is_named_changes() -> None:
     assert store_options.with_values(CHOSEN, {}) == CHOSEN
 
 
-@pytest.mark.parametrize("chosen", [CHOSEN, Choices(), Choices(Policy(bank_payment_methods=frozenset()))])
-def test_what_is_shown_can_be_typed(chosen: Choices) -> None:
+@pytest.mark.parametrize(
+    "chosen", [CHOSEN, StoreOptions(), StoreOptions(Policy(bank_payment_methods=frozenset()))]
+)
+def test_what_is_shown_can_be_typed(chosen: StoreOptions) -> None:
     shown = {name: store_options.written(value) for name, value in store_options.as_mapping(chosen).items()}
     typed = {name: store_options.parse(name, text, NOW) for name, text in shown.items()}
     assert store_options.with_values(CHOSEN, typed) == chosen
 
 
 def test_changes_are_told_a_line_each_and_in_the_same_order() -> None:
-    assert store_options.changes(Choices(), CHOSEN) == [
+    assert store_options.changes(StoreOptions(), CHOSEN) == [
         "issue_pending: false -> true",
         "bank_payment_methods: bacs -> bacs,cheque",
         "status_map: none -> posiljanje-žš:processing,shipped:completed",
@@ -185,7 +187,7 @@ def test_a_date_is_its_beginning_in_utc_unless_it_says_otherwise(
 
 
 def test_a_new_store_leaves_the_past_alone() -> None:
-    assert store_options.of_new_store(NOW) == Choices(Policy(issue_from=NOW))
+    assert store_options.of_new_store(NOW) == StoreOptions(Policy(issue_from=NOW))
 
 
 def test_addresses_are_kept_in_one_form_and_once() -> None:
@@ -208,7 +210,7 @@ def test_addresses_are_kept_in_one_form_and_once() -> None:
 def test_a_bare_order_cannot_say_what_a_store_makes_of_it(
     first: dict[str, object], then: dict[str, object]
 ) -> None:
-    chosen = store_options.with_values(Choices(), first)
-    with pytest.raises(ChoiceError, match=r"order_body=bare and .* do not go together"):
+    chosen = store_options.with_values(StoreOptions(), first)
+    with pytest.raises(OptionError, match=r"order_body=bare and .* do not go together"):
         store_options.with_values(chosen, then)
     assert store_options.with_values(chosen, {"zero_total": "skip"}).policy.zero_total == "skip"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from bridge.db import LedgerUnavailableError
-from bridge.db.batch_writer import GroupCommit
+from bridge.db.batch_writer import BatchWriter
 from tests.integration.ledger.crowds import Other
 from tests.servers import wait_until
 
@@ -25,7 +25,7 @@ class Disk:
         self.begun: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self.may_end = threading.Semaphore(0)
         self.fails_with: BaseException | None = None
-        self.group = GroupCommit(self._commit, width=width, most=most)
+        self.group = BatchWriter(self._commit, width=width, most=most)
 
     def _commit(self, items: Sequence[int]) -> Sequence[str]:
         self.begun.put(list(items))
@@ -68,7 +68,7 @@ def test_who_comes_alone_commits_at_once_in_the_thread_that_came() -> None:
         threads.append(threading.current_thread())
         return items
 
-    assert GroupCommit(commit).write(7) == 7
+    assert BatchWriter(commit).write(7) == 7
     assert threads == [threading.current_thread()]
 
 
@@ -146,7 +146,7 @@ def test_nobody_is_left_waiting_when_whoever_commits_is_stopped(raised: BaseExce
 
 
 def test_a_result_for_each_is_what_a_commit_owes() -> None:
-    group: GroupCommit[int, int] = GroupCommit(lambda items: [])
+    group: BatchWriter[int, int] = BatchWriter(lambda items: [])
     with pytest.raises(ValueError, match="shorter"):
         group.write(1)
 
@@ -170,7 +170,7 @@ def test_as_many_commit_at_once_as_may_and_the_others_wait() -> None:
 FORK = """
 import os
 import threading
-from bridge.ledger.group_commit import GroupCommit
+from bridge.ledger.group_commit import BatchWriter
 
 begun, may_end = threading.Event(), threading.Event()
 parent = os.getpid()
@@ -181,7 +181,7 @@ def commit(items):
         assert may_end.wait(20)
     return items
 
-group = GroupCommit(commit)
+group = BatchWriter(commit)
 busy = threading.Thread(target=group.write, args=(1,))
 busy.start()
 assert begun.wait(20)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bridge.ledger.recording import KnownStore
-from bridge.web.store_cache import KnownStores
+from bridge.ledger.recording import CachedStore
+from bridge.web.store_cache import StoreCache
 
 
-def store(name: str, secret: str = "") -> KnownStore:
-    return KnownStore(
+def store(name: str, secret: str = "") -> CachedStore:
+    return CachedStore(
         id=1, name=name, shop_urls=frozenset(), encrypted_secret=f"encrypted {secret}", secret=secret
     )
 
 
 def test_a_store_is_known_as_it_was_looked_up_last_until_it_is_forgotten() -> None:
-    known = KnownStores()
+    known = StoreCache()
     assert known.get("shop") is None
     known.keep(store("shop", "old"))
     known.keep(store("shop", "new"))
@@ -25,7 +25,7 @@ def test_a_store_is_known_as_it_was_looked_up_last_until_it_is_forgotten() -> No
 
 
 def test_of_more_stores_than_may_be_known_those_looked_up_last_are() -> None:
-    known = KnownStores(most=3)
+    known = StoreCache(most=3)
     for name in ("a", "b", "c", "a", "d"):
         known.keep(store(name))
     assert [name for name in "abcd" if known.get(name)] == ["a", "c", "d"]

@@ -27,15 +27,15 @@ from bridge.issuance import (
     Documents,
     Exceptions,
     Order,
+    OrderStage,
     Place,
     Policy,
-    Standing,
     Timekeeping,
     Verdict,
     decide,
     is_newer,
     read_delivery,
-    standing,
+    stage_of,
     was_saved_later,
 )
 from tests import recorded
@@ -150,13 +150,13 @@ class Bridge:
 
 def _replaces(snapshot: Order, known: Order, policy: Policy) -> bool:
     return is_newer(
-        place(snapshot.modified, standing(snapshot, policy.status_map)),
-        place(known.modified, standing(known, policy.status_map)),
+        place(snapshot.modified, stage_of(snapshot, policy.status_map)),
+        place(known.modified, stage_of(known, policy.status_map)),
     )
 
 
 def place(
-    modified: datetime, reached: Standing, arrival: int = 0, timekeeping: Timekeeping = Timekeeping.UTC
+    modified: datetime, reached: OrderStage, arrival: int = 0, timekeeping: Timekeeping = Timekeeping.UTC
 ) -> Place:
     return Place(modified, timekeeping, reached, arrival)
 
@@ -176,8 +176,8 @@ def is_due_an_invoice(snapshot: Order, config: Config, policy: Policy) -> bool:
 
 def newest_of(life: Sequence[Order], policy: Policy) -> list[Order]:
     """The snapshots that no other replaces for good: more than one if they are level within a second."""
-    latest = max((one.modified, standing(one, policy.status_map)) for one in life)
-    return [one for one in life if (one.modified, standing(one, policy.status_map)) == latest]
+    latest = max((one.modified, stage_of(one, policy.status_map)) for one in life)
+    return [one for one in life if (one.modified, stage_of(one, policy.status_map)) == latest]
 
 
 def orders_of_arrival(life: Sequence[Order]) -> Iterable[Sequence[Order]]:
@@ -279,7 +279,7 @@ def test_a_life_that_stays_due_an_invoice_ends_the_same_in_every_order_of_arriva
 ) -> None:
     """The lives of almost all orders: once an invoice is due, no later snapshot takes that back."""
     staying: list[Order] = []
-    for snapshot in sorted(life, key=lambda one: (one.modified, standing(one, policy.status_map))):
+    for snapshot in sorted(life, key=lambda one: (one.modified, stage_of(one, policy.status_map))):
         was_due = bool(staying) and is_due_an_invoice(staying[-1], config, policy)
         if not was_due or is_due_an_invoice(snapshot, config, policy):
             staying.append(snapshot)
@@ -440,13 +440,13 @@ def test_the_recorded_lives_end_well_in_any_order_of_arrival(
 
 def test_within_a_second_the_snapshot_that_is_further_along_wins() -> None:
     along = [
-        Standing.NOT_YET_AN_ORDER,
-        Standing.UNKNOWN,
-        Standing.PENDING,
-        Standing.ON_HOLD,
-        Standing.PROCESSING,
-        Standing.COMPLETED,
-        Standing.DEAD,
+        OrderStage.NOT_YET_AN_ORDER,
+        OrderStage.UNKNOWN,
+        OrderStage.PENDING,
+        OrderStage.ON_HOLD,
+        OrderStage.PROCESSING,
+        OrderStage.COMPLETED,
+        OrderStage.DEAD,
     ]
 
     for earlier, later in pairwise(along):
@@ -454,16 +454,16 @@ def test_within_a_second_the_snapshot_that_is_further_along_wins() -> None:
         assert not is_newer(place(BEGIN, earlier, arrival=1), place(BEGIN, later))
 
 
-@pytest.mark.parametrize("reached", Standing)
-def test_of_two_level_snapshots_the_last_to_arrive_wins(reached: Standing) -> None:
+@pytest.mark.parametrize("reached", OrderStage)
+def test_of_two_level_snapshots_the_last_to_arrive_wins(reached: OrderStage) -> None:
     assert is_newer(place(BEGIN, reached, 2), place(BEGIN, reached, 1))
     assert not is_newer(place(BEGIN, reached, 1), place(BEGIN, reached, 2))
 
 
 @quickly
-@given(st.integers(1, 10**8), st.sampled_from(Standing), st.sampled_from(Standing))
+@given(st.integers(1, 10**8), st.sampled_from(OrderStage), st.sampled_from(OrderStage))
 def test_an_older_snapshot_never_replaces_a_newer_one(
-    seconds: int, reached: Standing, older_reached: Standing
+    seconds: int, reached: OrderStage, older_reached: OrderStage
 ) -> None:
     older = BEGIN - timedelta(seconds=seconds)
 
@@ -474,8 +474,8 @@ def test_an_older_snapshot_never_replaces_a_newer_one(
 @quickly
 @given(
     st.integers(-(10**8), 10**8),
-    st.sampled_from(Standing),
-    st.sampled_from(Standing),
+    st.sampled_from(OrderStage),
+    st.sampled_from(OrderStage),
     st.sampled_from(
         [
             (Timekeeping.LOCAL, Timekeeping.UTC),
@@ -487,7 +487,7 @@ def test_an_older_snapshot_never_replaces_a_newer_one(
     ),
 )
 def test_times_that_cannot_be_compared_leave_it_to_the_arrival(
-    seconds: int, reached: Standing, other: Standing, kept: tuple[Timekeeping, Timekeeping]
+    seconds: int, reached: OrderStage, other: OrderStage, kept: tuple[Timekeeping, Timekeeping]
 ) -> None:
     moment = BEGIN + timedelta(seconds=seconds)
     first, second = place(moment, reached, 1, kept[0]), place(BEGIN, other, 2, kept[1])
@@ -500,8 +500,8 @@ def test_times_that_cannot_be_compared_leave_it_to_the_arrival(
 
 @pytest.mark.parametrize("kept", [Timekeeping.UTC, Timekeeping.LOCAL])
 def test_times_of_one_kind_say_which_was_saved_later_whatever_arrived_last(kept: Timekeeping) -> None:
-    later = place(BEGIN + timedelta(seconds=1), Standing.PENDING, 1, kept)
-    earlier = place(BEGIN, Standing.DEAD, 2, kept)
+    later = place(BEGIN + timedelta(seconds=1), OrderStage.PENDING, 1, kept)
+    earlier = place(BEGIN, OrderStage.DEAD, 2, kept)
 
     assert was_saved_later(later, earlier)
     assert not was_saved_later(earlier, later)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from queue import SimpleQueue
 
-from bridge.telemetry.single_flight import Question
+from bridge.telemetry.single_flight import SingleFlight
 
 
 def test_an_answer_is_told() -> None:
-    assert Question("a number", lambda: 7).answer(within=30) == 7
+    assert SingleFlight("a number", lambda: 7).answer(within=30) == 7
 
 
 def test_what_raises_is_no_answer() -> None:
     def ask() -> int:
         raise OSError("a server that is away")
 
-    assert Question("a number", ask).answer(within=30) is None
+    assert SingleFlight("a number", ask).answer(within=30) is None
 
 
 def test_a_server_that_hangs_is_asked_by_one_thread_until_it_answers() -> None:
@@ -28,7 +28,7 @@ def test_a_server_that_hangs_is_asked_by_one_thread_until_it_answers() -> None:
         may_answer.wait(30)
         return 7
 
-    question = Question("a number", ask)
+    question = SingleFlight("a number", ask)
     assert question.answer(within=0) is None
     first = asked.get(timeout=30)
     assert question.answer(within=0) is None

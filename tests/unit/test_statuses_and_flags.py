@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.issuance import STANDARD_STATUSES, Config, Decision, Document, Order, Standing, standing
+from bridge.issuance import STANDARD_STATUSES, Config, Decision, Document, Order, OrderStage, stage_of
 from tests.deciding import (
     ATTENTION,
     BANK,
@@ -95,29 +95,29 @@ def test_a_listed_bank_payment_is_hinted_at_no_more() -> None:
 
 STATUSES = [
     # not an order yet
-    ("checkout-draft", Standing.NOT_YET_AN_ORDER, WAIT, WAIT),
-    ("auto-draft", Standing.NOT_YET_AN_ORDER, WAIT, WAIT),
-    ("draft", Standing.NOT_YET_AN_ORDER, WAIT, WAIT),
-    ("new", Standing.NOT_YET_AN_ORDER, WAIT, WAIT),
+    ("checkout-draft", OrderStage.NOT_YET_AN_ORDER, WAIT, WAIT),
+    ("auto-draft", OrderStage.NOT_YET_AN_ORDER, WAIT, WAIT),
+    ("draft", OrderStage.NOT_YET_AN_ORDER, WAIT, WAIT),
+    ("new", OrderStage.NOT_YET_AN_ORDER, WAIT, WAIT),
     # not received yet: an abandoned checkout must not become an invoice
-    ("pending", Standing.PENDING, WAIT, WAIT),
+    ("pending", OrderStage.PENDING, WAIT, WAIT),
     # received
-    ("on-hold", Standing.ON_HOLD, INVOICE, ESTIMATE),
-    ("processing", Standing.PROCESSING, INVOICE, INVOICE),
-    ("completed", Standing.COMPLETED, INVOICE, INVOICE),
+    ("on-hold", OrderStage.ON_HOLD, INVOICE, ESTIMATE),
+    ("processing", OrderStage.PROCESSING, INVOICE, INVOICE),
+    ("completed", OrderStage.COMPLETED, INVOICE, INVOICE),
     # dead
-    ("cancelled", Standing.DEAD, SKIP, SKIP),
-    ("failed", Standing.DEAD, SKIP, SKIP),
-    ("refunded", Standing.DEAD, SKIP, SKIP),
-    ("trash", Standing.DEAD, SKIP, SKIP),
+    ("cancelled", OrderStage.DEAD, SKIP, SKIP),
+    ("failed", OrderStage.DEAD, SKIP, SKIP),
+    ("refunded", OrderStage.DEAD, SKIP, SKIP),
+    ("trash", OrderStage.DEAD, SKIP, SKIP),
 ]
 
 
 @pytest.mark.parametrize(("status", "reached", "paid_by_card", "awaits_bank_payment"), STATUSES)
 def test_each_standard_status_has_its_meaning(
-    status: str, reached: Standing, paid_by_card: Decision, awaits_bank_payment: Decision
+    status: str, reached: OrderStage, paid_by_card: Decision, awaits_bank_payment: Decision
 ) -> None:
-    assert standing(card(status), {}) is reached
+    assert stage_of(card(status), {}) is reached
     assert decided(card(status)).decision is paid_by_card
     assert decided(bank(status)).decision is awaits_bank_payment
 

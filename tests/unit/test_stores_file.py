@@ -8,7 +8,7 @@ import pytest
 
 from bridge.admin import store_options
 from bridge.cli.stores.file import SecretSourceError, StoresFileError, read_stores
-from bridge.ledger.stores import Choices
+from bridge.ledger.stores import StoreOptions
 
 IDS = 'organization = "64b7e0c0a1b2c3d4e5f60718"\nwoocommerce = "64b7e0c0a1b2c3d4e5f60719"\n'
 SHOP = f"[stores.shop]\n{IDS}"
@@ -26,7 +26,7 @@ def test_a_store_is_read_with_what_is_not_chosen_as_by_default(tmp_path: Path) -
     assert (shop.token, shop.webhook_secret) == (None, None)
     assert shop.values == {
         name: value
-        for name, value in store_options.as_mapping(Choices()).items()
+        for name, value in store_options.as_mapping(StoreOptions()).items()
         if name not in {"issue_from", "shop_urls"}
     }
 

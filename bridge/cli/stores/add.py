@@ -10,7 +10,7 @@ import click
 from bridge.admin import manage_stores, store_options
 from bridge.admin.manage_stores import Fetched, NewStore, WoocommerceTakenError
 from bridge.admin.store_check import StoreCheckError, check_account
-from bridge.admin.store_options import ChoiceError
+from bridge.admin.store_options import OptionError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import (
     TOKEN_FILE_OPTION,
@@ -19,10 +19,10 @@ from bridge.cli.secret_input import (
     read_webhook_secret,
 )
 from bridge.cli.starting import await_server
-from bridge.cli.stores.session import Desk, now
+from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import stores as ledger_stores
-from bridge.ledger.stores import Choices, StoreExistsError
+from bridge.ledger.stores import StoreExistsError, StoreOptions
 
 SPACE_INVOICES_ID = re.compile(r"[0-9a-fA-F]{24}")
 OFFLINE_OPTION = click.option(
@@ -72,7 +72,7 @@ def add(
     if {token_file, webhook_secret_file} == {"-"}:
         fail("Standard input can give the token or the secret, not both: put one of them into a file.")
     chosen = _chosen(issue_from, url)
-    desk = Desk.open(is_awaited=True)
+    desk = StoreSession.open(is_awaited=True)
     with desk.ledger.read() as connection:
         if ledger_stores.find(connection, name) is not None:
             fail(already_there(name))
@@ -91,12 +91,12 @@ def add(
     _tell(name, made, fetched, is_back=is_back, as_json=as_json)
 
 
-def _chosen(issue_from: str, url: str | None) -> Choices:
+def _chosen(issue_from: str, url: str | None) -> StoreOptions:
     try:
         values = {"issue_from": store_options.parse("issue_from", issue_from, now())}
         chosen = store_options.with_values(store_options.of_new_store(now()), values)
         return store_options.with_values(chosen, {"shop_urls": [url]}) if url is not None else chosen
-    except ChoiceError as error:
+    except OptionError as error:
         what = "--url" if str(error).startswith("shop_urls") else "--issue-from"
         fail(f"{what}: {error} Nothing is changed.")
 
@@ -116,7 +116,7 @@ def problem_of_ids(organization: str, woocommerce: str) -> str | None:
     return None
 
 
-def fetch(desk: Desk, token: str, organization: str, woocommerce: str) -> Fetched:
+def fetch(desk: StoreSession, token: str, organization: str, woocommerce: str) -> Fetched:
     """The config that the token has access to; ends the command with a sentence if it has none."""
     await_server(desk.settings.api_url)  # a sandbox, perhaps
     at = now()

@@ -26,7 +26,7 @@ from bridge.cli.stores.file import (
     StoresFileError,
     read_stores,
 )
-from bridge.cli.stores.session import Desk, now
+from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import store_secrets
 from bridge.ledger import stores as ledger_stores
@@ -76,7 +76,7 @@ def apply(file: str, dry_run: bool, offline: bool, who: str, as_json: bool) -> N
         described = read_stores(_text(file), folder=Path() if file == "-" else Path(file).parent)
     except StoresFileError as error:
         fail(f"Nothing is changed, since {file} cannot be applied.\n{error}")
-    desk = Desk.open(is_awaited=True)
+    desk = StoreSession.open(is_awaited=True)
     if dry_run and not as_json:
         click.echo("Nothing is changed. This is what would be:", err=True)
     results = []
@@ -106,7 +106,9 @@ def _text(file: str) -> str:
         fail("stores apply -: what standard input gives is not UTF-8 text.")
 
 
-def _applied(desk: Desk, described: DescribedStore, *, dry_run: bool, offline: bool, who: str) -> _Applied:
+def _applied(
+    desk: StoreSession, described: DescribedStore, *, dry_run: bool, offline: bool, who: str
+) -> _Applied:
     lines: list[str] = []
     try:
         wished = _Wished(described, *_secrets(described))
@@ -148,7 +150,7 @@ def _read(source: SecretSource | None) -> str | None:
     return None if source is None else source.read(os.environ)
 
 
-def _checked(desk: Desk, wished: _Wished) -> Fetched | None:
+def _checked(desk: StoreSession, wished: _Wished) -> Fetched | None:
     """The config by a token that the ledger does not hold yet; None where there is nothing to check."""
     with desk.ledger.read() as connection:
         store = ledger_stores.find(connection, wished.described.name)
@@ -167,7 +169,7 @@ def _checked(desk: Desk, wished: _Wished) -> Fetched | None:
 
 def _change(
     connection: Connection,
-    desk: Desk,
+    desk: StoreSession,
     wished: _Wished,
     fetched: Fetched | None,
     lines: list[str],
@@ -198,7 +200,7 @@ def _change(
 
 def _add(
     connection: Connection,
-    desk: Desk,
+    desk: StoreSession,
     wished: _Wished,
     fetched: Fetched | None,
     lines: list[str],
@@ -238,7 +240,7 @@ def _require_same_ids(store: Store, described: DescribedStore) -> None:
             )
 
 
-def _left_alone(desk: Desk, described: Sequence[DescribedStore]) -> list[str]:
+def _left_alone(desk: StoreSession, described: Sequence[DescribedStore]) -> list[str]:
     names = {one.name for one in described}
     with desk.ledger.read() as connection:
         return [store.name for store in ledger_stores.every(connection) if store.name not in names]

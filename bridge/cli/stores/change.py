@@ -7,10 +7,10 @@ import click
 from bridge.admin import manage_stores, store_options
 from bridge.admin.manage_stores import Changed, NotListed
 from bridge.admin.store_check import why_not_answered
-from bridge.admin.store_options import ChoiceError
+from bridge.admin.store_options import OptionError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.stores import describe
-from bridge.cli.stores.session import Desk, now
+from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger.stores import Store
 from bridge.pipeline.store_configs import ASK_AGAIN_AFTER
@@ -31,7 +31,7 @@ class _Choice(click.ParamType[tuple[str, object], str]):
         try:
             parsed = store_options.parse(key, text, now())
             store_options.check(key, parsed)
-        except ChoiceError as error:
+        except OptionError as error:
             self.fail(str(error), param, ctx)
         return key, parsed
 
@@ -51,10 +51,10 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
     values = dict(given)
     if len(values) < len(given):
         raise click.UsageError("A key is given twice: give each once.")
-    with Desk.open().changing(name) as (connection, store):
+    with StoreSession.open().changing(name) as (connection, store):
         try:
             changed = manage_stores.choose(connection, store, values, who=who, now=now())
-        except ChoiceError as error:
+        except OptionError as error:
             fail(f"{error} Nothing is changed.")
     if values.get("unknown_outcome") == "resend" and changed.lines:
         click.echo(
@@ -70,7 +70,7 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
 @JSON_OPTION
 def sync(name: str, as_json: bool) -> None:
     """Fetch a store's config from Space Invoices now, and show what has changed in it."""
-    desk = Desk.open()
+    desk = StoreSession.open()
     store = desk.store(name)
     changed = manage_stores.sync(desk.context(), store)
     if isinstance(changed, SpaceInvoicesError):
@@ -80,7 +80,7 @@ def sync(name: str, as_json: bool) -> None:
         fail(_not_listed(store, changed))
     after = desk.store(name)
     if after.state == "inactive":
-        click.echo(f"Store {name} {describe.standing(after, now())}", err=True)
+        click.echo(f"Store {name} {describe.stage_of(after, now())}", err=True)
     if store.config is None and not as_json:
         click.echo(f"The config of store {name} is known now.")
         changed = Changed(decided_anew=changed.decided_anew)

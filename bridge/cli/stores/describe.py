@@ -29,7 +29,7 @@ def distance(moment: datetime, now: datetime) -> str:
     return "just now"
 
 
-def standing(store: Store, now: datetime) -> str:
+def stage_of(store: Store, now: datetime) -> str:
     """How a store stands, since when, why, and what there is to do about it."""
     match store.state:
         case "removed":

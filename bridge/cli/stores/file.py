@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bridge.admin import store_options
-from bridge.admin.store_options import ChoiceError
+from bridge.admin.store_options import OptionError
 from bridge.cli.stores.add import SPACE_INVOICES_ID, problem_of_name
-from bridge.ledger.stores import Choices
+from bridge.ledger.stores import StoreOptions
 from bridge.settings import SettingsError, read_value_file
 
 IDS = ("organization", "woocommerce")
@@ -115,8 +115,8 @@ def _problems_of_store(name: str, table: Mapping[str, object]) -> list[str]:
 
 def _problem_of_choices(values: Mapping[str, object]) -> str | None:
     try:
-        store_options.with_values(Choices(), values)
-    except ChoiceError as error:
+        store_options.with_values(StoreOptions(), values)
+    except OptionError as error:
         return str(error)
     return None
 
@@ -153,7 +153,7 @@ def _described(name: str, table: Mapping[str, object], folder: Path) -> Describe
 
 
 def _chosen(given: Mapping[str, object]) -> Mapping[str, object]:
-    every = store_options.as_mapping(store_options.with_values(Choices(), given))
+    every = store_options.as_mapping(store_options.with_values(StoreOptions(), given))
     return {
         name: value for name, value in every.items() if name in given or name not in store_options.LEARNED
     }

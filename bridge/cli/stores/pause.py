@@ -6,7 +6,7 @@ import click
 
 from bridge.admin import manage_stores
 from bridge.cli.options import AS_OPTION
-from bridge.cli.stores.session import Desk, now
+from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, print_json
 from bridge.issuance import printable
 from bridge.ledger import stores as ledger_stores
@@ -20,7 +20,7 @@ from bridge.ledger import stores as ledger_stores
 def pause(name: str, reason: str | None, who: str, as_json: bool) -> None:
     """Stop issuing for a store until it is resumed. What comes in meanwhile is kept."""
     why = printable(reason.strip()) if reason and reason.strip() else None
-    with Desk.open().changing(name) as (connection, store):
+    with StoreSession.open().changing(name) as (connection, store):
         has_changed = manage_stores.pause(connection, store, why=why, who=who, now=now())
         after = ledger_stores.get(connection, store.id)
     if as_json:
@@ -38,7 +38,7 @@ def pause(name: str, reason: str | None, who: str, as_json: bool) -> None:
 @JSON_OPTION
 def resume(name: str, who: str, as_json: bool) -> None:
     """Have a store go on, whoever or whatever has paused it. The pause costs no order any of its time."""
-    with Desk.open().changing(name) as (connection, store):
+    with StoreSession.open().changing(name) as (connection, store):
         has_changed = manage_stores.resume(connection, store, who=who, now=now())
         after = ledger_stores.get(connection, store.id)
     if as_json:

@@ -6,7 +6,7 @@ import click
 
 from bridge.admin import manage_stores, store_removal
 from bridge.cli.options import AS_OPTION, YES_OPTION
-from bridge.cli.stores.session import Desk, confirm, now
+from bridge.cli.stores.session import StoreSession, confirm, now
 from bridge.cli.terminal import JSON_OPTION, print_json
 from bridge.ledger import workload
 from bridge.ledger.issuances import DUE, HELD
@@ -23,7 +23,7 @@ def remove(name: str, yes: bool, who: str, as_json: bool) -> None:
 
     What it issued stays known, and can be shown. Its name can be used again.
     """
-    desk = Desk.open()
+    desk = StoreSession.open()
     with desk.ledger.read() as connection:
         before = store_removal.removed_before(connection, name)
     if before is not None:

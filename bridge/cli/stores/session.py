@@ -22,7 +22,7 @@ from bridge.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class StoreSession:
     """The ledger, the keys, and the way to Space Invoices."""
 
     settings: Settings
@@ -30,7 +30,7 @@ class Desk:
     vault: Vault
 
     @classmethod
-    def open(cls, *, is_awaited: bool = False) -> Desk:
+    def open(cls, *, is_awaited: bool = False) -> StoreSession:
         """Raises SettingsError or LedgerUnavailableError if something is unfit.
 
         `is_awaited`: the ledger may be made by a `spacebridge up` that is not to be seen yet.

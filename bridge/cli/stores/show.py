@@ -62,7 +62,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(_document(shown))
         return
-    click.echo(f"Store {store.name} {describe.standing(store, now())}\n")
+    click.echo(f"Store {store.name} {describe.stage_of(store, now())}\n")
     lines = list(_lines(shown, now()))
     width = max(len(label) for label, _ in lines)
     for label, text in lines:

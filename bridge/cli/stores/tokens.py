@@ -8,7 +8,7 @@ from bridge.admin import manage_stores
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import TOKEN_FILE_OPTION, read_token
 from bridge.cli.stores.add import OFFLINE_OPTION, fetch
-from bridge.cli.stores.session import Desk, now
+from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, print_json
 
 
@@ -23,7 +23,7 @@ def set_token(name: str, token_file: str | None, offline: bool, who: str, as_jso
 
     A store that was paused since its token was refused is tried again at once.
     """
-    desk = Desk.open()
+    desk = StoreSession.open()
     store = desk.store(name)
     token = read_token(token_file)
     fetched = None if offline else fetch(desk, token, store.organization_id, store.woocommerce_id)

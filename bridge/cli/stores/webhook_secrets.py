@@ -9,7 +9,7 @@ import click
 from bridge.admin import manage_stores
 from bridge.cli.options import AS_OPTION, YES_OPTION
 from bridge.cli.secret_input import WEBHOOK_SECRET_FILE_OPTION, read_webhook_secret
-from bridge.cli.stores.session import Desk, confirm, now
+from bridge.cli.stores.session import StoreSession, confirm, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import store_secrets
 from bridge.ledger.store_secrets import TooManySecretsError
@@ -31,7 +31,7 @@ def rotate_secret(
     the new one in each of the store's webhooks meanwhile. --end-previous ends the one before at once; without
     a file, it makes no new one.
     """
-    desk = Desk.open()
+    desk = StoreSession.open()
     store = desk.store(name)
     given = read_webhook_secret(webhook_secret_file) if webhook_secret_file else None
     is_new = given is not None and not store_secrets.is_webhook_secret(store, desk.vault, given)

@@ -289,7 +289,7 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     books.write(finish, done.delivery_id, state=PROCESSED, reason=None)
     elsewhere = books.write(deliveries.record, **delivery_of(other, b"1", is_deletion=True, resource_id=5))
     here, there, nowhere = (books.store_id, 5), (other, 5), (books.store_id, 7)
-    found = books.read(deliveries.deletions, [here, there, nowhere]).answer
+    found = books.read(deliveries.deletions, [here, there, nowhere]).result
     assert set(found) == {here, there, nowhere}
     assert sorted(found[here], key=lambda one: one.delivery_id) == [
         KnownDeletion(waiting.delivery_id, waiting.delivery_id, is_unprocessed=True),
@@ -298,20 +298,20 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     ]
     assert found[there] == [KnownDeletion(elsewhere.delivery_id, elsewhere.delivery_id, is_unprocessed=True)]
     assert found[nowhere] == []
-    assert books.read(deliveries.deletions, []).answer == {}
+    assert books.read(deliveries.deletions, []).result == {}
 
 
 def test_a_deletion_that_is_repeated_has_arrived_when_it_did_last_and_waits_again(books: Books) -> None:
     about = books.store_id, 5
     books.deliver(b"1", resource_id=5, now=NOW + timedelta(days=1))
-    assert books.read(deliveries.deletions, [about]).answer == {about: []}
+    assert books.read(deliveries.deletions, [about]).result == {about: []}
     first = books.deliver(b"2", resource_id=5, is_deletion=True).delivery_id
     books.write(finish, first, state=PROCESSED, reason=None)
-    assert books.read(deliveries.deletions, [about]).answer[about] == [KnownDeletion(first, first, False)]
+    assert books.read(deliveries.deletions, [about]).result[about] == [KnownDeletion(first, first, False)]
     snapshot = books.deliver(b"3", resource_id=5).delivery_id
     # By a receiver whose clock is an hour behind: the place is the database's.
     books.deliver(b"2", resource_id=5, is_deletion=True, now=NOW - timedelta(hours=1))
-    (again,) = books.read(deliveries.deletions, [about]).answer[about]
+    (again,) = books.read(deliveries.deletions, [about]).result[about]
     assert (again.delivery_id, again.is_unprocessed) == (first, True)
     assert again.arrival > snapshot
     restored = books.deliver(b"4", resource_id=5, now=NOW - timedelta(hours=2)).delivery_id
@@ -361,10 +361,10 @@ def test_those_that_wait_are_locked_as_they_came_and_those_that_somebody_holds_a
 
 def test_the_newest_deliveries_are_found_by_the_issuances_of_their_orders(books: Books) -> None:
     due = [books.due(number) for number in (1, 2, 3)]
-    found = books.read(deliveries.newest_of, [due[2].id, due[0].id, 99]).answer
+    found = books.read(deliveries.newest_of, [due[2].id, due[0].id, 99]).result
     newest = {one.order_id: books.order(one.order_id).delivery_id or 0 for one in (due[0], due[2])}
     assert found == {order_id: books.delivery(delivery_id) for order_id, delivery_id in newest.items()}
-    assert books.read(deliveries.newest_of, []).answer == {}
+    assert books.read(deliveries.newest_of, []).result == {}
 
 
 def test_each_of_several_that_come_to_their_end_together_has_its_own(books: Books) -> None:

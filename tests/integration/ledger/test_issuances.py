@@ -35,7 +35,7 @@ def test_no_issuance_has_the_id_of_those_that_are_not_added_yet(books: Books) ->
 def test_what_is_due_now_and_was_not_is_told_by_order_and_kind(books: Books) -> None:
     first, second = books.due(1), books.known(2)
     documents = [(books.store_id, order_id, "invoice") for order_id in (first.order_id, second)]
-    made = books.write(issuances.make_due, documents, LATER).answer
+    made = books.write(issuances.make_due, documents, LATER).result
     (issuance,) = books.read(issuances.of_order, second)
     assert made == {(second, "invoice"): issuance.id}
 
@@ -199,8 +199,8 @@ def test_issuances_are_listed_from_the_youngest(books: Books) -> None:
 def test_what_is_not_there_is_not_found(books: Books) -> None:
     assert books.read(issuances.get, 1) is None
     assert books.read(issuances.of_order, 1) == []
-    assert books.read(issuances.of_orders, [1, 2]).answer == {}
-    assert books.read(issuances.of_resources, [(books.store_id, 1)]).answer == {}
+    assert books.read(issuances.of_orders, [1, 2]).result == {}
+    assert books.read(issuances.of_resources, [(books.store_id, 1)]).result == {}
     books.write(issuances.mark_issued, [1], NOW)
     books.write(issuances.withdraw, [1], NOW)
     assert books.count(tables.issuances) == 0
@@ -211,10 +211,10 @@ def test_the_issuances_of_several_orders_are_told_order_by_order(books: Books) -
     second, third = books.due(2), books.due(3)
     nothing_due = books.known(4)
     found = books.read(issuances.of_orders, [second.order_id, first[0].order_id, nothing_due])
-    assert found.answer == {first[0].order_id: first, second.order_id: [second]}
+    assert found.result == {first[0].order_id: first, second.order_id: [second]}
     by_issuances = books.read(issuances.of_orders, [second.order_id], of_issuances=[first[1].id, 99])
-    assert by_issuances.answer == found.answer
+    assert by_issuances.result == found.result
     resources = [(books.store_id, number) for number in (2, 1, 4, 99)]
-    assert books.read(issuances.of_resources, resources).answer == found.answer
+    assert books.read(issuances.of_resources, resources).result == found.result
     of_these = books.write(orders.lock_each, [second.order_id], of_issuances=[first[1].id, third.id, 99])
-    assert sorted(of_these.answer) == [first[0].order_id, second.order_id, third.order_id]
+    assert sorted(of_these.result) == [first[0].order_id, second.order_id, third.order_id]

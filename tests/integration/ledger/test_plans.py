@@ -71,8 +71,8 @@ class Filled:
 
         event.listen(Engine, "before_cursor_execute", keep)
         with pytest.MonkeyPatch.context() as patched:
-            execute = statements.Form.tell
-            patched.setattr(statements.Form, "tell", keep_of_driver)
+            execute = statements.Form.send
+            patched.setattr(statements.Form, "send", keep_of_driver)
             yield
         event.remove(Engine, "before_cursor_execute", keep)
 

@@ -19,7 +19,7 @@ from bridge.admin import store_removal
 from bridge.db import Ledger, LedgerFaultError, tables
 from bridge.ledger import deliveries, store_secrets, stores
 from bridge.ledger.deliveries import FAILED, PROCESSED, RECEIVED, Recorded
-from bridge.ledger.recording import KnownStore, Recorder
+from bridge.ledger.recording import CachedStore, Recorder
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
 from tests.integration.ledger.books import LATER, NOW, SECRET, TOKEN, VAULT, Books, add_store, delivery_of
@@ -37,14 +37,14 @@ KINDS: list[dict[str, Any]] = [
 _Result = TypeVar("_Result")
 
 
-def known(ledger: Ledger, store_id: int = 1) -> KnownStore:
+def known(ledger: Ledger, store_id: int = 1) -> CachedStore:
     """The store as it is now."""
     with ledger.read() as connection:
         store = stores.get(connection, store_id)
-    return KnownStore(store.id, store.name, frozenset(), store.encrypted_webhook_secret, SECRET)
+    return CachedStore(store.id, store.name, frozenset(), store.encrypted_webhook_secret, SECRET)
 
 
-def record(recorder: Recorder, store: KnownStore, body: bytes, **given: Any) -> Recorded | None:
+def record(recorder: Recorder, store: CachedStore, body: bytes, **given: Any) -> Recorded | None:
     values = delivery_of(store.id, body, **given)
     del values["store_id"]
     return recorder.record(store, **values)
@@ -84,7 +84,7 @@ def record_together(
     bodies: Sequence[bytes],
     *,
     of: Sequence[Mapping[str, Any]] = (),
-    store: KnownStore | None = None,
+    store: CachedStore | None = None,
 ) -> Sequence[Recorded | None]:
     """What becomes of deliveries that are written in one transaction, each brought by a thread of its own."""
     recorder, store = Recorder(gate), known(gate)
@@ -315,7 +315,7 @@ def _record_all(ledger: Ledger, number: int) -> list[tuple[bytes, Recorded]]:
     return results
 
 
-_recorders: dict[int, tuple[Recorder, KnownStore]] = {}  # of this process, by ledger
+_recorders: dict[int, tuple[Recorder, CachedStore]] = {}  # of this process, by ledger
 
 
 def test_what_is_committed_when_its_process_is_killed_is_there(books: Books) -> None:

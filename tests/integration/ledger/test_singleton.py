@@ -11,13 +11,13 @@ import psycopg
 import pytest
 
 from bridge.db import LedgerUnavailableError, leader_lock
-from bridge.db.leader_lock import Singleton
+from bridge.db.leader_lock import LeaderLock
 from tests.servers import PostgresServer, wait_until
 
 HOLD = """
 import sys
-from bridge.ledger.singleton import Singleton
-holder = Singleton(sys.argv[1], "beat")
+from bridge.ledger.singleton import LeaderLock
+holder = LeaderLock(sys.argv[1], "beat")
 print(holder.is_mine(), flush=True)
 sys.stdin.read()
 """
@@ -35,26 +35,26 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def one(url: str) -> Iterator[Singleton]:
-    one = Singleton(url, "beat")
+def one(url: str) -> Iterator[LeaderLock]:
+    one = LeaderLock(url, "beat")
     yield one
     one.release()
 
 
 @pytest.fixture
-def other(url: str) -> Iterator[Singleton]:
-    other = Singleton(url, "beat")
+def other(url: str) -> Iterator[LeaderLock]:
+    other = LeaderLock(url, "beat")
     yield other
     other.release()
 
 
-def test_of_two_one_holds_the_name_however_often_they_ask(one: Singleton, other: Singleton) -> None:
+def test_of_two_one_holds_the_name_however_often_they_ask(one: LeaderLock, other: LeaderLock) -> None:
     assert [one.is_mine() for _ in range(3)] == [True] * 3
     assert [other.is_mine() for _ in range(3)] == [False] * 3
     assert one.is_mine()
 
 
-def test_what_is_released_is_the_others(one: Singleton, other: Singleton) -> None:
+def test_what_is_released_is_the_others(one: LeaderLock, other: LeaderLock) -> None:
     assert one.is_mine()
     assert not other.is_mine()
     one.release()
@@ -62,7 +62,7 @@ def test_what_is_released_is_the_others(one: Singleton, other: Singleton) -> Non
     assert not one.is_mine()
 
 
-def test_what_a_process_held_is_free_when_it_is_killed(one: Singleton, url: str) -> None:
+def test_what_a_process_held_is_free_when_it_is_killed(one: LeaderLock, url: str) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -79,7 +79,7 @@ def test_two_ledgers_have_a_holder_each(postgres_server: PostgresServer, tmp_pat
         *(postgres_server.new_database(name) for name in ("test", "other")),
         *(f"sqlite:///{tmp_path / name}" for name in ("a.db", "b.db")),
     ]
-    holders = [Singleton(url, "beat") for url in urls]
+    holders = [LeaderLock(url, "beat") for url in urls]
     assert all(holder.is_mine() for holder in holders)
     for holder in holders:
         holder.release()
@@ -87,7 +87,7 @@ def test_two_ledgers_have_a_holder_each(postgres_server: PostgresServer, tmp_pat
 
 def test_a_folder_that_is_not_there_is_a_ledger_that_is_away(tmp_path: Path) -> None:
     folder = tmp_path / "later"
-    holder = Singleton(f"sqlite:///{folder / 'ledger.db'}", "beat")
+    holder = LeaderLock(f"sqlite:///{folder / 'ledger.db'}", "beat")
     with pytest.raises(LedgerUnavailableError):
         holder.is_mine()
     folder.mkdir()
@@ -96,7 +96,7 @@ def test_a_folder_that_is_not_there_is_a_ledger_that_is_away(tmp_path: Path) -> 
 
 
 def test_a_holder_whose_connection_was_ended_says_so_and_takes_it_up_again(postgres_url: str) -> None:
-    holder = Singleton(postgres_url, "beat")
+    holder = LeaderLock(postgres_url, "beat")
     assert holder.is_mine()
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("""
@@ -113,7 +113,7 @@ def test_a_holder_that_says_nothing_any_more_is_ended_by_the_server(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leader_lock, "GIVE_UP_AFTER", 1)
-    silent, other = Singleton(postgres_url, "beat"), Singleton(postgres_url, "beat")
+    silent, other = LeaderLock(postgres_url, "beat"), LeaderLock(postgres_url, "beat")
     assert silent.is_mine()
     assert not other.is_mine()
     wait_until(other.is_mine, "another holder")
@@ -125,7 +125,7 @@ def test_a_holder_that_says_nothing_any_more_is_ended_by_the_server(
 
 
 def test_a_holder_keeps_no_dead_rows_from_being_cleared_away(postgres_url: str) -> None:
-    holder = Singleton(postgres_url, "beat")
+    holder = LeaderLock(postgres_url, "beat")
     assert holder.is_mine()
     assert holder.is_mine()
     with psycopg.connect(postgres_url) as connection:

@@ -36,34 +36,34 @@ RENAME, ACT = Statement(_rename), Statement(_act)
 
 def act(connection: Connection, *store_ids: int, who: str = "maja") -> None:
     for store_id in store_ids:
-        ACT.tell(connection, actions=[(NOW, who, "renamed", "done", store_id)])
+        ACT.execute(connection, actions=[(NOW, who, "renamed", "done", store_id)])
 
 
 def names(connection: Connection, *ids: int) -> list[str]:
-    return [row.name for row in NAMES.ask(connection, list, ids=list(ids)).answer]
+    return [row.name for row in NAMES.query(connection, list, ids=list(ids)).result]
 
 
 def test_what_is_told_is_seen_by_what_is_asked_after_it(books: Books) -> None:
     with books.ledger.write() as connection:
-        before = NAMES.ask(connection, list, ids=[books.store_id])
-        RENAME.tell(connection, renamed=[(books.store_id, "renamed")])
-        after = NAMES.ask(connection, list, ids=[books.store_id])
-        assert [row.name for row in after.answer] == ["renamed"]
-        assert [row.name for row in before.answer] == ["shop"]
+        before = NAMES.query(connection, list, ids=[books.store_id])
+        RENAME.execute(connection, renamed=[(books.store_id, "renamed")])
+        after = NAMES.query(connection, list, ids=[books.store_id])
+        assert [row.name for row in after.result] == ["renamed"]
+        assert [row.name for row in before.result] == ["shop"]
         assert connection.execute(select(tables.stores.c.name)).scalar_one() == "renamed"
 
 
 def test_an_answer_can_still_be_looked_at_when_the_transaction_is_over(books: Books) -> None:
     with books.ledger.write() as connection:
-        asked = NAMES.ask(connection, list, ids=[books.store_id])
-    assert [row.name for row in asked.answer] == ["shop"]
+        asked = NAMES.query(connection, list, ids=[books.store_id])
+    assert [row.name for row in asked.result] == ["shop"]
 
 
 def test_what_is_told_for_many_at_once_is_done_for_each(books: Books) -> None:
     with books.ledger.write() as connection:
         rows = [(NOW, f"user {number}", "?", "done", books.store_id) for number in range(5)]
-        ACT.tell(connection, actions=rows)
-        ACT.tell(connection, actions=[])
+        ACT.execute(connection, actions=rows)
+        ACT.execute(connection, actions=[])
     assert books.count(tables.actions) == 5
 
 
@@ -71,7 +71,7 @@ AFTER: dict[str, Callable[[Connection], object]] = {
     "nothing": lambda connection: None,
     "another that is told": lambda connection: act(connection, 1),
     "a question": lambda connection: names(connection, 1),
-    "a question nobody looks at": lambda connection: NAMES.ask(connection, list, ids=[1]),
+    "a question nobody looks at": lambda connection: NAMES.query(connection, list, ids=[1]),
     "one that SQLAlchemy carries out": lambda connection: connection.execute(select(tables.stores.c.id)),
 }
 
@@ -98,7 +98,7 @@ def test_the_connection_of_one_that_failed_is_as_good_as_before(books: Books) ->
             act(connection, 99)
         with suppress(ZeroDivisionError), ledger.write() as connection:
             act(connection, books.store_id)
-            NAMES.ask(connection, list, ids=[1])
+            NAMES.query(connection, list, ids=[1])
             raise ZeroDivisionError
         with ledger.write() as connection:
             act(connection, books.store_id)
@@ -139,7 +139,7 @@ def test_a_value_that_no_database_could_hold_is_a_fault_and_not_quoted(
     books: Books, row: tuple[object, ...]
 ) -> None:
     with pytest.raises(LedgerFaultError) as raised:
-        books.write(ACT.tell, actions=[row])
+        books.write(ACT.execute, actions=[row])
     assert not re.search(r"9223372036854775808|half a pair|maja", str(raised.value))
     assert books.count(tables.actions) == 0
 
@@ -148,10 +148,10 @@ def test_rows_come_back_as_they_were_told(books: Books) -> None:
     who = ['"quoted", {braced}', "NULL", "", "back\\slash\nand a new line", "ž 漢 🙂"]
     moment = datetime(2026, 11, 24, 1, 2, 3, 456789, tzinfo=UTC)
     with books.ledger.write() as connection:
-        ACT.tell(connection, actions=[(moment, one, "?", "done", None) for one in who])
+        ACT.execute(connection, actions=[(moment, one, "?", "done", None) for one in who])
     listed = Statement(lambda _: select(tables.actions).order_by(tables.actions.c.id))
     with books.ledger.read() as connection:
-        found = listed.ask(connection, list).answer
+        found = listed.query(connection, list).result
         by_sqlalchemy = connection.execute(select(tables.actions).order_by(tables.actions.c.id)).all()
     assert [(row.at, row.who, row.store_id) for row in found] == [(moment, one, None) for one in who]
     assert [tuple(row) for row in found] == [tuple(row) for row in by_sqlalchemy]

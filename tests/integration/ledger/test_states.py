@@ -37,7 +37,7 @@ withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  withdrawn 
 # It returns whether it has moved it, or None if it takes many at once and does not say.
 FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool | None]] = {
     "make_due": lambda books, attempt: bool(
-        books.write(issuances.make_due, [(books.store_id, attempt.order_id, "invoice")], LATER).answer
+        books.write(issuances.make_due, [(books.store_id, attempt.order_id, "invoice")], LATER).result
     ),
     "withdraw": lambda books, attempt: books.write(issuances.withdraw, [attempt.issuance_id], LATER),
     "start": lambda books, attempt: books.claim(books.issuance(attempt.issuance_id), now=LATER) is not None,

@@ -1,4 +1,4 @@
-"""Turns: in SQLite, all who write do so one after the other, in the order they came."""
+"""WriteLock: in SQLite, all who write do so one after the other, in the order they came."""
 
 from __future__ import annotations
 
