@@ -16,7 +16,7 @@ from tests import guardian
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-# Files that take longer than a minute, which come first: one of them must not be what all wait for at the end.
+# Files that take longer than a minute come first: none of them is to be what all wait for at the end.
 LONGEST = ("test_bench", "test_faults", "test_processes", "test_copying", "test_up", "test_first_order")
 
 

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(
@@ -59,14 +58,11 @@ def _become_command(
         file = os.open(stream, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(file, number)
         os.close(file)
-    sys.stdin = _text(0, "r", sys.__stdin__)
-    sys.stdout = _text(1, "w", sys.__stdout__)
-    sys.stderr = _text(2, "w", sys.__stderr__)
+    # As where the locale's encoding is UTF-8; they are open for as long as the process lives.
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.argv = ["spacebridge", *arguments]
     from bridge.cli import main  # noqa: PLC0415 - imported in the process that forks
 
     main()
-
-
-def _text(number: int, mode: str, like: IO[str] | None) -> IO[str]:
-    return open(number, mode, encoding="utf-8", errors=like.errors if like else None, closefd=False)
