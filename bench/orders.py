@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.recorded import load
@@ -20,6 +21,8 @@ def order_template(config: Mapping[str, object] | None = None) -> str:
         "id": int(PLACE),
         "number": PLACE,
         "order_key": f"wc_order_{PLACE}",
+        # A store has no documents issued for orders of before it was added, which is yet to happen.
+        **dict.fromkeys(("date_created", "date_created_gmt"), _tomorrow()),
         "status": "processing",
         "payment_method": "stripe",
         "payment_method_title": "Card",
@@ -31,6 +34,10 @@ def order_template(config: Mapping[str, object] | None = None) -> str:
 def body_of(template: str, number: int) -> str:
     """The order of this number."""
     return template.replace(PLACE, str(number))
+
+
+def _tomorrow() -> str:
+    return (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _recorded_order() -> dict[str, Any]:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
 SECRET = "a-webhook-secret-of-the-benchmark"  # noqa: S105 - it protects nothing
 POLL_INTERVAL = 0.2  # seconds between looks at the sandbox
-ISSUED_WITHIN = 1800.0  # seconds
+ISSUED_WITHIN = 600.0  # seconds
 
 Database = Literal["embedded", "postgresql"]
 DATABASES: Sequence[Database] = ("embedded", "postgresql")

@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import settings
+from structlog._config import BoundLoggerLazyProxy
+
+from tests import guardian
 
 # A machine that is busy with something else is slow, and no test is wrong for that.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+# Files that take longer than a minute come first: none of them is to be what all wait for at the end.
+LONGEST = ("test_bench", "test_faults", "test_processes", "test_copying", "test_up", "test_first_order")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # pytest-xdist's processes are the guarded run's own
+        guardian.start()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a test has configured of logging ends with it: loggers keep it from their first line on."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        for module in list(sys.modules.values()):
+            if isinstance(log := getattr(module, "log", None), BoundLoggerLazyProxy):
+                log.__dict__.pop("bind", None)

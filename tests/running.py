@@ -32,6 +32,7 @@ from bridge.pipeline.context import Context
 from bridge.pipeline.store_configs import refresh_config
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
+from tests import forked
 from tests.servers import free_port, wait_until
 
 SECRET = "s3cr3t-Plain_ascii.2026"  # the one that most deliveries were recorded under
@@ -47,14 +48,11 @@ def run_command(
     folder: Path, *arguments: str, given: str | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `spacebridge` over a data folder to its end; `given` is its standard input."""
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        env={**os.environ, "SPACEBRIDGE_DATA_DIR": str(folder), **environment},
-        input=given,
-        capture_output=True,
-        text=True,
+    return forked.run(
+        arguments,
+        {**os.environ, "SPACEBRIDGE_DATA_DIR": str(folder), **environment},
+        given=given,
         timeout=60,
-        check=False,
     )
 
 

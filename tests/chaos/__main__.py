@@ -8,6 +8,7 @@ import sys
 import click
 from rich.console import Console
 
+from tests import guardian
 from tests.chaos.disk import open_folder
 from tests.chaos.run import Plan, run, show
 
@@ -34,6 +35,7 @@ def main(
     database: str, deliveries: int, faults: int, rate: float, clocks_off: float, only: str, seed: int
 ) -> None:
     """Put a bridge under load, do faults to it, and account for every delivery it acknowledged."""
+    guardian.start()
     console = Console(highlight=False, soft_wrap=True)
     kinds = re.compile(only)
     plan = Plan(

@@ -205,6 +205,7 @@ def test_keys_are_changed_while_the_bridge_runs_and_no_delivery_is_refused(
             SPACEBRIDGE_API_URL=f"{bridge.sandbox_url}/v1",
         )
         assert added.returncode == 0, added.stderr
+        bridge.wait_for_config("shop")
         answers: list[int] = []
         is_over = threading.Event()
 
