@@ -170,7 +170,7 @@ def test_as_many_commit_at_once_as_may_and_the_others_wait() -> None:
 FORK = """
 import os
 import threading
-from bridge.ledger.group_commit import BatchWriter
+from bridge.db.batch_writer import BatchWriter
 
 begun, may_end = threading.Event(), threading.Event()
 parent = os.getpid()

@@ -263,7 +263,7 @@ def _notify_until_announced(broker: Broker, notifier: Notifier, first: int = 100
 FORK = """
 import os
 import signal
-from bridge.receiver.notifier import Notifier
+from bridge.web.notifier import Notifier
 
 reader, writer = os.pipe()
 notifier = Notifier(lambda ids: os.write(writer, f"{os.getpid()}:{ids[0]} ".encode()) > 0)

@@ -16,7 +16,7 @@ from tests.servers import PostgresServer, wait_until
 
 HOLD = """
 import sys
-from bridge.ledger.singleton import LeaderLock
+from bridge.db.leader_lock import LeaderLock
 holder = LeaderLock(sys.argv[1], "beat")
 print(holder.is_mine(), flush=True)
 sys.stdin.read()
