@@ -67,6 +67,7 @@ class Disk:
         # As a machine does that starts again: what was half written of the file system itself is mended.
         subprocess.run(["fsck.ext4", "-y", str(self.image)], check=False, capture_output=True)
         self.mount()
+        (self.folder / "filler").unlink(missing_ok=True)  # that it was removed may be lost, too
         assert not unsynced.exists() or not unsynced.read_bytes(), "the power failed, and nothing was lost"
         unsynced.unlink(missing_ok=True)
 
