@@ -172,7 +172,7 @@ def test_panels_that_the_runbook_names_are_on_the_dashboard() -> None:
     assert set(named) <= {panel["title"] for panel in GRAPHS}
 
 
-def test_what_the_bridge_tells_is_documented() -> None:
+def test_every_metric_is_documented() -> None:
     documented = set(re.findall(r"`(spacebridge_\w+)", METRICS))
     assert documented == {re.sub("_(bucket|sum|count)$", "", name) for name in TOLD}
 
