@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from bridge.pipeline.store_queues import Lanes
 
 from bridge.admin import store_removal
 from bridge.db import tables
@@ -20,7 +21,6 @@ from bridge.pipeline.claim import Claimed, ClaimRefused, Wanted, claim
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from tests.api import failing_api
 from tests.shop import WOOCOMMERCE, Shop, at
 

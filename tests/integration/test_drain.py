@@ -6,10 +6,11 @@ import threading
 from dataclasses import replace
 from itertools import count
 
+from bridge.pipeline.store_queues import TURN, Lanes
+
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.rate_limiter import RateLimiter
-from bridge.pipeline.store_queues import TURN, Lanes
 from tests.api import failing_api
 from tests.shop import Shop
 

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
+from bridge.pipeline.store_queues import Lanes
 from sqlalchemy import text
 
 from bridge.db import Ledger, LedgerUnavailableError, engine
@@ -29,7 +30,6 @@ from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Context
 from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.store_queues import Lanes
 from tests import proc
 from tests.api import Api, failing_api
 from tests.integration.conftest import MigratedDatabase

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+from bridge.pipeline.store_queues import Lanes
 
 from bridge.broker import Publisher, make_celery
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from tests.api import failing_api
 from tests.recorded import load
 from tests.running import RunningBridge

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from bridge.pipeline.store_queues import Lanes
 
 from bridge.ledger import stores
 from bridge.pipeline.circuit_breaker import PAUSE_AFTER, is_probe_due, note_outcome, probe
 from bridge.pipeline.context import Context
 from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import Api, failing_api
 from tests.shop import LongestWaits, Shop

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bridge.pipeline.store_queues import Lanes
 from structlog.testing import capture_logs
 
 from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
@@ -17,7 +18,6 @@ from bridge.pipeline.complete import Completed, record, release_expired
 from bridge.pipeline.context import Context
 from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
 from tests.shop import LongestWaits, Shop

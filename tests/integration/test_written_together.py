@@ -13,6 +13,7 @@ from typing import Any
 from zlib import error as ZlibError  # noqa: N812
 
 import pytest
+from bridge.pipeline.store_queues import Lanes
 from sqlalchemy import select, update
 
 from bridge.db import tables
@@ -20,7 +21,6 @@ from bridge.ledger import issuances, orders
 from bridge.pipeline.context import Context
 from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.send import DEFER_BY
-from bridge.pipeline.store_queues import Lanes
 from tests.api import Api, failing_api
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import wait_until

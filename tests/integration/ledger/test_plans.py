@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from bridge.pipeline.store_queues import Lanes
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text, update
 
 from bridge.db import Ledger, statements, tables
@@ -21,7 +22,6 @@ from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.store_queues import Lanes
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
 from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
