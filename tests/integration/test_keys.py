@@ -200,7 +200,7 @@ def test_keys_are_changed_while_the_bridge_runs_and_no_delivery_is_refused(
         added = run_command(
             data,
             *("stores", "add", "shop", *IDS, woocommerce, "--token-file", "-"),
-            *("--webhook-secret-file", str(tmp_path / "secret")),
+            *("--webhook-secret-file", str(tmp_path / "secret"), "--issue-from", "all"),
             given=bridge.token,
             SPACEBRIDGE_API_URL=f"{bridge.sandbox_url}/v1",
         )
