@@ -21,7 +21,7 @@ from sqlalchemy import (
 from bridge.db.tables import issuances, orders, stores
 from bridge.ledger.clock import has_passed
 from bridge.ledger.issuances import DUE, SENDING, Issuance
-from bridge.ledger.orders import KnownOrder, known_order, with_store
+from bridge.ledger.orders import KnownOrder, known_order
 
 LONGEST_WAIT = timedelta(hours=2)  # nothing is postponed for as long
 
@@ -56,9 +56,9 @@ def lock_of_store(connection: Connection, store_id: int, *, now: datetime, limit
         ),
     )
     query = (
-        with_store()
-        .add_columns(issuances.c.id.label("issuance_id"))
-        .join(issuances, issuances.c.order_id == orders.c.id)
+        select(orders, stores.c.name.label("store"), issuances.c.id.label("issuance_id"))
+        .select_from(issuances.join(orders, orders.c.id == issuances.c.order_id))
+        .join(stores, stores.c.id == orders.c.store_id)
         .where(*_is_due_of(store_id, now), ~is_under_way)
         .order_by(*_PLACE)
         .limit(limit)

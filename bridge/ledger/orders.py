@@ -85,7 +85,7 @@ def lock_each(
 
 def lock_free(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
     """Those of these orders that no other transaction has locked, locked likewise; by their ids."""
-    query = with_store().where(orders.c.id.in_(order_ids)).order_by(orders.c.id)
+    query = _with_store().where(orders.c.id.in_(order_ids)).order_by(orders.c.id)
     rows = connection.execute(query.with_for_update(of=orders, skip_locked=True))
     return {row.id: known_order(row) for row in rows}
 
@@ -115,7 +115,7 @@ def listed(
     limit: int = 50,
 ) -> Sequence[KnownOrder]:
     """The youngest orders first."""
-    query = with_store().order_by(orders.c.id.desc()).limit(limit)
+    query = _with_store().order_by(orders.c.id.desc()).limit(limit)
     if store is not None:
         query = query.where(stores.c.name == store)
     if decision is not None:
@@ -127,7 +127,7 @@ def listed(
 
 def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequence[KnownOrder]:
     """The orders with this WooCommerce id: more than one if the shop was installed anew."""
-    query = with_store().where(orders.c.store_id == store_id, orders.c.resource_id == resource_id)
+    query = _with_store().where(orders.c.store_id == store_id, orders.c.resource_id == resource_id)
     return [known_order(row) for row in connection.execute(query.order_by(orders.c.id))]
 
 
@@ -165,8 +165,7 @@ def drop_unknown(connection: Connection, order_ids: Sequence[int]) -> None:
         connection.execute(delete(orders).where(orders.c.id.in_(order_ids), orders.c.delivery_id.is_(None)))
 
 
-def with_store() -> Select[Any]:
-    """Orders with the names of their stores; `known_order` reads a row."""
+def _with_store() -> Select[Any]:
     return select(orders, stores.c.name.label("store")).join(stores)
 
 
@@ -177,14 +176,14 @@ def orders_wanted(sql: Sql) -> CompoundSelect[Any]:
 
 
 def _lock_each(sql: Sql) -> Any:
-    locked = with_store().where(orders.c.id.in_(orders_wanted(sql))).order_by(orders.c.id)
+    locked = _with_store().where(orders.c.id.in_(orders_wanted(sql))).order_by(orders.c.id)
     return locked.with_for_update(of=orders)
 
 
 def _lock_of_resources(sql: Sql) -> Any:
     wanted = sql.rows("resources", orders.c.store_id, orders.c.resource_id)
     return (
-        with_store()
+        _with_store()
         .where(tuple_(orders.c.store_id, orders.c.resource_id).in_(select(wanted)))
         .order_by(orders.c.id)
         .with_for_update(of=orders)
@@ -236,7 +235,7 @@ def _row(order: KnownOrder) -> Sequence[Any]:
 
 
 def known_order(row: Row[Any]) -> KnownOrder:
-    """The order in a row of `with_store`."""
+    """The order in a row with all columns of orders, and its store's name as `store`."""
     snapshot = None
     if row.delivery_id is not None:
         snapshot = Order(

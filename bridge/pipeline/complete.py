@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -45,7 +45,6 @@ class Completed:
     outcome: Outcome
     duration: float | None
     is_probe: bool = False
-    at: float = field(default_factory=time.monotonic, compare=False)
 
 
 class Completer:
@@ -59,22 +58,13 @@ class Completer:
         """`on_due` is given the ids of stores of which something has fallen due with an outcome."""
         self._context = context
         self._on_due = on_due
-        self._queue: queue.SimpleQueue[Completed | None] = queue.SimpleQueue()
-        self._unrecorded = 0
-        self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="completer", daemon=True)
         self._thread.start()
 
-    def put(self, completed: Completed) -> None:
-        """Have an outcome recorded soon."""
-        with self._lock:
-            self._unrecorded += 1
-        self._queue.put(completed)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an outcome is not recorded yet."""
-        return self._unrecorded > 0
+    def put(self, completed: Completed, then: Callable[[], object]) -> None:
+        """Have an outcome recorded soon, and `then` called: when it is recorded, or given up."""
+        self._queue.put(_Waiting(completed, then, time.monotonic() + RECORD_WITHIN))
 
     def close(self) -> None:
         """Wait until all outcomes are recorded."""
@@ -82,60 +72,80 @@ class Completer:
         self._thread.join()
 
     def _run(self) -> None:
-        waiting: list[Completed] = []  # for a lock, or for the ledger
+        waiting: list[_Waiting] = []  # for a lock, or for the ledger
         retry_at = 0.0
         is_open = True
         while is_open or waiting:
-            batch = self._next_batch(within=RETRY_EVERY if waiting else None)
-            is_open &= None not in batch
-            completed = [one for one in batch if one is not None]
-            if waiting and time.monotonic() >= retry_at:
-                completed, waiting = waiting + completed, []
-            left = self._record(completed)
-            with self._lock:
-                self._unrecorded -= len(completed) - len(left)
+            arrived = self._next_batch(within=RETRY_EVERY if waiting else None)
+            is_open &= None not in arrived
+            batch = [one for one in arrived if one is not None]
+            if time.monotonic() >= retry_at:
+                batch, waiting = waiting + batch, []
+            left = self._record(batch)
             if left:
                 waiting += left
                 retry_at = time.monotonic() + RETRY_EVERY
 
-    def _next_batch(self, *, within: float | None) -> Sequence[Completed | None]:
+    def _next_batch(self, *, within: float | None) -> Sequence[_Waiting | None]:
         """What has come by now, once there is something; empty if nothing comes within so many seconds."""
-        batch: list[Completed | None] = []
+        batch: list[_Waiting | None] = []
         with suppress(queue.Empty):
             batch.append(self._queue.get(timeout=within))
             while len(batch) < AT_ONCE:
                 batch.append(self._queue.get_nowait())
         return batch
 
-    def _record(self, batch: Sequence[Completed]) -> Sequence[Completed]:
+    def _record(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
         """Record outcomes in one transaction, each in its own if one fails; returns those to try again."""
         if not batch:
             return []
         try:
             with self._context.ledger.write(wait=self._context.patience) as connection:
-                locked = orders.lock_free(connection, [one.attempt.order_id for one in batch])
-                ready = [one for one in batch if one.attempt.order_id in locked]
-                due = record(self._context, connection, ready, locked)
-            self._on_due(due)
-            return _not_given_up([one for one in batch if one.attempt.order_id not in locked], "it is locked")
+                locked = orders.lock_free(connection, [one.order_id for one in batch])
+                ready = [one for one in batch if one.order_id in locked]
+                due = record(self._context, connection, [one.completed for one in ready], locked)
         except LedgerUnavailableError as error:
             if not isinstance(error, LedgerBusyError) or len(batch) == 1:
                 return _not_given_up(batch, str(error))
         except Exception:
             if len(batch) == 1:
                 # What the ledger refuses is not the fault of the next outcome.
-                log.exception("an outcome could not be recorded", issuance=batch[0].attempt.issuance_id)
+                log.exception("an outcome could not be recorded", issuance=batch[0].issuance_id)
+                batch[0].then()
                 return []
+        else:
+            self._on_due(due)
+            for one in ready:
+                one.then()
+            return _not_given_up([one for one in batch if one.order_id not in locked], "its order is locked")
         return [left for one in batch for left in self._record([one])]
 
 
-def _not_given_up(batch: Sequence[Completed], reason: str) -> Sequence[Completed]:
-    """Those that are tried again; the issuances of the others will be `held`."""
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An outcome that waits to be recorded, until it is given up (by time.monotonic)."""
+
+    completed: Completed
+    then: Callable[[], object]
+    give_up_at: float
+
+    @property
+    def order_id(self) -> int:
+        return self.completed.attempt.order_id
+
+    @property
+    def issuance_id(self) -> int:
+        return self.completed.attempt.issuance_id
+
+
+def _not_given_up(batch: Sequence[_Waiting], reason: str) -> Sequence[_Waiting]:
+    """Those that are tried again. The issuances of the others will be `held`."""
     now = time.monotonic()
     for one in batch:
-        if now - one.at >= RECORD_WITHIN:
-            log.error("an outcome is given up", issuance=one.attempt.issuance_id, error=reason)
-    return [one for one in batch if now - one.at < RECORD_WITHIN]
+        if now >= one.give_up_at:
+            log.error("an outcome is given up", issuance=one.issuance_id, error=reason)
+            one.then()
+    return [one for one in batch if now < one.give_up_at]
 
 
 def record(

@@ -30,6 +30,32 @@ class Account:
     encrypted_token: str = field(repr=False)  # as the store had it
 
 
+@dataclass(slots=True)
+class _OfThread:
+    connection: ApiConnection  # one for all accounts, which are at the same address
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+
+class Clients:
+    """What each thread has to talk to Space Invoices with."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._all: list[_OfThread] = []
+
+    def of_thread(self, api_url: str) -> _OfThread:
+        mine: _OfThread | None = getattr(self._local, "clients", None)
+        if mine is None:
+            mine = self._local.clients = _OfThread(ApiConnection(api_url))
+            self._all.append(mine)
+        return mine
+
+    def close(self) -> None:
+        for one in self._all:
+            one.connection.close()
+        self._local, self._all = threading.local(), []
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The ledger, the keys and the API, with the clock and the dice as arguments."""
@@ -43,16 +69,13 @@ class Context:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Random = field(default_factory=Random)
     patience: float = 0.5  # seconds that what is written together waits for another transaction's lock
-    _of_thread: threading.local = field(default_factory=threading.local)
+    _clients: Clients = field(default_factory=Clients)
     # These are not those of the one that this is made of by `replace`.
     _recent_stores: dict[int, tuple[Store, float]] = field(default_factory=dict, init=False)
 
     def account(self, store: Store) -> Account:
         """The store's account, with a client of the calling thread's own."""
-        mine = self._of_thread
-        if not hasattr(mine, "accounts"):
-            # One connection for all of the thread's accounts, which are at the same address.
-            mine.line, mine.accounts = ApiConnection(self.api_url), {}
+        mine = self._clients.of_thread(self.api_url)
         # By the encrypted token: a new token means a new client, and no token is kept as a key.
         account: Account | None = mine.accounts.get(store.encrypted_api_token)
         if account is None:
@@ -60,7 +83,7 @@ class Context:
                 mine.accounts.pop(next(iter(mine.accounts)))
             token = store.api_token(self.vault)
             account = Account(
-                SpaceInvoices(mine.line, token, timeout=self.api_timeout, observe=counts.api_answered),
+                SpaceInvoices(mine.connection, token, timeout=self.api_timeout, observe=counts.api_answered),
                 hashlib.sha256(token.encode()).hexdigest()[:32],
                 store.encrypted_api_token,
             )
@@ -87,6 +110,5 @@ class Context:
         self._recent_stores.pop(store_id, None)
 
     def close(self) -> None:
-        """Close the calling thread's connection to Space Invoices."""
-        if hasattr(self._of_thread, "line"):
-            self._of_thread.line.close()
+        """Close all threads' connections to Space Invoices."""
+        self._clients.close()

@@ -80,7 +80,7 @@ class Dispatcher:
     def is_idle(self) -> bool:
         """Whether nothing is left to do of what it was woken for."""
         with self._condition:
-            return not (self._queues or self._is_dispatching or self._completer.is_busy)
+            return not (self._queues or self._is_dispatching)
 
     def wake(self, store_ids: Iterable[int]) -> None:
         """These stores may have something due. Returns at once."""
@@ -140,8 +140,9 @@ class Dispatcher:
 
     def _dispatch(self, store_ids: Sequence[int]) -> None:
         turns: list[_Turn] = []
-        for store_id in store_ids:
-            turn = self._turn(store_id, taken=sum(one.quota.limit for one in turns))
+        for number, store_id in enumerate(store_ids):
+            taken = sum(one.quota.limit for one in turns)
+            turn = self._turn(store_id, taken=taken, among=len(store_ids) - number)
             if turn is not None:
                 turns.append(turn)
         if not turns:
@@ -151,15 +152,21 @@ class Dispatcher:
             of_store = [one for one in claims if one.store.id == turn.quota.store.id]
             self._end(turn, unused=turn.quota.limit - len(of_store))
             for claimed in of_store:
-                self._hand(turn.quota.store.id, partial(self._send, claimed))
+                self._hand(claimed)
 
-    def _turn(self, store_id: int, *, taken: int) -> _Turn | None:
-        """What of a store is to be claimed now; None if nothing is, for a while or by this process."""
+    def _turn(self, store_id: int, *, taken: int, among: int) -> _Turn | None:
+        """What of a store is to be claimed now; None if nothing is, for a while or by this process.
+
+        `taken`: idle threads that have something to do by now. The others are shared `among` so many stores.
+        """
         with self._condition:
             queue = self._queue(store_id)
+            capacity = min((self._idle - taken) // among, self._most_of_a_store - queue.threads)
+            if capacity <= 0:
+                queue.may_be_due = True
+                return None
             reserved, queue.slot_of = queue.slot_of, None
-            capacity = min(self._idle - taken, self._most_of_a_store - queue.threads)
-        store = self._sendable(store_id) if capacity > 0 else None
+        store = self._sendable(store_id)
         account = self._account(store) if store is not None else None
         if reserved is not None and reserved != account:
             self._context.rate_limiter.release(reserved)
@@ -173,7 +180,7 @@ class Dispatcher:
         try:
             return self._context.account(store).name
         except WrongKeyError as error:
-            self._hand(store.id, partial(defer_due, self._context, store.id, error))
+            self._hand_aside(store.id, partial(defer_due, self._context, store.id, error))
             return None
 
     def _sendable(self, store_id: int) -> Store | None:
@@ -182,11 +189,11 @@ class Dispatcher:
         store = context.recent_store(store_id)
         if store.paused_at is not None:
             if is_probe_due(store, context.now()):
-                self._hand(store_id, partial(self._probe, store))
+                self._hand_aside(store_id, partial(self._probe, store))
             return None
         if is_stale(context, store):
             # While it is fetched, a config that is just past its time to live serves.
-            self._hand(store_id, partial(self._refresh_config, store_id))
+            self._hand_aside(store_id, partial(self._refresh_config, store_id))
             with self._condition:
                 queue = self._queue(store_id)
                 queue.may_be_due, queue.not_before = True, time.monotonic() + RECENT
@@ -233,11 +240,24 @@ class Dispatcher:
     def _queue(self, store_id: int) -> _Queue:
         return self._queues.setdefault(store_id, _Queue())
 
-    def _hand(self, store_id: int, work: Callable[[], object]) -> None:
-        """Have an idle thread do this for a store."""
-        with self._condition:
-            self._idle -= 1
-            self._queue(store_id).threads += 1
+    def _hand(self, claimed: Claimed) -> None:
+        """Have an idle thread send a request. It is idle again when the outcome is recorded."""
+        self._occupy(claimed.store.id)
+        self._senders.submit(self._send, claimed)
+
+    def _send(self, claimed: Claimed) -> None:
+        store_id = claimed.store.id
+        try:
+            completed = send(self._context, claimed)
+        except Exception:  # its lease ends, and then it is `held`
+            log.exception("a request has failed in an unforeseen way", issuance=claimed.attempt.issuance_id)
+            self._become_idle(store_id)
+        else:
+            self._completer.put(completed, then=partial(self._become_idle, store_id))
+
+    def _hand_aside(self, store_id: int, work: Callable[[], object]) -> None:
+        """Have an idle thread do what has to be done for a store before it may send."""
+        self._occupy(store_id)
         self._senders.submit(self._do, store_id, work)
 
     def _do(self, store_id: int, work: Callable[[], object]) -> None:
@@ -248,15 +268,20 @@ class Dispatcher:
         except Exception:
             log.exception("failed; the sweep tries again", store=store_id)
         finally:
-            with self._condition:
-                self._idle += 1
-                self._queue(store_id).threads -= 1
-                if not self._is_dispatching:  # which drops it at its end
-                    self._drop_if_done(store_id)
-                self._condition.notify()
+            self._become_idle(store_id)
 
-    def _send(self, claimed: Claimed) -> None:
-        self._completer.put(send(self._context, claimed))
+    def _occupy(self, store_id: int) -> None:
+        with self._condition:
+            self._idle -= 1
+            self._queue(store_id).threads += 1
+
+    def _become_idle(self, store_id: int) -> None:
+        with self._condition:
+            self._idle += 1
+            self._queue(store_id).threads -= 1
+            if not self._is_dispatching:  # which drops it at its end
+                self._drop_if_done(store_id)
+            self._condition.notify()
 
     def _refresh_config(self, store_id: int) -> None:
         refresh_config(self._context, store_id)
@@ -274,4 +299,4 @@ class Dispatcher:
             with context.ledger.write() as connection:
                 stores.leave_probe(connection, store.id, context.now())
         for claimed in claims:
-            self._send(claimed)
+            self._hand(claimed)
