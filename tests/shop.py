@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from werkzeug.serving import make_server
 
 from bridge.db import Ledger, tables
@@ -162,18 +162,28 @@ def dispatching(context: Context, *, threads: int = 4) -> Iterator[Dispatcher]:
 
 def forward(context: Context, store_id: int, *, threads: int = 4) -> None:
     """Have what is due of a store issued, as a worker does that was woken for it."""
+    context.forget(store_id)  # which a worker knows for a second
     with dispatching(context, threads=threads) as dispatcher:
         dispatcher.wake([store_id])
         wait_until(lambda: dispatcher.is_idle, "an idle dispatcher")
 
 
 def forward_issuance(context: Context, issuance_id: int) -> None:
-    """The same of an issuance's store; nothing if that one is not due."""
-    with context.ledger.read() as connection:
+    """Have one document issued, if it is due, and no other of its store."""
+    of = tables.issuances.c
+    with context.ledger.write() as connection:
         issuance = issuances.get(connection, issuance_id)
-    assert issuance is not None
+        assert issuance is not None
+        is_other = (of.store_id == issuance.store_id) & (of.state == issuances.DUE) & (of.id != issuance_id)
+        others = connection.execute(select(of.id, of.next_attempt_at).where(is_other)).all()
+        postponed = tables.issuances.update().where(is_other)
+        connection.execute(postponed.values(next_attempt_at=context.now() + timedelta(hours=1)))
     if issuance.state == issuances.DUE:
         forward(context, issuance.store_id, threads=1)
+    with context.ledger.write() as connection:
+        for one in others:
+            restored = tables.issuances.update().where(of.id == one.id, of.state == issuances.DUE)
+            connection.execute(restored.values(next_attempt_at=one.next_attempt_at))
 
 
 def record(

@@ -156,7 +156,7 @@ def record(
 ) -> Collection[int]:
     """Bring attempts to their end, and with them their orders and stores.
 
-    `locked` has their orders, by id. Returns the ids of stores of which something is due now.
+    `locked` has their orders, by id. Returns the ids of stores of which something may be due now.
     """
     if not completed:
         return []
@@ -167,6 +167,7 @@ def record(
     attempts.finish(connection, [_end(one) for one in completed])
     issued = [one.attempt.issuance_id for one in completed if one.outcome.effect is Effect.ISSUED]
     issuances.mark_issued(connection, issued, now)
+    changed: set[int] = set()  # stores that were paused or resumed, by id
     # By their stores: of two processes that count failures of several, none waits for the other in a circle.
     for one in sorted(completed, key=lambda one: store_of[one.attempt.order_id]):
         store = by_store[store_of[one.attempt.order_id]]
@@ -174,13 +175,15 @@ def record(
             _move_issuance(context, connection, store, one.attempt, one.outcome, now)
         if note_outcome(context, connection, store, one.outcome, now, of_probe=one.is_probe):
             by_store[store.id] = stores.get(connection, store.id)
+            after_commit(connection, partial(context.forget, store.id))
+            changed.add(store.id)
         after_commit(connection, partial(_log, one, store.name, locked[one.attempt.order_id].resource_id))
     documents = issuances.of_orders(connection, order_ids).result
     order_states = [OrderState.of(locked[order_id], documents[order_id]) for order_id in order_ids]
     for order_state in order_states:
         decide_on(order_state, by_store[order_state.order.store_id])
     save(connection, order_states, now)
-    return {one.order.store_id for one in order_states if one.has_something_due}
+    return changed | {one.order.store_id for one in order_states if one.has_something_due}
 
 
 def release_expired(context: Context, issuance_id: int) -> None:

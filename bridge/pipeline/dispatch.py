@@ -188,7 +188,7 @@ class Dispatcher:
         context = self._context
         store = context.recent_store(store_id)
         if store.paused_at is not None:
-            if is_probe_due(store, context.now()):
+            if is_probe_due(store, context.now()) and self._account(store) is not None:
                 self._hand_aside(store_id, partial(self._probe, store))
             return None
         if is_stale(context, store):
@@ -289,14 +289,17 @@ class Dispatcher:
         self.wake([store_id])
 
     def _probe(self, store: Store) -> None:
-        """Send one order of a paused store, if its config can be fetched."""
+        """Send one order of a paused store, if its config can be fetched. No account at rest is probed."""
         context = self._context
-        if not probe(context, store):
+        account = context.account(store).name
+        if not context.rate_limiter.wait(account, within=SLOT_WITHIN):
             return
-        has_slot = context.rate_limiter.wait(context.account(store).name, within=SLOT_WITHIN)
-        claims = claim(context, [Quota(store, 1, is_probe=True)]) if has_slot else []
-        if not claims:
-            with context.ledger.write() as connection:
-                stores.leave_probe(connection, store.id, context.now())
+        is_half_open = probe(context, store)
+        claims = claim(context, [Quota(store, 1, is_probe=True)]) if is_half_open else []
         for claimed in claims:
             self._hand(claimed)
+        if not claims:
+            context.rate_limiter.release(account)
+        if is_half_open and not claims:
+            with context.ledger.write() as connection:
+                stores.leave_probe(connection, store.id, context.now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +15,8 @@ from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
-from tests.shop import TOKEN, Shop, forward_issuance
+from tests.servers import wait_until
+from tests.shop import TOKEN, Shop, dispatching, forward_issuance
 
 
 def spent(shop: Shop, ids: list[int]) -> list[int]:
@@ -127,18 +128,11 @@ def test_two_workers_that_come_upon_a_due_probe_make_one(shop: Shop) -> None:
         for one in due:
             forward_issuance(context, one)
         shop.clock.advance(minutes=2)
-        start = threading.Barrier(4)
-
-        def work(one: int) -> None:
-            start.wait()
-            forward_issuance(context, one)
-            context.close()
-
-        threads = [threading.Thread(target=work, args=(one,)) for one in due[4:]]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ExitStack() as stack:
+            dispatchers = [stack.enter_context(dispatching(context)) for _ in range(4)]
+            for dispatcher in dispatchers:
+                dispatcher.wake([shop.store_id])
+            wait_until(lambda: all(one.is_idle for one in dispatchers), "idle dispatchers")
         assert (api.found, len(api.orders)) == (1, PAUSE_AFTER + 1)
 
 
