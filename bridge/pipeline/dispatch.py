@@ -297,7 +297,8 @@ class Dispatcher:
         is_half_open = probe(context, store)
         claims = claim(context, [Quota(store, 1, is_probe=True)]) if is_half_open else []
         for claimed in claims:
-            self._hand(claimed)
+            self._occupy(store.id)
+            self._send(claimed)  # in this thread: no other takes anything more in a process that stops
         if not claims:
             context.rate_limiter.release(account)
         if is_half_open and not claims:
