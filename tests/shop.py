@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from werkzeug.serving import make_server
 
 from bridge.db import Ledger, tables
@@ -20,14 +20,15 @@ from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
+from bridge.pipeline.dispatch import Dispatcher
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.send import Sender
 from bridge.pipeline.store_configs import refresh_config
 from bridge.sandbox import create_sandbox
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
 from bridge.web.delivery import describe
 from tests.recorded import load
+from tests.servers import wait_until
 
 ORGANIZATION, WOOCOMMERCE, TOKEN = "64b7e0c0a1b2c3d4e5f60718", "64b7e0c0a1b2c3d4e5f60719", "the-token"
 CARD = {**load("life-of-a-store")[4].order(), "id": 1, "payment_method": "stripe", "date_paid": None}
@@ -148,16 +149,41 @@ class Shop:
         return counts["requests"]
 
 
-def forward_issuance(context: Context, issuance_id: int) -> bool:
-    """Have one document issued, as a lane does that has just read its store; whether the lane may go on."""
-    with context.ledger.read() as connection:
+@contextmanager
+def dispatching(context: Context, *, threads: int = 4) -> Iterator[Dispatcher]:
+    """A worker's sending threads."""
+    dispatcher = Dispatcher(context, threads=threads)
+    try:
+        yield dispatcher
+    finally:
+        dispatcher.close()
+        context.close()
+
+
+def forward(context: Context, store_id: int, *, threads: int = 4) -> None:
+    """Have what is due of a store issued, as a worker does that was woken for it."""
+    context.forget(store_id)  # which a worker knows for a second
+    with dispatching(context, threads=threads) as dispatcher:
+        dispatcher.wake([store_id])
+        wait_until(lambda: dispatcher.is_idle, "an idle dispatcher")
+
+
+def forward_issuance(context: Context, issuance_id: int) -> None:
+    """Have one document issued, if it is due, and no other of its store."""
+    of = tables.issuances.c
+    with context.ledger.write() as connection:
         issuance = issuances.get(connection, issuance_id)
         assert issuance is not None
-        if issuance.state != issuances.DUE:
-            return True  # no queue has it
-        store = stores.get(connection, issuance.store_id)
-    with Sender(context) as forwarder:
-        return forwarder.forward(issuance_id, store)
+        is_other = (of.store_id == issuance.store_id) & (of.state == issuances.DUE) & (of.id != issuance_id)
+        others = connection.execute(select(of.id, of.next_attempt_at).where(is_other)).all()
+        postponed = tables.issuances.update().where(is_other)
+        connection.execute(postponed.values(next_attempt_at=context.now() + timedelta(hours=1)))
+    if issuance.state == issuances.DUE:
+        forward(context, issuance.store_id, threads=1)
+    with context.ledger.write() as connection:
+        for one in others:
+            restored = tables.issuances.update().where(of.id == one.id, of.state == issuances.DUE)
+            connection.execute(restored.values(next_attempt_at=one.next_attempt_at))
 
 
 def record(

@@ -21,10 +21,10 @@ from sqlalchemy import Connection, func, select, text
 from bridge.db import Ledger
 from bridge.db.tables import metadata
 from bridge.issuance import About, NotAnOrder, Policy, read_delivery
-from bridge.ledger import attempts, deliveries, due, issuances, orders, stores
+from bridge.ledger import deliveries, orders, stores
+from bridge.pipeline.claim import Quota, claim
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome
 from bridge.vault import Vault
@@ -124,23 +124,11 @@ def _receive(context: Context, store_id: int, one: Recorded) -> None:
 
 def _issue_what_is_due(context: Context, store_id: int) -> None:
     with context.ledger.read() as connection:
-        waiting = due.of_store(connection, store_id, now=context.now(), after=None, limit=10)
-    for entry in waiting:
+        store = stores.get(connection, store_id)
+    for claimed in claim(context, [Quota(store, limit=10)]):
         with context.ledger.write() as connection:
-            (order,) = orders.lock_each(connection, [], of_issuances=[entry.id]).result.values()
-            (attempt,) = attempts.start(
-                connection,
-                [
-                    attempts.Claim.of(order, one)
-                    for one in issuances.of_order(connection, order.id)
-                    if one.id == entry.id
-                ],
-                now=context.now(),
-                lease_ends_at=context.now() + timedelta(seconds=90),
-            )
-        with context.ledger.write() as connection:
-            order_batch = OrderBatch(connection, [order.id])
-            record(context, connection, [Completed(attempt, ISSUED, duration=0.1)], order_batch)
+            locked = orders.lock_free(connection, [claimed.attempt.order_id])
+            record(context, connection, [Completed(claimed.attempt, ISSUED, duration=0.1)], locked)
 
 
 def _about(one: Recorded) -> About:

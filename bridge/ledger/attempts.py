@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from bridge.db.statements import Sql, Statement
 from bridge.db.tables import attempts, issuances
 from bridge.issuance import Order
 from bridge.ledger import issuances as ledger_issuances
+from bridge.ledger.clock import has_passed
 from bridge.ledger.issuances import SENDING, Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 
-# No lease is as long. One that ends later was given by a clock that has been set back since.
-LONGEST_LEASE = timedelta(hours=1)
+LONGEST_LEASE = timedelta(hours=1)  # no lease is as long
 
 
 class NotDueError(Exception):
@@ -171,4 +171,4 @@ _FINISH = Statement(_finish)
 
 
 def _has_ended(now: datetime) -> ColumnElement[bool]:
-    return or_(issuances.c.lease_ends_at <= now, issuances.c.lease_ends_at > now + LONGEST_LEASE)
+    return has_passed(issuances.c.lease_ends_at, now, at_most=LONGEST_LEASE)

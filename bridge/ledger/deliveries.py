@@ -28,12 +28,13 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import deliveries, issuances, orders, stores
+from bridge.ledger.clock import has_passed
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
 QUARANTINED = "quarantined"  # about another site's order, as far as its address tells
 UNREADABLE = "unreadable"  # like an order, and not to be read as one
 STATES = (RECEIVED, PROCESSED, IGNORED, QUARANTINED, UNREADABLE, FAILED)
-CLOCK_TOLERANCE = timedelta(minutes=1)  # what arrived later than that was dated by a clock set back since
+CLOCK_TOLERANCE = timedelta(minutes=1)  # what arrives is dated no further ahead
 GIVE_UP_AFTER = 20  # failures of our own to process a delivery, before it is left to the operator
 
 
@@ -239,10 +240,7 @@ def unprocessed(connection: Connection, *, received_before: datetime, limit: int
             select(deliveries.c.id)
             .where(
                 deliveries.c.state == RECEIVED,
-                or_(
-                    deliveries.c.last_received_at <= received_before,
-                    deliveries.c.last_received_at > received_before + CLOCK_TOLERANCE,
-                ),
+                has_passed(deliveries.c.last_received_at, received_before, at_most=CLOCK_TOLERANCE),
             )
             .order_by(deliveries.c.id)
             .limit(limit)

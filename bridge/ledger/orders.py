@@ -13,6 +13,7 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Row,
+    Select,
     and_,
     delete,
     false,
@@ -82,6 +83,13 @@ def lock_each(
     return _LOCK_EACH.query(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
+def lock_free(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
+    """Those of these orders that no other transaction has locked, locked likewise; by their ids."""
+    query = _with_store().where(orders.c.id.in_(order_ids)).order_by(orders.c.id)
+    rows = connection.execute(query.with_for_update(of=orders, skip_locked=True))
+    return {row.id: known_order(row) for row in rows}
+
+
 def add(connection: Connection, identities: Sequence[Identity]) -> None:
     """Add the orders of these identities that are not there yet. Nothing is known of them.
 
@@ -114,13 +122,13 @@ def listed(
         query = query.where(orders.c.decision == decision)
     if rule is not None:
         query = query.where(orders.c.rule == rule)
-    return [_order(row) for row in connection.execute(query)]
+    return [known_order(row) for row in connection.execute(query)]
 
 
 def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequence[KnownOrder]:
     """The orders with this WooCommerce id: more than one if the shop was installed anew."""
     query = _with_store().where(orders.c.store_id == store_id, orders.c.resource_id == resource_id)
-    return [_order(row) for row in connection.execute(query.order_by(orders.c.id))]
+    return [known_order(row) for row in connection.execute(query.order_by(orders.c.id))]
 
 
 def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
@@ -157,7 +165,7 @@ def drop_unknown(connection: Connection, order_ids: Sequence[int]) -> None:
         connection.execute(delete(orders).where(orders.c.id.in_(order_ids), orders.c.delivery_id.is_(None)))
 
 
-def _with_store() -> Any:
+def _with_store() -> Select[Any]:
     return select(orders, stores.c.name.label("store")).join(stores)
 
 
@@ -215,7 +223,7 @@ _SAVE = Statement(_save)
 
 
 def _by_id(rows: Sequence[Any]) -> Mapping[int, KnownOrder]:
-    return {row.id: _order(row) for row in rows}
+    return {row.id: known_order(row) for row in rows}
 
 
 def _row(order: KnownOrder) -> Sequence[Any]:
@@ -226,7 +234,8 @@ def _row(order: KnownOrder) -> Sequence[Any]:
     return [order.id, order.delivery_id, *of_snapshot, details, *rest]
 
 
-def _order(row: Row[Any]) -> KnownOrder:
+def known_order(row: Row[Any]) -> KnownOrder:
+    """The order in a row with all columns of orders, and its store's name as `store`."""
     snapshot = None
     if row.delivery_id is not None:
         snapshot = Order(

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from bridge.db.after_commit import after_commit
 from bridge.issuance.backoff import next_probe
 from bridge.ledger import stores
+from bridge.ledger.clock import has_passed
 from bridge.ledger.due import LONGEST_WAIT
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
@@ -53,9 +54,9 @@ def note_outcome(
 
 
 def is_probe_due(store: Store, now: datetime) -> bool:
-    """Whether a paused store may be tried now. If that is much later, the clock has been set back since."""
+    """Whether a paused store may be tried now."""
     at = store.next_probe_at
-    return at is not None and (at <= now or at > now + LONGEST_WAIT)
+    return at is not None and has_passed(at, now, at_most=LONGEST_WAIT)
 
 
 def probe(context: Context, store: Store) -> bool:

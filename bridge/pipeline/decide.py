@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -10,9 +10,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from bridge.db.after_commit import after_commit
-from bridge.db.statements import Pending
 from bridge.issuance import Decision, Document, Documents, Exceptions, Verdict, decide
-from bridge.ledger import issuances, orders, stores
+from bridge.ledger import issuances, orders
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
@@ -56,55 +55,6 @@ class Reconciliation:
 
     verdict: Verdict
     due: bool
-
-
-class OrderBatch:
-    """What is known of orders that are locked for the caller. It is waited for when it is looked at."""
-
-    def __init__(
-        self, connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-    ) -> None:
-        """The orders of these ids, and those of these issuances."""
-        self._connection = connection
-        self._wanted = order_ids, of_issuances
-        self._orders = orders.lock_each(connection, order_ids, of_issuances=of_issuances)
-        self.ask_for_stores()
-        self._documents: Pending[Mapping[int, Sequence[Issuance]]] | None = None
-        self._dossiers: Mapping[int, OrderState] | None = None
-
-    def ask_for_stores(self) -> None:
-        """Have the stores read as they are now."""
-        order_ids, of_issuances = self._wanted
-        self._stores = stores.of_orders(self._connection, order_ids, of_issuances=of_issuances)
-
-    def ask_for_documents(self) -> None:
-        """Have the issuances read as they are now."""
-        self._documents, self._dossiers = self._ask_for_documents(), None
-
-    def _ask_for_documents(self) -> Pending[Mapping[int, Sequence[Issuance]]]:
-        order_ids, of_issuances = self._wanted
-        return issuances.of_orders(self._connection, order_ids, of_issuances=of_issuances)
-
-    @property
-    def orders(self) -> Mapping[int, KnownOrder]:
-        """The orders by their ids, as they were when they were locked."""
-        return self._orders.result
-
-    @property
-    def stores(self) -> Mapping[int, Store]:
-        """The orders' stores, by their ids."""
-        return self._stores.result
-
-    @property
-    def order_states(self) -> Mapping[int, OrderState]:
-        """The states of the orders, by the orders' ids."""
-        if self._dossiers is None:
-            self._documents = self._documents or self._ask_for_documents()
-            found = self._documents.result
-            self._dossiers = {
-                one.id: OrderState.of(one, found.get(one.id, ())) for one in self.orders.values()
-            }
-        return self._dossiers
 
 
 def decide_on(order_state: OrderState, store: Store) -> Verdict:

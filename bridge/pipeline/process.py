@@ -319,10 +319,7 @@ def _resource(delivery: Delivery) -> Resource:
 
 
 def _work(batch: _Batch) -> PendingWork:
-    due: dict[int, list[int]] = {}
-    for order_state in batch.order_states.values():
-        for issuance in order_state.issuances.values():
-            if issuance.state == issuances.DUE:
-                due.setdefault(issuance.store_id, []).append(issuance.id)
+    states = batch.order_states.values()
+    due = dict.fromkeys(one.order.store_id for one in states if one.has_something_due)
     configs = [store.id for store in batch.stores.values() if store.config is None]
-    return PendingWork(due_stores=list(due), configs=configs, due_issuances=due)
+    return PendingWork(due_stores=list(due), configs=configs)

@@ -20,7 +20,7 @@ from bridge.db import Ledger
 from bridge.db.tables import deliveries as delivery_table
 from bridge.ledger import actions, deliveries, issuances
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.context import Context
+from bridge.pipeline.context import Clients, Context
 from tests import backups
 from tests.integration.ledger.books import NOW, add_due, add_store
 from tests.running import RunningBridge, run_command
@@ -117,7 +117,7 @@ def restored_copy(shop: Shop, url: str, folder: Path, server: PostgresServer) ->
     of = backups.server_of(url, server)
     backups.back_up(url, folder / "backup", of)
     ledger = Ledger(backups.restore(folder / "backup", folder / "restored", of))
-    return replace(shop.context, ledger=ledger, _of_thread=threading.local())
+    return replace(shop.context, ledger=ledger, _clients=Clients())
 
 
 def test_what_was_due_or_being_sent_in_a_backup_is_held_and_sent_only_by_an_operator(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from bridge.issuance import Policy
 from bridge.ledger import stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.context import Context
+from bridge.pipeline.context import Clients, Context
 from bridge.pipeline.store_configs import (
     ASK_AGAIN_AFTER,
     LEAST_AT_ONCE,
@@ -43,7 +42,7 @@ TTL = 300
 @pytest.fixture
 def context(shop: Shop) -> Iterator[Context]:
     """The shop's context with a time to live that is usual."""
-    context = replace(shop.context, config_ttl=TTL, _of_thread=threading.local())
+    context = replace(shop.context, config_ttl=TTL, _clients=Clients())
     yield context
     context.close()
 
@@ -61,7 +60,7 @@ def without_the_object(context: Context) -> Iterator[Context]:
     """The context with another sandbox, in which the store's object is not (any more)."""
     sandbox = create_sandbox(organization_id=ORGANIZATION, token=TOKEN, rate_limit=10_000)
     with serving(sandbox) as port:
-        other = replace(context, api_url=f"http://127.0.0.1:{port}/v1", _of_thread=threading.local())
+        other = replace(context, api_url=f"http://127.0.0.1:{port}/v1", _clients=Clients())
         yield other
         other.close()
 
@@ -196,7 +195,7 @@ def test_an_old_config_serves_while_space_invoices_is_away(shop: Shop) -> None:
     shop.clock.advance(hours=8)
     with failing_api(shop) as (api, failing):
         api.find_status, api.order_status = 503, 200
-        assert forward_issuance(replace(failing, config_ttl=TTL), invoice)
+        forward_issuance(replace(failing, config_ttl=TTL), invoice)
         assert (api.found, api.orders) == (1, [1])
     assert "503" in (shop.store().config_error or "")
     assert shop.issuance(invoice).state == "issued"
@@ -275,7 +274,7 @@ def test_an_inactive_config_stops_the_store_and_an_active_one_has_it_go_on(
     invoice = shop.paid(1)
     change(shop, active=False)
     shop.clock.advance(seconds=TTL)
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("withdrawn", [])
     assert "inactive in Space Invoices" in (shop.order().reason or "")
     assert shop.store().state == "inactive"
@@ -283,7 +282,7 @@ def test_an_inactive_config_stops_the_store_and_an_active_one_has_it_go_on(
     shop.clock.advance(seconds=TTL)
     refresh_config(context, shop.store_id)
     redecide(context)
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("issued", ["invoice"])
 
 
@@ -294,11 +293,11 @@ def test_a_deleted_config_stops_the_store_and_keeps_what_was_known_of_it(
     before = known(shop)
     shop.clock.advance(seconds=TTL)
     with without_the_object(context) as elsewhere:
-        assert forward_issuance(elsewhere, invoice)
+        forward_issuance(elsewhere, invoice)
         # Space Invoices does not know the object of the request either, and the order is not to blame for it.
         assert (shop.issuance(invoice).state, shop.issuance(invoice).attempts) == ("due", 1)
         shop.clock.advance(seconds=ASK_AGAIN_AFTER)
-        assert forward_issuance(elsewhere, invoice)
+        forward_issuance(elsewhere, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("withdrawn", [])
     assert known(shop) == {**before, "_isDeleted": True}
     assert shop.store().state == "inactive"
@@ -306,7 +305,7 @@ def test_a_deleted_config_stops_the_store_and_keeps_what_was_known_of_it(
     shop.clock.advance(seconds=TTL)
     refresh_config(context, shop.store_id)
     redecide(context)
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert shop.documents() == ["invoice"]
 
 
@@ -329,7 +328,7 @@ def test_a_single_list_without_the_object_stops_nothing(shop: Shop, listing: tup
     before, invoice = shop.store(), shop.paid(1)
     shop.clock.advance(seconds=TTL)
     api.listed = []
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert (api.found, api.orders, shop.issuance(invoice).state) == (1, [1], "issued")
     after = shop.store()
     assert (after.config, after.state, after.decision_version) == (before.config, "active", 1 + 1)

@@ -109,7 +109,7 @@ def has_a_past(shop: Shop) -> None:
         due = [one.id for one in issuances.listed(connection, state="due")]
     assert len(due) > 8
     for one in due[:3]:
-        assert forward_issuance(shop.context, one)
+        forward_issuance(shop.context, one)
     now = shop.clock.now()
     for one, state in zip(due[3:6], ["held", "failed", "sending"], strict=True):
         attempt = shop.claim(one, lease=60)

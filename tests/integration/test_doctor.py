@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +31,7 @@ from bridge.doctor import Finding, Level, examine
 from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, compare
 from bridge.issuance import Policy
 from bridge.ledger import issuances, stores
+from bridge.pipeline.context import Clients
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
@@ -201,11 +201,11 @@ def patient(
         ledger=ledger,
         vault=settings.vault(),
         now=clock.now,
-        _of_thread=threading.local(),
+        _clients=Clients(),
     )
     patient = Patient(Shop(context, clock, 1, neighbour.sandbox), settings)
     patient.add_store("shop", patient.new_config())
-    assert forward_issuance(context, patient.shop.paid(1))
+    forward_issuance(context, patient.shop.paid(1))
     with ledger.write() as connection:
         stores.record_ping(connection, patient.shop.store_id, clock.now())
     yield patient
@@ -518,7 +518,7 @@ def test_a_refused_token_is_to_be_set_anew(patient: Patient) -> None:
 def test_a_pause_by_a_refused_token_is_told_once_with_what_waits(patient: Patient) -> None:
     patient.shop.set_token("geheim")
     patient.shop.clock.at = datetime.now(UTC) - timedelta(minutes=30)
-    assert forward_issuance(patient.shop.context, patient.shop.paid(2))
+    forward_issuance(patient.shop.context, patient.shop.paid(2))
     for settings in ({}, {"api_url": NOWHERE}):  # also by what Space Invoices said when it was there
         found = patient.look(**settings)
         assert names(found, Level.WRONG)[-1:] == ["shop pause"]

@@ -12,12 +12,12 @@ from functools import partial
 import pytest
 
 from bridge.admin.operate import Report, doubtful, mark_issued, replay, resend, withdraw
-from bridge.ledger import actions, deliveries, issuances, stores
+from bridge.ledger import actions, deliveries, issuances, orders, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.complete import Completed, record
-from bridge.pipeline.decide import OrderBatch
+from bridge.pipeline.context import Clients
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.crowds import Other
@@ -59,7 +59,7 @@ def end(shop: Shop, attempt: StartedAttempt, effect: Effect) -> None:
     """Record an attempt's outcome."""
     ended = Completed(attempt, Outcome(effect, "as the test says"), duration=0.1)
     with shop.context.ledger.write() as connection:
-        record(shop.context, connection, [ended], OrderBatch(connection, [attempt.order_id]))
+        record(shop.context, connection, [ended], orders.lock_free(connection, [attempt.order_id]))
 
 
 def ended(shop: Shop, issuance_id: int, effect: Effect) -> int:
@@ -431,7 +431,7 @@ def test_a_worker_and_an_operator_at_once_never_both_have_their_way(
                 starts.set()
             return shop.clock.now()
 
-        context = replace(shop.context, now=now, _of_thread=threading.local())
+        context = replace(shop.context, now=now, _clients=Clients())
         try:
             forward_issuance(context, issuance_id)
         finally:

@@ -10,17 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
-from bridge.ledger import attempts, stores
+from bridge.ledger import attempts, orders, stores
 from bridge.ledger.issuances import StartedAttempt
 from bridge.ledger.store import StoreOptions
 from bridge.pipeline.complete import Completed, record, release_expired
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import OrderBatch
-from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
-from tests.shop import LongestWaits, Shop
+from tests.shop import LongestWaits, Shop, forward
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -37,7 +34,9 @@ def context(shop: Shop) -> Context:
 def end(shop: Shop, context: Context, *ended: Completed) -> None:
     """Record outcomes together."""
     with context.ledger.write() as connection:
-        record(context, connection, ended, OrderBatch(connection, {one.attempt.order_id for one in ended}))
+        record(
+            context, connection, ended, orders.lock_free(connection, {one.attempt.order_id for one in ended})
+        )
 
 
 def tried(shop: Shop, *, number: int = 1, ago: timedelta = timedelta()) -> StartedAttempt:
@@ -103,7 +102,7 @@ def test_a_store_that_wants_it_so_has_what_may_exist_sent_again(shop: Shop) -> N
     resends(shop)
     with failing_api(shop) as (api, context):
         for api.order_status, state in ((502, "due"), (502, "due"), (200, "issued")):
-            drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+            forward(context, shop.store_id)
             assert shop.issuance(invoice).state == state
             shop.clock.advance(minutes=1)
     assert api.orders == [1, 1, 1]

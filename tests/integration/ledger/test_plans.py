@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -19,14 +18,11 @@ from bridge.db import Ledger, statements, tables
 from bridge.ledger import backlog, deliveries, issuances, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.store_queues import Lanes
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
-from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
 from tests.servers import PostgresServer
-from tests.shop import Shop, at, forward_issuance, open_shop
+from tests.shop import Shop, at, forward, open_shop
 
 ROWS = 6000  # of each table that grows, nearly all of them settled long ago, and most of one store
 OPEN = 40  # of them are not
@@ -240,19 +236,15 @@ def _deliver_together(filled: Filled) -> None:
         process_deliveries(shop.context, created)
         process_deliveries(shop.context, trashed[:3])
         work = process_deliveries(shop.context, [*paid, *restored])
-    assert len(work.due_issuances[shop.store_id]) == len(fields)
+    assert list(work.due_stores) == [shop.store_id]
 
 
 def _forward_together(filled: Filled) -> None:
-    """Several documents that threads claim together."""
+    """Several documents that are claimed together."""
     shop = filled.shop
     due = [shop.paid(number) for number in range(21, 25)]
     with filled.watched():
-        with held_up(shop.context.ledger, *due):
-            threads = [Other(partial(forward_issuance, shop.context, one)) for one in due]
-            wait_until_in_line(len(due))
-        for one in threads:
-            one.result()
+        forward(shop.context, shop.store_id, threads=8)
     assert {shop.issuance(one).state for one in due} == {"issued"}
 
 
@@ -261,7 +253,7 @@ def _forward(filled: Filled) -> None:
     shop = filled.shop
     issuance_id = shop.paid(2)
     with filled.watched():
-        drain_store(shop.context, Lanes(1), shop.store_id, call=lambda _: None)
+        forward(shop.context, shop.store_id)
     assert shop.issuance(issuance_id).state == "issued"
 
 
