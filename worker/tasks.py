@@ -13,7 +13,7 @@ import structlog
 from celery.signals import worker_ready, worker_shutting_down
 
 from bridge import broker
-from bridge.broker import Publisher
+from bridge.broker import TaskPublisher
 from bridge.db import Ledger, LedgerUnavailableError
 from bridge.maintenance.redecide import redecide as redecide_orders
 from bridge.maintenance.sweep import BATCH
@@ -49,7 +49,7 @@ def context() -> Context:
     )
 
 
-announcer = Publisher(app)
+announcer = TaskPublisher(app)
 lanes = Lanes(1)
 crew = Crew()
 
