@@ -9,7 +9,7 @@ from prometheus_client import Counter, Histogram
 
 from bridge.telemetry.counts import REGISTRY, SECONDS, harmless
 
-_ACKNOWLEDGED = ("accepted", "duplicate", "ignored")
+_ACKNOWLEDGED = ("accepted", "duplicate", "ignored", "quarantined", "unreadable")
 _OF_A_STORE = (*_ACKNOWLEDGED, "refused", "too_large", "unavailable")
 _OF_NO_STORE = ("unknown_store", "unavailable", "cut_off")
 

@@ -18,6 +18,7 @@ from bridge.admin import store_removal
 from bridge.db import Ledger, tables
 from bridge.issuance import Policy, read_delivery
 from bridge.ledger import deliveries, store_secrets, stores
+from bridge.telemetry.counts import REGISTRY
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
 from bridge.web.answer import register_error_handlers
@@ -38,6 +39,21 @@ def order_of(site: str, number: int) -> bytes:
     """An order that names its site."""
     links = {"self": [{"href": f"https://{site}/wp-json/wc/v3/orders/{number}"}]}
     return json.dumps({**ORDER.order(), "id": number, "_links": links}).encode()
+
+
+def counted(store: str) -> dict[str, float]:
+    """What this process has counted of a store's deliveries, by their outcomes."""
+    (metric,) = [one for one in REGISTRY.collect() if one.name == "spacebridge_deliveries"]
+    return {
+        sample.labels["outcome"]: sample.value
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.labels["store"] == store
+    }
+
+
+def ack_count() -> float:
+    """How many deliveries were acknowledged by this process."""
+    return REGISTRY.get_sample_value("spacebridge_ack_seconds_count") or 0.0
 
 
 class WatchedLedger(Ledger):
@@ -214,6 +230,20 @@ def test_an_answer_is_what_flask_would_send(receiver: Receiver, shop: int) -> No
     refused = receiver.deliver(secret="wrong")
     assert (refused.status, refused.content_type) == ("401 UNAUTHORIZED", "application/json")
     assert refused.data == receiver.as_flask_has_it(refused.json)
+
+
+def test_each_answer_is_counted_once_by_its_outcome_and_a_ping_not_at_all(receiver: Receiver) -> None:
+    receiver.add()
+    before, acknowledged = counted("shop"), ack_count()
+    sent = [ORDER.body, ORDER.body, b"{", order_of("copy.example", 2), b'{"id": 3}', b" " * (MOST + 1)]
+    outcomes = [receiver.outcome(body) for body in sent[:-1]]
+    assert outcomes == ["accepted", "duplicate", "ignored", "quarantined", "unreadable"]
+    assert receiver.deliver(sent[-1]).status_code == 413
+    assert receiver.deliver(secret="wrong").status_code == 401
+    receiver.client().post("/webhooks/shop", data=b"webhook_id=7")
+    rise = {outcome: value - before.get(outcome, 0) for outcome, value in counted("shop").items()}
+    assert rise == {**dict.fromkeys([*outcomes, "too_large", "refused"], 1), "unavailable": 0}
+    assert ack_count() - acknowledged == len(outcomes)
 
 
 def test_what_is_no_delivery_is_left_to_flask(receiver: Receiver, shop: int) -> None:
