@@ -1,4 +1,4 @@
-"""Messages between the processes: the Celery app they share, and how ids are announced.
+"""Messages between the processes: the Celery app they share, and how tasks are published.
 
 A message carries ids and nothing else, and is only a hint: the ledger knows what is to be done, and
 the sweep finds whatever a lost message was about.
@@ -51,8 +51,8 @@ class BrokerError(Exception):
     """The broker cannot be reached, or takes no messages; the text tells no password."""
 
 
-class Publisher:
-    """Announces ids to the workers. A broker that is away costs the ids nothing but the sweep's delay."""
+class TaskPublisher:
+    """Publishes the workers' tasks, by ids. A broker that is away costs nothing but the sweep's delay."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -17,16 +17,17 @@ from werkzeug.serving import make_server
 from bridge.db import Ledger, tables
 from bridge.issuance import Policy, read_delivery
 from bridge.ledger import attempts, deliveries, issuances, orders, stores
+from bridge.ledger.insertion import insert
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.pipeline.dispatch import Dispatcher
 from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.receive import describe
 from bridge.pipeline.store_configs import refresh_config
 from bridge.sandbox import create_sandbox
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
-from bridge.web.delivery import describe
 from tests.recorded import load
 from tests.servers import wait_until
 
@@ -189,10 +190,19 @@ def forward_issuance(context: Context, issuance_id: int) -> None:
 def record(
     connection: Connection, store_id: int, body: Mapping[str, Any], topic: str, *, now: datetime
 ) -> int:
-    """Record a delivery for a store, as the receiver does; return its id."""
-    raw = json.dumps(body).encode()
-    new = describe(topic, raw, read_delivery(topic, raw), ())
-    return deliveries.record(connection, store_id=store_id, **new, now=now).delivery_id
+    """Record a delivery for a store, as a receiver does that knows no address of its shop; return its id."""
+    return record_bytes(connection, store_id, json.dumps(body).encode(), topic, now=now)
+
+
+def record_bytes(
+    connection: Connection, store_id: int, body: bytes, topic: str, source: str = "", *, now: datetime
+) -> int:
+    """The same, of the very bytes."""
+    store = replace(stores.get(connection, store_id), shop_urls=())
+    new = describe(store, topic, body, read_delivery(topic, body, source), now=now)
+    insertion = insert(connection, new)
+    assert insertion is not None
+    return insertion.delivery_id
 
 
 def at(second: int, **fields: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from bridge.broker import Publisher
+from bridge.broker import TaskPublisher
 from bridge.db import Ledger
 from bridge.pipeline.context import Context
 from bridge.pipeline.dispatch import Dispatcher
@@ -18,7 +18,7 @@ from worker.app import app, settings
 
 ROW_TIMEOUT = 2.0  # seconds
 
-publisher = Publisher(app)
+publisher = TaskPublisher(app)
 
 
 @cache

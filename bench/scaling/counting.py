@@ -21,15 +21,15 @@ from sqlalchemy import Connection, func, select, text
 from bridge.db import Ledger
 from bridge.db.tables import metadata
 from bridge.issuance import About, NotAnOrder, Policy, read_delivery
-from bridge.ledger import deliveries, orders, stores
+from bridge.ledger import orders, stores
 from bridge.pipeline.claim import Quota, claim
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.receive import DeliveryRecorder
 from bridge.spaceinvoices import Effect, Outcome
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
-from bridge.web.delivery import describe
 from tests.recorded import Recorded, load
 from tests.servers import PostgresServer
 
@@ -113,12 +113,12 @@ def _add_store(context: Context, name: str) -> int:
 
 def _receive(context: Context, store_id: int, one: Recorded) -> None:
     """What the receiver does with a delivery, and the worker after it."""
-    about = _about(one)
-    with context.ledger.write() as connection:
-        recorded = deliveries.record(
-            connection, store_id=store_id, **describe(one.topic, one.body, about, ()), now=context.now()
-        )
-    if recorded.is_to_be_processed and process_deliveries(context, [recorded.delivery_id]).due_stores:
+    published: list[int] = []
+    recorder = DeliveryRecorder(context.ledger, publish=published.append, now=context.now)
+    with context.ledger.read() as connection:
+        store = stores.get(connection, store_id)
+    recorder.record(store, one.topic, one.body)
+    if published and process_deliveries(context, published).due_stores:
         _issue_what_is_due(context, store_id)
 
 

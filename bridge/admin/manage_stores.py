@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bridge.admin import store_options as store_choices
 from bridge.admin import store_removal
 from bridge.issuance import Policy
-from bridge.ledger import actions, deliveries, store_secrets, stores, workload
+from bridge.ledger import actions, kept_deliveries, store_secrets, stores, workload
 from bridge.ledger.actions import Action
 from bridge.ledger.stores import Store, StoreExistsError, StoreOptions
 from bridge.pipeline.context import Context
@@ -134,7 +134,7 @@ def choose(
     if not lines:
         return Changed()
     if chosen.shop_urls != store.shop_urls:
-        deliveries.release(connection, store.id, chosen.shop_urls)
+        kept_deliveries.release(connection, store.id, chosen.shop_urls)
     decided_anew = 0
     if stores.choose(connection, store, chosen, now):
         decided_anew = workload.to_decide_anew(connection, stores.get(connection, store.id))

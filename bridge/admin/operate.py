@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection
 
 from bridge.db import Ledger
-from bridge.ledger import actions, attempts, deliveries, issuances, orders, stores
+from bridge.ledger import actions, attempts, deliveries, issuances, kept_deliveries, orders, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import DUE, FAILED, HELD, ISSUED, SENDING, WITHDRAWN, Issuance
@@ -123,7 +123,7 @@ def replay(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Repo
                 "`spacebridge deliveries list` shows the newest."
             )
             return Report(None, is_fulfilled=False, has_changed=False, message=message)
-        if deliveries.replay(connection, delivery_id):
+        if kept_deliveries.replay(connection, delivery_id):
             result = f"was {found.state}, is to be processed again"
             actions.record(connection, Action(now, who, "replay", result, delivery_id, issuance_id=None))
             message = f"Delivery {delivery_id} is processed again within seconds, while the bridge runs."
@@ -146,7 +146,9 @@ def ignore(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Repo
                 "`spacebridge deliveries list` shows the newest."
             )
             return Report(None, is_fulfilled=False, has_changed=False, message=message)
-        if deliveries.ignore(connection, delivery_id, f"ignored by {who}; was {found.state}: {found.reason}"):
+        if kept_deliveries.ignore(
+            connection, delivery_id, f"ignored by {who}; was {found.state}: {found.reason}"
+        ):
             actions.record(
                 connection, Action(now, who, "ignore", f"was {found.state}", delivery_id, issuance_id=None)
             )

@@ -21,6 +21,7 @@ from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger import issuances as ledger_issuances
+from bridge.ledger import kept_deliveries
 from bridge.ledger import orders as ledger_orders
 from bridge.ledger.deliveries import UNREADABLE, Delivery
 from bridge.ledger.orders import KnownOrder
@@ -48,7 +49,7 @@ def list_(store: str | None, decision: str | None, rule: str | None, limit: int,
         found = ledger_orders.listed(connection, store=store, decision=decision, rule=rule, limit=limit)
         unreadable: Sequence[Delivery] = ()
         if decision in {None, Decision.ATTENTION} and rule in {None, UNREADABLE}:
-            unreadable = ledger_deliveries.unreadable(connection, store=store, limit=limit)
+            unreadable = kept_deliveries.unreadable(connection, store=store, limit=limit)
     columns = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
     # First what waits for a person, and has no place among the orders.
     rows = [*(unreadable_row(one) for one in unreadable), *(order_row(one) for one in found)]

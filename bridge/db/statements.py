@@ -105,7 +105,7 @@ class Statement:
         self, connection: Connection, read: Callable[[Sequence[Any]], _Result], /, **parameters: Any
     ) -> Pending[_Result]:
         """Carry it out. `read` makes the answer of the rows, which have the columns as attributes."""
-        form = self._form(connection.dialect)
+        form = self.form(connection.dialect)
         cursor = form.send(connection, parameters)
         pending = Pending(lambda: form.rows(_rows_of(connection, cursor)), read)
         if connection.dialect.name == "sqlite":
@@ -114,9 +114,10 @@ class Statement:
 
     def execute(self, connection: Connection, /, **parameters: Any) -> None:
         """Carry it out. In PostgreSQL, that it fails may be raised later."""
-        self._form(connection.dialect).send(connection, parameters)
+        self.form(connection.dialect).send(connection, parameters)
 
-    def _form(self, dialect: Dialect) -> Form:
+    def form(self, dialect: Dialect) -> Form:
+        """The statement as this database's driver takes it."""
         form = self._forms.get(dialect.name)
         if form is None:
             form = self._forms[dialect.name] = Form(self._make, dialect)

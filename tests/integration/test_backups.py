@@ -22,7 +22,7 @@ from bridge.ledger import actions, deliveries, issuances
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients, Context
 from tests import backups
-from tests.integration.ledger.books import NOW, add_due, add_store
+from tests.integration.ledger.books import add_due, add_store, delivery_of, insert_delivery
 from tests.running import RunningBridge, run_command
 from tests.servers import PostgresServer, RedisServer, wait_until
 from tests.shop import Shop, at, forward_issuance
@@ -259,19 +259,8 @@ def test_a_damaged_ledger_gives_no_backup(folder: Path) -> None:
     with closing(Ledger(f"sqlite:///{folder / 'ledger.db'}")) as ledger, ledger.write() as connection:
         store_id = add_store(connection, "big")
         for number in range(300):
-            deliveries.record(
-                connection,
-                store_id=store_id,
-                topic="x" * 500,
-                digest=os.urandom(32),
-                body=b"{}",
-                resource_id=number,
-                is_deletion=False,
-                shop_url=None,
-                state="received",
-                reason=None,
-                now=NOW,
-            )
+            new = delivery_of(store_id, b"{}", topic="x" * 500, digest=os.urandom(32), resource_id=number)
+            insert_delivery(connection, **new)
     file = folder / "ledger.db"
     with file.open("r+b") as damaged:
         damaged.seek(file.stat().st_size - 20 * 4096)

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, update
 from bridge.db import Ledger, LedgerUnavailableError, tables
 from bridge.ledger import deliveries, issuances, orders, stores
 from bridge.ledger.attempts import Claim, start
-from bridge.ledger.deliveries import FAILED, GIVE_UP_AFTER, PROCESSED, RECEIVED
+from bridge.ledger.deliveries import FAILED, PROCESSED, RECEIVED
 from bridge.ledger.issuances import Issuance
+from bridge.ledger.processing import GIVE_UP_AFTER
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome

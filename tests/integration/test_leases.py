@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from bridge.broker import Publisher, make_celery
+from bridge.broker import TaskPublisher, make_celery
 from bridge.maintenance.sweep import sweep
 from tests.api import failing_api
 from tests.recorded import load
@@ -111,7 +111,7 @@ def five_times(ids: Sequence[int]) -> list[int]:
 def test_messages_that_are_delivered_five_times_have_the_effect_of_one(bridge: RunningBridge) -> None:
     woocommerce = bridge.add_store("five")
     bridge.wait_for_config("five")
-    announcer = Publisher(make_celery(bridge.environment["SPACEBRIDGE_BROKER_URL"]))
+    announcer = TaskPublisher(make_celery(bridge.environment["SPACEBRIDGE_BROKER_URL"]))
     order = load("life-of-a-store")[4]
     delivery = int(bridge.deliver("five", order.body, order.headers).json()["delivery"])
     store = bridge.store("five").id

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from bridge.admin.operate import Report, doubtful, mark_issued, replay, resend, withdraw
-from bridge.ledger import actions, deliveries, issuances, orders, stores
+from bridge.ledger import actions, deliveries, issuances, kept_deliveries, orders, processing, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.maintenance.sweep import sweep
@@ -485,13 +485,13 @@ def test_a_replayed_delivery_is_processed_once_more_and_that_is_kept(shop: Shop)
 
 def test_a_delivery_that_was_given_up_has_all_its_tries_again_when_it_is_replayed(shop: Shop) -> None:
     delivery = shop.receive(at(1, status="processing"))
-    for _ in range(deliveries.GIVE_UP_AFTER):
+    for _ in range(processing.GIVE_UP_AFTER):
         with shop.context.ledger.write() as connection:
-            deliveries.note_failure(connection, delivery, "could not be processed: KeyError")
+            processing.note_failure(connection, delivery, "could not be processed: KeyError")
     replayed = replay(shop.context.ledger, delivery, who=WHO, now=shop.clock.now())
     assert (replayed.is_fulfilled, done(shop)[0].result) == (True, "was failed, is to be processed again")
     with shop.context.ledger.write() as connection:
-        deliveries.note_failure(connection, delivery, "could not be processed: KeyError")
+        processing.note_failure(connection, delivery, "could not be processed: KeyError")
         found = deliveries.get(connection, delivery)
     assert found is not None
     assert found.state == "received"
@@ -527,7 +527,7 @@ def test_a_delivery_that_a_replay_has_locked_is_processed_after_it(shop: Shop) -
     delivery, another = (shop.receive(at(1, id=number, status="processing")) for number in (1, 2))
     with shop.context.ledger.write() as connection:
         assert deliveries.lock(connection, delivery) is not None
-        assert not deliveries.replay(connection, delivery)
+        assert not kept_deliveries.replay(connection, delivery)
         worker = Other(lambda: process_deliveries(shop.context, [delivery, another]))
         if connection.dialect.name == "postgresql":
             worker.result()  # with the other one processed, and this one left to the sweep

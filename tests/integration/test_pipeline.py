@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bridge.db import Ledger
-from bridge.ledger import deliveries, issuances, orders, stores
+from bridge.ledger import deliveries, issuances, kept_deliveries, orders, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients
@@ -43,7 +43,7 @@ def test_replaying_an_old_deletion_does_not_delete_a_restored_order(shop: Shop) 
     trashed = shop.receive({"id": 1}, "order.deleted")
     shop.process(trashed, shop.receive(at(9, status="processing")))
     with shop.context.ledger.write() as connection:
-        assert deliveries.replay(connection, trashed)
+        assert kept_deliveries.replay(connection, trashed)
     shop.process(trashed)
     assert shop.order().decision == "invoice"
 

@@ -11,14 +11,12 @@ from sqlalchemy import update
 
 from bridge.admin import operate
 from bridge.db import tables
-from bridge.issuance import Deletion
 from bridge.ledger import deliveries, orders, stores
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.orders import KnownOrder
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from bridge.web.delivery import describe
-from tests.shop import Shop, at
+from tests.shop import Shop, at, record_bytes
 
 
 def of_site(site: str, second: int = 1, **fields: Any) -> dict[str, Any]:
@@ -48,10 +46,15 @@ def known(shop: Shop, resource_id: int = 1) -> list[KnownOrder]:
 
 def deletion_from(shop: Shop, site: str) -> int:
     """Receive the deletion of the order 1 from a site, where no address is known yet; its id."""
-    new = describe("order.deleted", b'{"id":1}', Deletion(1, site), ())
     with shop.context.ledger.write() as connection:
-        recorded = deliveries.record(connection, store_id=shop.store_id, **new, now=shop.clock.now())
-    return recorded.delivery_id
+        return record_bytes(
+            connection,
+            shop.store_id,
+            b'{"id":1}',
+            "order.deleted",
+            f"https://{site}/",
+            now=shop.clock.now(),
+        )
 
 
 def stories(shop: Shop, *delivery_ids: int) -> list[tuple[str, str | None]]:

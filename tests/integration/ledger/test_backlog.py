@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from bridge.admin import store_removal
 from bridge.db import tables
-from bridge.ledger import backlog, deliveries, issuances, stores
+from bridge.ledger import backlog, deliveries, issuances, processing, stores
 from bridge.ledger.backlog import Backlog
 from tests.integration.ledger.books import NOW, Books, add_due, add_store, finish, mark_issued, withdraw
 
@@ -45,8 +45,8 @@ def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> Non
     removed = books.read(stores.get, books.write(add_store, "removed"))
     books.write(store_removal.remove, removed, who="ana", now=NOW)
     cannot_be_processed = books.deliver(b"4").delivery_id
-    for _ in range(deliveries.GIVE_UP_AFTER):
-        books.write(deliveries.note_failure, cannot_be_processed, "why")
+    for _ in range(processing.GIVE_UP_AFTER):
+        books.write(processing.note_failure, cannot_be_processed, "why")
     assert books.read(backlog.measure, NOW) == Backlog(
         unprocessed=2,
         oldest_unprocessed_seconds=90.0,

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from bridge.db import Ledger, LedgerFaultError
-from bridge.ledger import attempts, deliveries, due, issuances, stores
-from tests.integration.ledger.books import NOW, Books, add_store, delivery_of
+from bridge.ledger import attempts, deliveries, due, issuances, processing, stores
+from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, insert_delivery
 
 OLDEST, LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901
 LJUBLJANA = ZoneInfo("Europe/Ljubljana")
@@ -59,9 +59,9 @@ def test_moments_are_in_order_whatever_zones_they_are_given_in(books: Books) -> 
 
 
 WITHOUT_A_ZONE: dict[str, Callable[[Connection], object]] = {
-    "recorded": lambda connection: deliveries.record(connection, **delivery_of(1, b"2", now=NAIVE)),
-    "repeated": lambda connection: deliveries.record(connection, **delivery_of(1, b"1", now=NAIVE)),
-    "compared": lambda connection: deliveries.unprocessed(connection, received_before=NAIVE, limit=9),
+    "recorded": lambda connection: insert_delivery(connection, **delivery_of(1, b"2", now=NAIVE)),
+    "repeated": lambda connection: insert_delivery(connection, **delivery_of(1, b"1", now=NAIVE)),
+    "compared": lambda connection: processing.unprocessed(connection, received_before=NAIVE, limit=9),
     "a lease": lambda connection: attempts.expired_ids(connection, now=NAIVE, limit=9),
     "a queue": lambda connection: due.of_store(connection, 1, now=NAIVE, limit=9),
     "an update": lambda connection: stores.record_ping(connection, 1, NAIVE),
@@ -103,7 +103,7 @@ def test_the_time_zone_of_the_machines_makes_no_difference(abroad: Ledger) -> No
             store_id = add_store(connection, f"shop-{number}")
             stores.record_ping(connection, store_id, moment)
             body = str(number).encode()
-            delivery_id = deliveries.record(connection, **delivery_of(store_id, body, now=moment)).delivery_id
+            delivery_id = insert_delivery(connection, **delivery_of(store_id, body, now=moment)).delivery_id
         with abroad.read() as connection:
             delivery = deliveries.get(connection, delivery_id)
             assert delivery is not None
