@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from werkzeug.serving import make_server
 
 from bridge.db import Ledger, tables
-from bridge.issuance import Policy, read_delivery
+from bridge.issuance import StoreOptions, read_delivery
 from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
@@ -206,7 +206,7 @@ def open_shop(ledger: Ledger) -> Iterator[Shop]:
             woocommerce_id=WOOCOMMERCE,
             api_token=TOKEN,
             webhook_secret="s3cr3t",
-            policy=Policy(),
+            options=StoreOptions(),
             now=clock.now(),
         )
     refresh_config(context, store_id)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, select, text
 
 from bridge.db import Ledger
 from bridge.db.tables import metadata
-from bridge.issuance import About, NotAnOrder, Policy, read_delivery
+from bridge.issuance import About, NotAnOrder, StoreOptions, read_delivery
 from bridge.ledger import attempts, deliveries, due, issuances, orders, stores
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
@@ -104,7 +104,7 @@ def _add_store(context: Context, name: str) -> int:
             woocommerce_id=f"the one of {name}",
             api_token="token",  # noqa: S106 - nobody is asked with it
             webhook_secret="secret",  # noqa: S106
-            policy=Policy(),
+            options=StoreOptions(),
             now=context.now(),
         )
         stores.save_config(connection, stores.get(connection, store_id), CONFIG, context.now())

@@ -14,12 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bridge.admin import store_options as store_choices
-from bridge.admin import store_removal
-from bridge.issuance import Policy
+from bridge.admin import store_options, store_removal
+from bridge.issuance import StoreOptions
 from bridge.ledger import actions, deliveries, store_secrets, stores, workload
 from bridge.ledger.actions import Action
-from bridge.ledger.stores import Store, StoreExistsError, StoreOptions
+from bridge.ledger.stores import Store, StoreExistsError
 from bridge.pipeline.context import Context
 from bridge.pipeline.store_configs import fetch_config
 from bridge.spaceinvoices import SpaceInvoicesError
@@ -39,7 +38,7 @@ class NewStore:
     woocommerce_id: str
     api_token: str = field(repr=False)
     webhook_secret: str = field(repr=False)
-    choices: StoreOptions
+    options: StoreOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,6 @@ def add(
         _require_free(connection, new)  # somebody else has just added one
         raise
     store = stores.lock(connection, store_id)
-    stores.choose(connection, store, new.choices, now)
     if fetched is not None:
         stores.save_config(connection, store, fetched.config, fetched.at)
     was = "" if before is None else f", and was {before.name}"
@@ -109,7 +107,7 @@ def _insert_or_take_back(
             woocommerce_id=new.woocommerce_id,
             api_token=new.api_token,
             webhook_secret=new.webhook_secret,
-            policy=Policy(),
+            options=new.options,
             now=now,
         )
     store_removal.take_back(
@@ -122,21 +120,22 @@ def _insert_or_take_back(
         webhook_secret=new.webhook_secret,
         now=now,
     )
+    stores.set_options(connection, before, new.options, now)
     return before.id
 
 
-def choose(
+def set_options(
     connection: Connection, store: Store, values: Mapping[str, object], *, who: str, now: datetime
 ) -> Changed:
-    """Change what was chosen for a store, by name; raises OptionError."""
-    chosen = store_choices.with_values(store.choices, values)
-    lines = store_choices.changes(store.choices, chosen)
+    """Change a store's options, by name, to values as JSON has them; raises OptionError."""
+    options = store_options.with_values(store.options, values)
+    lines = store_options.changes(store.options, options)
     if not lines:
         return Changed()
-    if chosen.shop_urls != store.shop_urls:
-        deliveries.release(connection, store.id, chosen.shop_urls)
+    if options.shop_urls != store.options.shop_urls:
+        deliveries.release(connection, store.id, options.shop_urls)
     decided_anew = 0
-    if stores.choose(connection, store, chosen, now):
+    if stores.set_options(connection, store, options, now):
         decided_anew = workload.to_decide_anew(connection, stores.get(connection, store.id))
     _record(connection, store, "set", "; ".join(lines), who, now)
     return Changed(lines, decided_anew)

@@ -2,9 +2,10 @@
 
 from bridge.issuance.case import Config, Decision, Document, Documents, Exceptions, Verdict
 from bridge.issuance.decision import decide
+from bridge.issuance.option_types import Option, OptionError
+from bridge.issuance.options import BANK_PAYMENT, OPTIONS, Policy, StoreOptions
 from bridge.issuance.order import Deletion, Details, NotAnOrder, Order, Timekeeping, Unreadable, printable
 from bridge.issuance.payload import CONFIG_PROPERTIES, compose, said_of
-from bridge.issuance.policy import BANK_PAYMENT, Policy
 from bridge.issuance.reading import About, content_digest, read_delivery
 from bridge.issuance.shop import address_of, is_foreign
 from bridge.issuance.status import (
@@ -20,6 +21,7 @@ from bridge.issuance.status import (
 __all__ = [
     "BANK_PAYMENT",
     "CONFIG_PROPERTIES",
+    "OPTIONS",
     "STANDARD_STATUSES",
     "About",
     "Config",
@@ -30,10 +32,13 @@ __all__ = [
     "Documents",
     "Exceptions",
     "NotAnOrder",
+    "Option",
+    "OptionError",
     "Order",
     "OrderStage",
     "Place",
     "Policy",
+    "StoreOptions",
     "Timekeeping",
     "Unreadable",
     "Verdict",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from bridge.issuance.options import Policy
 from bridge.issuance.order import Order, decimal
-from bridge.issuance.policy import Policy
 from bridge.issuance.status import OrderStage
 
 

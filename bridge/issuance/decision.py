@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bridge.issuance.case import Case, Config, Decision, Documents, Exceptions, Verdict
+from bridge.issuance.options import Policy
 from bridge.issuance.order import Order
-from bridge.issuance.policy import Policy
 from bridge.issuance.rules import RULES
 from bridge.issuance.status import stage_of, standard_status
 

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 NO_SUM = "0"
+_LOOKS_LIKE_BANK = ("bank", "transfer", "prepay", "vorkasse", "sepa", "bacs", "überweisung", "ueberweisung")
 
 
 class Timekeeping(StrEnum):
@@ -91,6 +92,12 @@ class Unreadable:
     reason: str
     resource_id: int | None = None
     shop: str = ""
+
+
+def looks_like_bank_payment(order: Order) -> bool:
+    """Whether the method's id or title has a word that bank payments have."""
+    text = f"{order.payment_method} {order.details.payment_title}".casefold()
+    return any(word in text for word in _LOOKS_LIKE_BANK)
 
 
 def decimal(amount: str) -> Decimal | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.issuance.case import Decision
+from bridge.issuance.options import BANK_PAYMENT, Policy
 from bridge.issuance.order import Order
-from bridge.issuance.policy import BANK_PAYMENT, Policy
 from bridge.issuance.status import OrderStage, stage_of, standard_status
 
 # "Create Woocommerce ... /order", Properties, in the API document. Read-only ones (`id`, dates,

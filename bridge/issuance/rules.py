@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from bridge.issuance.case import Case, Decision, Verdict
-from bridge.issuance.order import decimal
-from bridge.issuance.policy import looks_like_bank_payment
+from bridge.issuance.order import decimal, looks_like_bank_payment
 from bridge.issuance.status import OrderStage, standard_status
 
 # Offsets from UTC lie between -12 and +14 hours.

@@ -9,22 +9,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from bridge.issuance import Config, Policy
-from bridge.issuance.policy import INVOICED_META
+from bridge.issuance import OPTIONS, Config, StoreOptions
 from bridge.vault.encryption import Vault
 
-ALL = "all"  # in the place of the moment from which orders are issued
 PREVIOUS_SECRET_LASTS = timedelta(days=1)  # from when the new one was first seen
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """What the bridge itself lets a store choose, with its defaults."""
-
-    policy: Policy = field(default_factory=Policy)
-    order_body: str = "merged"  # or bare
-    unknown_outcome: str = "hold"  # or resend
-    shop_urls: Sequence[str] = ()  # addresses of the shop; none until its first order has told one
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +23,7 @@ class Store:
     name: str
     organization_id: str
     woocommerce_id: str
-    policy: Policy
-    order_body: str
-    unknown_outcome: str
-    shop_urls: Sequence[str]
+    options: StoreOptions
     config: Mapping[str, Any] | None
     config_fetched_at: datetime | None
     config_tried_at: datetime | None
@@ -113,11 +98,6 @@ class Store:
             return "new"
         return "active" if flags(self.config).active else "inactive"
 
-    @property
-    def choices(self) -> StoreOptions:
-        """What was chosen for it."""
-        return StoreOptions(self.policy, self.order_body, self.unknown_outcome, self.shop_urls)
-
 
 def flags(config: Mapping[str, Any]) -> Config:
     """The flags of a Woocommerce object that decide, with the API document's defaults."""
@@ -135,10 +115,7 @@ def store_of(row: Row[Any]) -> Store:
         name=row.name,
         organization_id=row.organization_id,
         woocommerce_id=row.woocommerce_id,
-        policy=_policy(row),
-        order_body=row.order_body,
-        unknown_outcome=row.unknown_outcome,
-        shop_urls=tuple(row.shop_urls or ()),
+        options=_options(row),
         config=row.config,
         config_fetched_at=row.config_fetched_at,
         config_tried_at=row.config_tried_at,
@@ -164,38 +141,18 @@ def store_of(row: Row[Any]) -> Store:
     )
 
 
-def _policy(row: Row[Any]) -> Policy:
-    issue_from: datetime | None = row.created_at
-    if row.issue_from is not None:
-        issue_from = None if row.issue_from == ALL else datetime.fromisoformat(row.issue_from)
-    invoiced_meta = INVOICED_META if row.invoiced_meta is None else frozenset(row.invoiced_meta)
-    return Policy(
-        issue_pending=row.issue_pending,
-        bank_payment_methods=frozenset(row.bank_payment_methods),
-        status_map=row.status_map,
-        issue_from=issue_from,
-        sub_orders=row.sub_orders,
-        unpaid_on_hold=row.unpaid_on_hold,
-        zero_total=row.zero_total,
-        test_orders=row.test_orders,
-        invoiced_meta=invoiced_meta,
-    )
+def _options(row: Row[Any]) -> StoreOptions:
+    columns = {name: getattr(row, name) for name in OPTIONS}
+    values = {name: OPTIONS[name].load(value) for name, value in columns.items() if value is not None}
+    if row.issue_from is None:  # a store that was added before there was this option
+        values["issue_from"] = row.created_at
+    return StoreOptions(**values)
 
 
-def columns_of(choices: StoreOptions) -> dict[str, object]:
-    """The columns that keep what a store chooses."""
-    policy = choices.policy
-    return {
-        "issue_pending": policy.issue_pending,
-        "bank_payment_methods": sorted(policy.bank_payment_methods),
-        "status_map": dict(policy.status_map),
-        "issue_from": ALL if policy.issue_from is None else policy.issue_from.isoformat(),
-        "sub_orders": policy.sub_orders,
-        "unpaid_on_hold": policy.unpaid_on_hold,
-        "zero_total": policy.zero_total,
-        "test_orders": policy.test_orders,
-        "invoiced_meta": sorted(policy.invoiced_meta),
-        "order_body": choices.order_body,
-        "unknown_outcome": choices.unknown_outcome,
-        "shop_urls": list(choices.shop_urls) or None,
-    }
+def columns_of(options: StoreOptions) -> dict[str, object]:
+    """The columns that keep a store's options."""
+    columns: dict[str, object] = {}
+    for name, option in OPTIONS.items():
+        value = option.dump(getattr(options, name))
+        columns[name] = None if option.is_learned and not value else value  # NULL until it is learned
+    return columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import deliveries, orders, stores
-from bridge.issuance import Policy
+from bridge.issuance import Policy, StoreOptions
 from bridge.ledger.orders import orders_wanted
-from bridge.ledger.store import ALL, Store, StoreOptions, columns_of, flags, store_of
+from bridge.ledger.store import Store, columns_of, flags, store_of
 from bridge.vault.encryption import Vault
 
-__all__ = ["ALL", "Store", "StoreOptions", "flags"]  # beside the queries
+__all__ = ["Store", "flags"]  # beside the queries
 
 # A part of the delivery URL, so of what needs no escaping there.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -38,7 +39,7 @@ def add(
     woocommerce_id: str,
     api_token: str,
     webhook_secret: str,
-    policy: Policy,
+    options: StoreOptions,
     now: datetime,
 ) -> int:
     """Add a store and return its id. The transaction may go on if this fails.
@@ -54,7 +55,7 @@ def add(
             woocommerce_id=woocommerce_id,
             api_token=vault.encrypt(api_token),
             webhook_secret=vault.encrypt(webhook_secret),
-            **columns_of(StoreOptions(policy)),
+            **columns_of(options),
             created_at=now,
         )
         # A statement that fails would end the whole transaction in PostgreSQL.
@@ -118,10 +119,10 @@ def of_woocommerce(connection: Connection, woocommerce_id: str, *, removed: bool
     return store_of(row) if row else None
 
 
-def choose(connection: Connection, store: Store, choices: StoreOptions, now: datetime) -> bool:
-    """Replace a store's choices; whether open orders are decided anew, since they may stand otherwise now."""
-    _update(connection, store.id, **columns_of(choices))
-    decides = choices.policy != store.policy
+def set_options(connection: Connection, store: Store, options: StoreOptions, now: datetime) -> bool:
+    """Replace a store's options; returns whether open orders are decided on again for it."""
+    _update(connection, store.id, **columns_of(options))
+    decides = any(getattr(options, one.name) != getattr(store.options, one.name) for one in fields(Policy))
     if decides:
         decide_anew(connection, store.id, now)
     return decides

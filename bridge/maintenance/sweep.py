@@ -56,7 +56,7 @@ def _release_what_is_allowed(context: Context, store_id: int) -> None:
     """Have processed what was quarantined as its store was given the address of its shop."""
     with context.ledger.write() as connection:
         store = stores.get(connection, store_id)
-        deliveries.release(connection, store_id, store.shop_urls)
+        deliveries.release(connection, store_id, store.options.shop_urls)
 
 
 def _with_quarantined(context: Context) -> Sequence[int]:

@@ -161,7 +161,7 @@ def _why_not(
 
 
 def _compose(store: Store, delivery: Delivery, order: KnownOrder, kind: str) -> bytes:
-    if store.order_body == "bare" or order.snapshot is None:
+    if store.options.order_body == "bare" or order.snapshot is None:
         return delivery.body
-    said = said_of(order.snapshot, store.policy, kind, issue_anyway=order.issue_anyway_by is not None)
+    said = said_of(order.snapshot, store.options, kind, issue_anyway=order.issue_anyway_by is not None)
     return compose(delivery.body, store.config or {}, said)

@@ -116,7 +116,7 @@ def decide_on(order_state: OrderState, store: Store) -> Verdict:
         order.snapshot,
         deleted=order.deleted_at is not None,
         config=store.decision_config,
-        policy=store.policy,
+        policy=store.options,
         documents=Documents(
             invoice=_document(known.get("invoice")), estimate=_document(known.get("estimate"))
         ),

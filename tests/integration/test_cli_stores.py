@@ -79,8 +79,8 @@ def test_choices_are_set_once_however_often_they_are_typed(counter: Counter) -> 
         "zero_total: issue -> skip",
     ]
     store = counter.store()
-    assert (store.policy.issue_pending, store.policy.status_map) == (True, {"shipped": "completed"})
-    assert (store.policy.zero_total, store.decision_version) == ("skip", version + 1)
+    assert (store.options.issue_pending, store.options.status_map) == (True, {"shipped": "completed"})
+    assert (store.options.zero_total, store.decision_version) == ("skip", version + 1)
     assert store.deciding_anew_since is not None
     again = counter.run("stores", "set", "shop", "issue_pending=true", "zero_total=skip")
     assert (again.returncode, again.stdout) == (0, "Nothing has changed.\n")

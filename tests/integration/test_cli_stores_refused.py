@@ -107,7 +107,7 @@ def here(counter: Counter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         (["set", "shop", "issue_pending"], 2, "is not KEY=VALUE"),
         (["set", "shop", "issue_pending=yes"], 2, "issue_pending is true or false, not 'yes'"),
         (["set", "shop", "order_body=bare", "order_body=merged"], 2, "A key is given twice"),
-        (["set", "shop", "order_body=bare", "webhook_secret=x"], 2, "nothing that a store chooses"),
+        (["set", "shop", "order_body=bare", "webhook_secret=x"], 2, "is no option of a store"),
         (["set", "shop", "status_map=wc-shipped:completed"], 2, "without wc-"),
         (["set", "shop", "bank_payment_methods=b\udcffcs"], 2, "ids of payment methods"),
         (["pause"], 2, "NAME"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger import stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
@@ -171,7 +171,7 @@ def add_stores(shop: Shop, number: int, *, fetched: bool = True) -> list[int]:
                 woocommerce_id=f"the one of {name}",
                 api_token=TOKEN,
                 webhook_secret="x",
-                policy=Policy(),
+                options=StoreOptions(),
                 now=shop.clock.now(),
             )
             if fetched:

@@ -30,7 +30,7 @@ from bridge.db.tables import orders as order_table
 from bridge.db.tables import stores as store_table
 from bridge.doctor import Finding, Level, examine
 from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, compare
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger import issuances, stores
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
 from bridge.vault import Vault
@@ -129,7 +129,7 @@ def add_store(connection: Connection, vault: Vault, name: str, woocommerce_id: s
         woocommerce_id=woocommerce_id,
         api_token=TOKEN,
         webhook_secret="s3cr3t",
-        policy=Policy(),
+        options=StoreOptions(),
         now=datetime.now(UTC),
     )
 

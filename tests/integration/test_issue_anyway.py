@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from bridge.admin import operate
 from bridge.admin.issue_anyway import issue_anyway
 from bridge.admin.operate import Report
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger import actions, issuances, stores
 from bridge.ledger.orders import KnownOrder
 from tests.shop import Shop, at, forward_issuance
@@ -40,11 +39,10 @@ NOT_LIFTED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def with_policy(shop: Shop, **policy: Any) -> None:
+def with_policy(shop: Shop, **options: Any) -> None:
     with shop.context.ledger.write() as connection:
         store = stores.get(connection, shop.store_id)
-        chosen = replace(store.choices, policy=Policy(**policy))
-        stores.choose(connection, store, chosen, shop.clock.now())
+        stores.set_options(connection, store, StoreOptions(**options), shop.clock.now())
 
 
 def issue(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from bridge.issuance import StoreOptions
 from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
 from bridge.ledger import attempts, stores
 from bridge.ledger.issuances import StartedAttempt
-from bridge.ledger.store import StoreOptions
 from bridge.pipeline.complete import Completed, record, release_expired
 from bridge.pipeline.context import Context
 from bridge.pipeline.decide import OrderBatch
@@ -48,8 +48,8 @@ def tried(shop: Shop, *, number: int = 1, ago: timedelta = timedelta()) -> Start
 
 def resends(shop: Shop) -> None:
     with shop.context.ledger.write() as connection:
-        choices = StoreOptions(unknown_outcome="resend")
-        stores.choose(connection, shop.store(), choices, shop.clock.now())
+        options = StoreOptions(unknown_outcome="resend")
+        stores.set_options(connection, shop.store(), options, shop.clock.now())
 
 
 def test_what_is_not_taken_is_due_again_after_a_while(shop: Shop, context: Context) -> None:

@@ -13,8 +13,8 @@ import pytest
 from bridge.admin import manage_stores
 from bridge.admin.manage_stores import NewStore
 from bridge.db import Ledger, LedgerUnavailableError
+from bridge.issuance import StoreOptions
 from bridge.ledger import backlog, deliveries, issuances, orders, stores
-from bridge.ledger.stores import StoreOptions
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from bridge.admin import store_removal
 from bridge.db import Ledger, tables
-from bridge.issuance import Policy, read_delivery
+from bridge.issuance import StoreOptions, read_delivery
 from bridge.ledger import deliveries, store_secrets, stores
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
@@ -74,7 +74,7 @@ class Receiver:
             woocommerce_id=f"the one of {name}",
             api_token="token",
             webhook_secret=secret,
-            policy=Policy(),
+            options=StoreOptions(),
             now=NOW,
         )
         self.books.write(stores.learn_shop, store_id, SHOP)

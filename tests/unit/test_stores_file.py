@@ -8,7 +8,7 @@ import pytest
 
 from bridge.admin import store_options
 from bridge.cli.stores.file import SecretSourceError, StoresFileError, read_stores
-from bridge.ledger.stores import StoreOptions
+from bridge.issuance import StoreOptions
 
 IDS = 'organization = "64b7e0c0a1b2c3d4e5f60718"\nwoocommerce = "64b7e0c0a1b2c3d4e5f60719"\n'
 SHOP = f"[stores.shop]\n{IDS}"

@@ -10,7 +10,6 @@ import click
 from bridge.admin import manage_stores, store_options
 from bridge.admin.manage_stores import Fetched, NewStore, WoocommerceTakenError
 from bridge.admin.store_check import StoreCheckError, check_account
-from bridge.admin.store_options import OptionError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import (
     TOKEN_FILE_OPTION,
@@ -21,10 +20,12 @@ from bridge.cli.secret_input import (
 from bridge.cli.starting import await_server
 from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.issuance import OPTIONS, OptionError, StoreOptions
 from bridge.ledger import stores as ledger_stores
-from bridge.ledger.stores import StoreExistsError, StoreOptions
+from bridge.ledger.stores import StoreExistsError
 
 SPACE_INVOICES_ID = re.compile(r"[0-9a-fA-F]{24}")
+_ISSUE_FROM = OPTIONS["issue_from"]
 OFFLINE_OPTION = click.option(
     "--offline", is_flag=True, help="Do not ask Space Invoices whether it is right."
 )
@@ -43,8 +44,8 @@ API version v3. `spacebridge stores show {name}` then tells of a ping."""
     "--issue-from",
     default="now",
     show_default=True,
-    metavar="now|DATE|all",
-    help="Issue for orders created from then on (UTC).",
+    metavar=_ISSUE_FROM.sample,
+    help=f"{_ISSUE_FROM.meaning[0].upper()}{_ISSUE_FROM.meaning[1:]}.",
 )
 @click.option("--url", metavar="URL", help="The shop's address; without it, the first order tells.")
 @OFFLINE_OPTION
@@ -71,7 +72,7 @@ def add(
     organization, woocommerce = organization.lower(), woocommerce.lower()
     if {token_file, webhook_secret_file} == {"-"}:
         fail("Standard input can give the token or the secret, not both: put one of them into a file.")
-    chosen = _chosen(issue_from, url)
+    options = _options(issue_from, url)
     desk = StoreSession.open(is_awaited=True)
     with desk.ledger.read() as connection:
         if ledger_stores.find(connection, name) is not None:
@@ -80,7 +81,7 @@ def add(
     made = None if webhook_secret_file else secrets.token_hex(24)
     secret = made or read_webhook_secret(webhook_secret_file or "")
     fetched = None if offline else fetch(desk, token, organization, woocommerce)
-    new = NewStore(name, organization, woocommerce, token, secret, chosen)
+    new = NewStore(name, organization, woocommerce, token, secret, options)
     try:
         with desk.ledger.write() as connection:
             is_back = manage_stores.add(connection, desk.vault, new, fetched, who=who, now=now())
@@ -91,11 +92,12 @@ def add(
     _tell(name, made, fetched, is_back=is_back, as_json=as_json)
 
 
-def _chosen(issue_from: str, url: str | None) -> StoreOptions:
+def _options(issue_from: str, url: str | None) -> StoreOptions:
     try:
         values = {"issue_from": store_options.parse("issue_from", issue_from, now())}
-        chosen = store_options.with_values(store_options.of_new_store(now()), values)
-        return store_options.with_values(chosen, {"shop_urls": [url]}) if url is not None else chosen
+        if url is not None:
+            values["shop_urls"] = [url]
+        return store_options.with_values(store_options.of_new_store(now()), values)
     except OptionError as error:
         what = "--url" if str(error).startswith("shop_urls") else "--issue-from"
         fail(f"{what}: {error} Nothing is changed.")

@@ -183,7 +183,7 @@ def _change(
         return ADDED
     store = ledger_stores.lock(connection, found.id)
     _require_same_ids(store, wished.described)
-    changed = manage_stores.choose(connection, store, wished.described.values, who=who, now=now())
+    changed = manage_stores.set_options(connection, store, wished.described.values, who=who, now=now())
     lines += changed.lines
     if wished.token is not None and manage_stores.set_token(
         connection, desk.vault, store, wished.token, fetched, who=who, now=now()

@@ -7,17 +7,17 @@ import click
 from bridge.admin import manage_stores, store_options
 from bridge.admin.manage_stores import Changed, NotListed
 from bridge.admin.store_check import why_not_answered
-from bridge.admin.store_options import OptionError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.stores import describe
 from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.issuance import OPTIONS, OptionError
 from bridge.ledger.stores import Store
 from bridge.pipeline.store_configs import ASK_AGAIN_AFTER
 from bridge.spaceinvoices import SpaceInvoicesError
 
 
-class _Choice(click.ParamType[tuple[str, object], str]):
+class _Assignment(click.ParamType[tuple[str, object], str]):
     """`KEY=VALUE`, such as issue_pending=true or status_map=shipped:completed."""
 
     name = "KEY=VALUE"
@@ -29,21 +29,17 @@ class _Choice(click.ParamType[tuple[str, object], str]):
         if not separator:
             self.fail(f"{value!r} is not KEY=VALUE, such as issue_pending=true.", param, ctx)
         try:
-            parsed = store_options.parse(key, text, now())
-            store_options.check(key, parsed)
+            return key, store_options.parse(key, text, now())
         except OptionError as error:
             self.fail(str(error), param, ctx)
-        return key, parsed
 
 
-_KEYS = "\n".join(
-    f"{name}={option.sample}\n    {option.meaning}" for name, option in store_options.OPTIONS.items()
-)
+_KEYS = "\n".join(f"{name}={option.sample}\n    {option.meaning}" for name, option in OPTIONS.items())
 
 
 @click.command("set", epilog=f"\b\nKEY=VALUE:\n{_KEYS}")
 @click.argument("name")
-@click.argument("given", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Choice())
+@click.argument("given", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Assignment())
 @AS_OPTION
 @JSON_OPTION
 def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bool) -> None:
@@ -53,7 +49,7 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
         raise click.UsageError("A key is given twice: give each once.")
     with StoreSession.open().changing(name) as (connection, store):
         try:
-            changed = manage_stores.choose(connection, store, values, who=who, now=now())
+            changed = manage_stores.set_options(connection, store, values, who=who, now=now())
         except OptionError as error:
             fail(f"{error} Nothing is changed.")
     if values.get("unknown_outcome") == "resend" and changed.lines:

@@ -9,9 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bridge.admin import store_options
-from bridge.admin.store_options import OptionError
 from bridge.cli.stores.add import SPACE_INVOICES_ID, problem_of_name
-from bridge.ledger.stores import StoreOptions
+from bridge.issuance import OPTIONS, OptionError, StoreOptions
 from bridge.settings import SettingsError, read_value_file
 
 IDS = ("organization", "woocommerce")
@@ -19,7 +18,7 @@ SECRETS = ("token", "webhook_secret")
 KEYS = (
     *IDS,
     *(f"{secret}_{source}" for secret in SECRETS for source in ("env", "file")),
-    *store_options.NAMES,
+    *OPTIONS,
 )
 
 
@@ -106,14 +105,14 @@ def _problems_of_store(name: str, table: Mapping[str, object]) -> list[str]:
             problems.append(
                 f"{prefix}: {secret}_env is a variable's name and {secret}_file a path, in quotes."
             )
-    chosen = {key: table[key] for key in store_options.NAMES if key in table}
-    wrong = [problem for key in chosen if (problem := _problem_of_choices({key: chosen[key]})) is not None]
-    if not wrong and (problem := _problem_of_choices(chosen)) is not None:  # which do not go together
+    values = _option_values(table)
+    wrong = [problem for key in values if (problem := _problem_of_options({key: values[key]})) is not None]
+    if not wrong and (problem := _problem_of_options(values)) is not None:  # which do not go together
         wrong = [problem]
     return problems + [f"{prefix}: {problem}" for problem in wrong]
 
 
-def _problem_of_choices(values: Mapping[str, object]) -> str | None:
+def _problem_of_options(values: Mapping[str, object]) -> str | None:
     try:
         store_options.with_values(StoreOptions(), values)
     except OptionError as error:
@@ -141,22 +140,24 @@ def _unknown(prefix: str, key: str, known: Sequence[str]) -> str:
 
 
 def _described(name: str, table: Mapping[str, object], folder: Path) -> DescribedStore:
-    given = {key: value for key, value in table.items() if key in store_options.NAMES}
     return DescribedStore(
         name,
         str(table["organization"]).lower(),
         str(table["woocommerce"]).lower(),
-        _chosen(given),
+        _options(_option_values(table)),
         _source(name, table, "token", folder),
         _source(name, table, "webhook_secret", folder),
     )
 
 
-def _chosen(given: Mapping[str, object]) -> Mapping[str, object]:
-    every = store_options.as_mapping(store_options.with_values(StoreOptions(), given))
-    return {
-        name: value for name, value in every.items() if name in given or name not in store_options.LEARNED
-    }
+def _option_values(table: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: table[name] for name in OPTIONS if name in table}
+
+
+def _options(values: Mapping[str, object]) -> Mapping[str, object]:
+    """All options by name: those that the file does not name as by default, unless the bridge learns them."""
+    options = store_options.as_mapping(store_options.with_values(StoreOptions(), values))
+    return {name: value for name, value in options.items() if name in values or not OPTIONS[name].is_learned}
 
 
 def _source(name: str, table: Mapping[str, object], secret: str, folder: Path) -> SecretSource | None:

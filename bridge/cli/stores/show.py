@@ -91,7 +91,7 @@ def _document(shown: _Shown) -> dict[str, object]:
         "pause_reason": store.pause_reason,
         "next_probe_at": store.next_probe_at,
         "removed_at": store.removed_at,
-        **store_options.as_mapping(store.choices),
+        **store_options.as_mapping(store.options),
         "config": store.config,
         "config_fetched_at": store.config_fetched_at,
         "config_error": store.config_error,
@@ -139,8 +139,8 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
         yield "", f"The last try to fetch it has failed: {store.config_error}"
     elif (not_listed := describe.not_listed(store, at)) is not None:
         yield "", not_listed
-    for name, value in store_options.as_mapping(store.choices).items():
-        yield name, store_options.written(value)
+    for name, value in store_options.as_mapping(store.options).items():
+        yield name, store_options.as_text(value)
     if (rotation := describe.webhook_secret(store, at)) is not None:
         yield "Rotation", rotation
     for number, one in enumerate(shown.actions):

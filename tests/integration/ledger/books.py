@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Table, func, select
 
 from bridge.db import Ledger
-from bridge.issuance import Order, Policy, Verdict
+from bridge.issuance import Order, StoreOptions, Verdict
 from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.attempts import Claim, NotDueError
 from bridge.ledger.deliveries import Delivery, Finished, Recorded
@@ -129,7 +129,7 @@ class Books:
             return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
-def add_store(connection: Connection, name: str = "shop", *, policy: Policy | None = None) -> int:
+def add_store(connection: Connection, name: str = "shop", *, options: StoreOptions | None = None) -> int:
     """A store; its id."""
     return stores.add(
         connection,
@@ -139,7 +139,7 @@ def add_store(connection: Connection, name: str = "shop", *, policy: Policy | No
         woocommerce_id=hashlib.sha256(str(name).encode()).hexdigest()[:24],  # each has its own
         api_token=TOKEN,
         webhook_secret=SECRET,
-        policy=policy or Policy(),
+        options=options or StoreOptions(),
         now=NOW,
     )
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import NoResultFound
 
 from bridge.db import LedgerFaultError, tables
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger import stores
 from bridge.ledger.stores import Store, StoreExistsError
 from bridge.vault import Vault, WrongKeyError
@@ -27,17 +27,16 @@ CONFIG = {
 
 
 def test_a_store_is_found_by_its_name_as_it_was_added(books: Books) -> None:
-    policy = Policy(
+    options = StoreOptions(
         issue_pending=True,
         bank_payment_methods=frozenset({"bacs", "čekovi"}),
         status_map={"wc-packed": "processing"},
     )
-    store_id = books.write(add_store, "second", policy=policy)
+    store_id = books.write(add_store, "second", options=options)
     found = books.read(stores.find, "second")
     assert found is not None
-    assert (found.id, found.name, found.policy) == (store_id, "second", policy)
-    assert (found.order_body, found.unknown_outcome, found.failures) == ("merged", "hold", 0)
-    assert (found.config, found.decision_config, found.paused_at) == (None, None, None)
+    assert (found.id, found.name, found.options) == (store_id, "second", options)
+    assert (found.config, found.decision_config, found.paused_at, found.failures) == (None, None, None, 0)
     assert books.store(store_id) == found
     assert books.read(stores.find, "SECOND") is None
     assert books.read(stores.find, "third") is None

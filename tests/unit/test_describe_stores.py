@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.cli.stores import describe
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger.store import Store
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
@@ -17,10 +17,7 @@ STORE = Store(
     name="shop",
     organization_id="64b7e0c0a1b2c3d4e5f60718",
     woocommerce_id="64b7e0c0a1b2c3d4e5f60719",
-    policy=Policy(),
-    order_body="merged",
-    unknown_outcome="hold",
-    shop_urls=(),
+    options=StoreOptions(),
     config={"name": "Shop"},
     config_fetched_at=NOW,
     config_tried_at=NOW,
