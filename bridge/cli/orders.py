@@ -16,7 +16,7 @@ from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.options import AS_OPTION, ID, LIMIT_OPTION, STORE_OPTION
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
 from bridge.cli.timeline import tell
-from bridge.issuance import Decision
+from bridge.issuance import LABELS, Decision
 from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
@@ -35,7 +35,7 @@ def orders() -> None:
 
 @orders.command("list")
 @STORE_OPTION
-@click.option("--decision", type=click.Choice(["invoice", "estimate", "wait", "skip", "done", "attention"]))
+@click.option("--decision", type=click.Choice(LABELS))
 @click.option("--rule", help="The rule that decided, in a word: pending, unknown_status, inactive...")
 @LIMIT_OPTION
 @JSON_OPTION

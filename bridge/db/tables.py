@@ -247,7 +247,7 @@ issuances = Table(
     Column("id", BigId, Identity(), primary_key=True),
     Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
     Column("order_id", BigId, ForeignKey("orders.id"), nullable=False),
-    Column("kind", Text, nullable=False),  # invoice | estimate
+    Column("kind", Text, nullable=False),  # a Kind
     Column("state", Text, nullable=False),  # due | sending | issued | failed | held | withdrawn
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("attempt_id", BigId),  # the last one; an outcome counts only for the attempt it belongs to

@@ -1,7 +1,8 @@
 """Whose order it is, when a document is due, and what is sent for it: pure functions over plain values."""
 
-from bridge.issuance.case import Config, Decision, Document, Documents, Exceptions, Verdict
+from bridge.issuance.case import LABELS, Config, Decision, Document, Documents, Exceptions, Verdict
 from bridge.issuance.decision import decide
+from bridge.issuance.kinds import Kind
 from bridge.issuance.option_types import Option, OptionError
 from bridge.issuance.options import BANK_PAYMENT, OPTIONS, Policy, StoreOptions
 from bridge.issuance.order import Deletion, Details, NotAnOrder, Order, Timekeeping, Unreadable, printable
@@ -21,6 +22,7 @@ from bridge.issuance.status import (
 __all__ = [
     "BANK_PAYMENT",
     "CONFIG_PROPERTIES",
+    "LABELS",
     "OPTIONS",
     "STANDARD_STATUSES",
     "About",
@@ -31,6 +33,7 @@ __all__ = [
     "Document",
     "Documents",
     "Exceptions",
+    "Kind",
     "NotAnOrder",
     "Option",
     "OptionError",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
+from bridge.issuance.kinds import Kind
 from bridge.issuance.options import Policy
 from bridge.issuance.order import Order, decimal
 from bridge.issuance.status import OrderStage
 
 
 class Decision(StrEnum):
-    """What to do with an order now; INVOICE and ESTIMATE name the document that is due."""
+    """What to do with an order now."""
 
-    INVOICE = "invoice"
-    ESTIMATE = "estimate"
+    ISSUE = "issue"
     WAIT = "wait"
     SKIP = "skip"
     DONE = "done"
@@ -44,12 +46,8 @@ class Document:
     customer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """The documents of an order that exist or may exist."""
-
-    invoice: Document | None = None
-    estimate: Document | None = None
+Documents: TypeAlias = Mapping[Kind, Document]
+"""The documents of an order that exist or may exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +66,33 @@ class Exceptions:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision and one sentence on why; `rule` names what decided, in a word that holds no value."""
+    """A decision and one sentence on why; `rule` names what decided, in a word that holds no value.
+
+    `kind` is that of the document that is due; None unless the decision is to issue one.
+    """
 
     decision: Decision
     reason: str
     rule: str = "other"
+    kind: Kind | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind is not None) != (self.decision is Decision.ISSUE):
+            raise ValueError("a verdict names a kind of document if it is to issue one, and else none")
+
+    @classmethod
+    def issue(cls, kind: Kind, reason: str, rule: str) -> Verdict:
+        """A document of this kind is due."""
+        return cls(Decision.ISSUE, reason, rule, kind)
+
+    @property
+    def label(self) -> str:
+        """The decision as it is stored and shown: one of LABELS."""
+        return (self.kind or self.decision).value
+
+
+LABELS: Sequence[str] = [one.value for one in (*Kind, *Decision) if one is not Decision.ISSUE]
+"""The words for decisions in the ledger, in JSON and in metrics: the kind that is due, or why none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +116,9 @@ class Case:
         return decimal(self.order.details.paid_back) or Decimal(0)
 
     @property
-    def has_documents(self) -> bool:
-        return self.documents.invoice is not None or self.documents.estimate is not None
+    def invoice(self) -> Document | None:
+        return self.documents.get(Kind.INVOICE)
+
+    @property
+    def estimate(self) -> Document | None:
+        return self.documents.get(Kind.ESTIMATE)

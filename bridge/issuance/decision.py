@@ -43,7 +43,7 @@ def decide(
 def _with_changed_key(case: Case, verdict: Verdict) -> Verdict:
     """An order whose key the shop has changed goes its way, and a person is told of it."""
     former = case.exceptions.former_key
-    if former is None or verdict.decision in {Decision.INVOICE, Decision.ESTIMATE, Decision.ATTENTION}:
+    if former is None or verdict.decision in {Decision.ISSUE, Decision.ATTENTION}:
         return verdict
     return Verdict(
         Decision.ATTENTION,

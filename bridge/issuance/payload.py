@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.issuance.case import Decision
+from bridge.issuance.kinds import Kind
 from bridge.issuance.options import BANK_PAYMENT, Policy
 from bridge.issuance.order import Order
 from bridge.issuance.status import OrderStage, stage_of, standard_status
@@ -35,7 +35,7 @@ _WHITESPACE = " \t\n\r"
 ORIGINALS = "woocommerce"  # in `custom`: the values of the shop that others are sent in the place of
 
 
-def said_of(order: Order, policy: Policy, kind: str, *, issue_anyway: bool) -> Mapping[str, str | bool]:
+def said_of(order: Order, policy: Policy, kind: Kind, *, issue_anyway: bool) -> Mapping[str, str | bool]:
     """What has to be sent in other words, so that Space Invoices reads what was decided by a store's choices.
 
     It decides the kind of document by itself, from the flags, `status` and `payment_method`. It knows one
@@ -49,9 +49,9 @@ def said_of(order: Order, policy: Policy, kind: str, *, issue_anyway: bool) -> M
     if status != order.status:
         said["status"] = status
     is_unpaid = stage_of(order, policy.status_map) in {OrderStage.PENDING, OrderStage.ON_HOLD}
-    if kind == Decision.INVOICE and is_unpaid and not by_bank and order.payment_method == BANK_PAYMENT:
+    if kind is Kind.INVOICE and is_unpaid and not by_bank and order.payment_method == BANK_PAYMENT:
         said["issueInvoiceForBankPayment"] = True
-    if kind == Decision.INVOICE and issue_anyway:
+    if kind is Kind.INVOICE and issue_anyway:
         said["issueInvoiceOnComplete"] = False
     return said
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from bridge.issuance.case import Case, Decision, Verdict
+from bridge.issuance.kinds import Kind
 from bridge.issuance.order import decimal, looks_like_bank_payment
 from bridge.issuance.status import OrderStage, standard_status
 
@@ -22,8 +23,8 @@ def _inactive(case: Case) -> Verdict | None:
 def _deleted(case: Case) -> Verdict | None:
     if not case.is_deleted:
         return None
-    issued = "invoice" if case.documents.invoice else "estimate" if case.documents.estimate else ""
-    if issued:
+    issued = next((kind for kind in Kind if kind in case.documents), None)
+    if issued is not None:
         return Verdict(
             Decision.ATTENTION,
             f"The order was deleted in WooCommerce after its {issued}.",
@@ -34,9 +35,9 @@ def _deleted(case: Case) -> Verdict | None:
 
 def _credit_due(case: Case) -> Verdict | None:
     """After the invoice: the order died, or money went back."""
-    if case.documents.invoice is None:
+    invoice, order = case.invoice, case.order
+    if invoice is None:
         return None
-    invoice, order = case.documents.invoice, case.order
     credit = "a credit note is due, to be made in Space Invoices."
     status = standard_status(order, case.policy.status_map)
     if case.paid_back or order.has_refunds or status == "refunded":
@@ -63,7 +64,7 @@ def _paid_back_of(case: Case, status: str) -> str:
 
 
 def _changed_after_invoice(case: Case) -> Verdict | None:
-    invoice, order, details = case.documents.invoice, case.order, case.order.details
+    invoice, order, details = case.invoice, case.order, case.order.details
     if invoice is None:
         return None
     if decimal(order.total) != decimal(invoice.total) or order.currency != invoice.currency:
@@ -90,7 +91,7 @@ def _changed_after_invoice(case: Case) -> Verdict | None:
 
 
 def _invoiced(case: Case) -> Verdict | None:
-    if case.documents.invoice is None:
+    if case.invoice is None:
         return None
     return Verdict(Decision.DONE, "The order has its invoice.", "invoiced")
 
@@ -98,7 +99,7 @@ def _invoiced(case: Case) -> Verdict | None:
 def _dead(case: Case) -> Verdict | None:
     if case.reached is not OrderStage.DEAD:
         return None
-    if case.documents.estimate:
+    if case.estimate:
         return Verdict(
             Decision.ATTENTION,
             f"The order is {case.order.status}, and its estimate is still standing.",
@@ -116,7 +117,7 @@ def _erased(case: Case) -> Verdict | None:
 def _invoiced_elsewhere(case: Case) -> Verdict | None:
     found = case.order.details.invoiced_by
     key = next((one for one in sorted(case.policy.invoiced_meta) if one in found), None)
-    if key is None or case.has_documents:
+    if key is None or case.documents:
         return None
     return Verdict(
         Decision.SKIP, f"Another plugin has invoiced the order: {key} is {found[key]}.", "invoiced_elsewhere"
@@ -134,7 +135,7 @@ def _test_order(case: Case) -> Verdict | None:
 def _before_the_bridge(case: Case) -> Verdict | None:
     begins, created = case.policy.issue_from, case.order.details.created
     is_excepted = case.exceptions.issue_anyway or case.exceptions.is_from_before
-    if begins is None or created is None or case.has_documents or is_excepted:
+    if begins is None or created is None or case.documents or is_excepted:
         return None
     if not _is_certainly_before(created, begins, is_local=case.order.details.created_is_local):
         return None
@@ -223,7 +224,7 @@ def _sub_order(case: Case) -> Verdict | None:
 def _completed(case: Case) -> Verdict | None:
     if case.reached is not OrderStage.COMPLETED:
         return None
-    return Verdict(Decision.INVOICE, f"The order is completed{_refunded_in_part(case)}.", "completed")
+    return Verdict.issue(Kind.INVOICE, f"The order is completed{_refunded_in_part(case)}.", "completed")
 
 
 def _bank_payment(case: Case) -> Verdict | None:
@@ -231,14 +232,14 @@ def _bank_payment(case: Case) -> Verdict | None:
     is_awaited = _is_unpaid(case) and case.policy.is_bank_payment(case.order)
     if not is_awaited or case.config.issue_invoice_for_bank_payment:
         return None
-    estimate, order = case.documents.estimate, case.order
+    estimate, order = case.estimate, case.order
     if estimate is None and case.total == 0:
         return Verdict(
             Decision.WAIT, "The order's total is 0: there is nothing to estimate.", "zero_estimate"
         )
     if estimate is None:
-        return Verdict(
-            Decision.ESTIMATE,
+        return Verdict.issue(
+            Kind.ESTIMATE,
             f"The order was received and is to be paid by bank transfer{_refunded_in_part(case)}.",
             "by_bank",
         )
@@ -279,7 +280,7 @@ def _received(case: Case) -> Verdict:
     by_bank = _is_unpaid(case) and case.policy.is_bank_payment(case.order)
     how = "is to be paid by bank transfer" if by_bank else "is " + case.order.status
     more = f"{_refunded_in_part(case)}{_bank_hint(case)}"
-    return Verdict(Decision.INVOICE, f"The order was received and {how}{more}.", "received")
+    return Verdict.issue(Kind.INVOICE, f"The order was received and {how}{more}.", "received")
 
 
 RULES: Sequence[Callable[[Case], Verdict | None]] = (

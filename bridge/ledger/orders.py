@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import issuances, orders, stores
-from bridge.issuance import STANDARD_STATUSES, Decision, Order, OrderStage
+from bridge.issuance import LABELS, STANDARD_STATUSES, Decision, Order, OrderStage
 from bridge.ledger.order_details import read, written
 
 Resource = tuple[int, int]
@@ -135,7 +135,7 @@ def decided_before(version: int | ColumnElement[int]) -> Sequence[ColumnElement[
     What has its invoice is settled for good, and no rule brings to life what the shop has deleted or ended.
     """
     # By name: an index finds what is equal, and would have to be read whole for all but one.
-    open_ones = [decision.value for decision in Decision if decision is not Decision.DONE]
+    open_ones = [label for label in LABELS if label != Decision.DONE]
     dead = [status for status, stage in STANDARD_STATUSES.items() if stage is OrderStage.DEAD]
     is_settled = or_(orders.c.rule == "deleted", and_(orders.c.rule == "dead", orders.c.status.in_(dead)))
     return [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.issuance import CONFIG_PROPERTIES, Order, Policy, compose, read_delivery, said_of
+from bridge.issuance import CONFIG_PROPERTIES, Kind, Order, Policy, compose, read_delivery, said_of
 from tests import recorded
 from tests.deciding import bank, card
 from tests.recorded import Recorded
@@ -298,29 +298,33 @@ def test_what_is_sent_is_the_order_and_over_it_the_documented_config(
 def test_an_order_is_said_in_the_words_that_space_invoices_knows(
     order: Order, policy: Policy, expected: dict[str, object]
 ) -> None:
-    for kind in ("estimate", "invoice"):
+    for kind in Kind:
         assert said_of(order, policy, kind, issue_anyway=False) == expected
 
 
 def test_an_order_that_is_issued_anyway_asks_for_its_invoice_now() -> None:
-    said = said_of(card("processing"), Policy(), "invoice", issue_anyway=True)
+    said = said_of(card("processing"), Policy(), Kind.INVOICE, issue_anyway=True)
 
     assert said == {"issueInvoiceOnComplete": False}
-    assert said_of(bank("on-hold"), Policy(), "estimate", issue_anyway=True) == {}
+    assert said_of(bank("on-hold"), Policy(), Kind.ESTIMATE, issue_anyway=True) == {}
 
 
 @pytest.mark.parametrize("status", ["on-hold", "pending", "parked"])
 def test_a_bank_payment_that_the_store_calls_none_asks_for_an_invoice(status: str) -> None:
     policy = Policy(bank_payment_methods=frozenset({"cheque"}), status_map={"parked": "on-hold"})
 
-    said = said_of(bank(status), policy, "invoice", issue_anyway=False)
+    said = said_of(bank(status), policy, Kind.INVOICE, issue_anyway=False)
 
     assert said["issueInvoiceForBankPayment"] is True
     assert "payment_method" not in said
-    assert "issueInvoiceForBankPayment" not in said_of(bank(status), policy, "estimate", issue_anyway=False)
-    assert said_of(bank("processing"), policy, "invoice", issue_anyway=False) == {}
-    assert "issueInvoiceForBankPayment" not in said_of(card(status), policy, "invoice", issue_anyway=False)
-    assert "issueInvoiceForBankPayment" not in said_of(bank(status), Policy(), "invoice", issue_anyway=False)
+    assert "issueInvoiceForBankPayment" not in said_of(
+        bank(status), policy, Kind.ESTIMATE, issue_anyway=False
+    )
+    assert said_of(bank("processing"), policy, Kind.INVOICE, issue_anyway=False) == {}
+    assert "issueInvoiceForBankPayment" not in said_of(card(status), policy, Kind.INVOICE, issue_anyway=False)
+    assert "issueInvoiceForBankPayment" not in said_of(
+        bank(status), Policy(), Kind.INVOICE, issue_anyway=False
+    )
 
 
 SENT = b'{"id":328,"status":"shipped","payment_method":"cheque","payment_method_title":"By cheque","n":1.50}'

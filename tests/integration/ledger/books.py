@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Table, func, select
 
 from bridge.db import Ledger
-from bridge.issuance import Order, StoreOptions, Verdict
+from bridge.issuance import Kind, Order, StoreOptions, Verdict
 from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.attempts import Claim, NotDueError
 from bridge.ledger.deliveries import Delivery, Finished, Recorded
@@ -71,7 +71,7 @@ class Books:
     def order(self, order_id: int) -> KnownOrder:
         return self.write(orders.lock, order_id)
 
-    def due(self, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW) -> Issuance:
+    def due(self, resource_id: int = 1, kind: Kind = Kind.INVOICE, at: datetime = NOW) -> Issuance:
         """An issuance that is due, of an order of its own."""
         with self.ledger.write() as connection:
             return add_due(connection, self.store_id, resource_id, kind, at)
@@ -212,7 +212,7 @@ def save_verdict(connection: Connection, order_id: int, verdict: Verdict, versio
     """Keep what was decided on an order, by this version of the rules."""
     decided = replace(
         orders.lock(connection, order_id),
-        decision=verdict.decision.value,
+        decision=verdict.label,
         reason=verdict.reason,
         decided_version=version,
     )
@@ -224,7 +224,7 @@ def finish(connection: Connection, delivery_id: int, *, state: str, reason: str 
     deliveries.finish(connection, [Finished(delivery_id, state, reason)])
 
 
-def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str, now: datetime) -> bool:
+def make_due(connection: Connection, *, store_id: int, order_id: int, kind: Kind, now: datetime) -> bool:
     """Have one document issued; whether it is this that made it due, at a moment that nobody else gives."""
     issuances.make_due(connection, [(store_id, order_id, kind)], now)
     (issuance,) = [one for one in issuances.of_order(connection, order_id) if one.kind == kind]
@@ -246,7 +246,7 @@ def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool
 
 
 def add_due(
-    connection: Connection, store_id: int, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW
+    connection: Connection, store_id: int, resource_id: int = 1, kind: Kind = Kind.INVOICE, at: datetime = NOW
 ) -> Issuance:
     """An issuance that is due, of an order of this id."""
     order_id = add_order(connection, store_id, resource_id)

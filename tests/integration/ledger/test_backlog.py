@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from bridge.admin import store_removal
 from bridge.db import tables
+from bridge.issuance import Kind
 from bridge.ledger import backlog, deliveries, issuances, stores
 from bridge.ledger.backlog import Backlog
 from tests.integration.ledger.books import NOW, Books, add_due, add_store, finish, mark_issued, withdraw
@@ -92,7 +93,7 @@ def test_what_is_brought_back_falls_due_then(books: Books, bring_back: str) -> N
         assert books.write(issuances.send_again, issuance.id, NOW)
     else:
         assert books.write(withdraw, issuance.id, NOW)
-        books.write(issuances.make_due, [(books.store_id, issuance.order_id, "invoice")], NOW)
+        books.write(issuances.make_due, [(books.store_id, issuance.order_id, Kind.INVOICE)], NOW)
     found = books.issuance(issuance.id)
     assert (found.state, found.due_since, found.deferrals) == ("due", NOW, 0)
 
