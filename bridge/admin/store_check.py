@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any
 
 from bridge.ledger.stores import flags
-from bridge.pipeline.context import Context
-from bridge.pipeline.store_configs import ask_for_config
-from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError
+from bridge.pipeline.context import Context, connect
+from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
 
 MOST_NAMED = 5  # Woocommerce objects that are named where the one that was given is not among them
 
@@ -26,8 +24,8 @@ def check_account(
     The token may be used in a header, and the ids are of the form that Space Invoices gives them.
     """
     try:
-        with closing(SpaceInvoices(context.api_url, token, timeout=context.api_timeout)) as api:
-            config = ask_for_config(api, organization_id, woocommerce_id)
+        with connect(context.api_url, token, timeout=context.api_timeout) as api:
+            config = api.find_config(organization_id, woocommerce_id)
             if config is None:
                 raise StoreCheckError(_not_among(api, organization_id, woocommerce_id))
     except SpaceInvoicesError as error:
@@ -65,8 +63,8 @@ def why_not_answered(error: SpaceInvoicesError, organization_id: str) -> str:
             return f"{error} See that SPACEBRIDGE_API_URL is its address."
 
 
-def _not_among(api: SpaceInvoices, organization_id: str, woocommerce_id: str) -> str:
-    others = api.find_woocommerces(organization_id)
+def _not_among(api: SpaceInvoicesApi, organization_id: str, woocommerce_id: str) -> str:
+    others = api.list_configs(organization_id)
     said = f"Organization {organization_id} has no Woocommerce object {woocommerce_id}, or it was deleted."
     if not others:
         return f"{said} It has none at all: make one in Space Invoices."

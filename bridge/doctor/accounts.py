@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError, inq
+from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
 
 AT_ONCE = 16  # requests
 BATCH = 50  # stores; a query is an address, which may not be long
@@ -77,27 +77,26 @@ def _ask_together(context: Context, stores: Sequence[Store], give_up_at: float) 
 
 
 def _list(
-    context: Context, api: SpaceInvoices, stores: Sequence[Store], give_up_at: float
+    context: Context, api: SpaceInvoicesApi, stores: Sequence[Store], give_up_at: float
 ) -> Mapping[str, Mapping[str, Any]]:
     """The Woocommerce objects of these stores by their ids; none where the API takes no such filter."""
     _wait_for_turn(context, stores[0], give_up_at)
     ids = [store.woocommerce_id for store in stores]
     try:
-        found = api.find_woocommerces(stores[0].organization_id, where={"id": inq(ids)})
+        configs = api.list_configs(stores[0].organization_id, ids)
     except SpaceInvoicesError as error:
         if error.status in {400, 422}:
             return {}
         raise
-    return {one["id"]: one for one in found if isinstance(one.get("id"), str)}
+    return {config["id"]: config for config in configs if isinstance(config.get("id"), str)}
 
 
-def _ask_singly(context: Context, api: SpaceInvoices, store: Store, give_up_at: float) -> Reply:
+def _ask_singly(context: Context, api: SpaceInvoicesApi, store: Store, give_up_at: float) -> Reply:
     try:
         _wait_for_turn(context, store, give_up_at)
-        found = api.find_woocommerces(store.organization_id, where={"id": store.woocommerce_id})
+        return Reply(api.find_config(store.organization_id, store.woocommerce_id))
     except SpaceInvoicesError as error:
         return Reply(error=error)
-    return Reply(next((one for one in found if one.get("id") == store.woocommerce_id), None))
 
 
 def _wait_for_turn(context: Context, store: Store, give_up_at: float) -> None:

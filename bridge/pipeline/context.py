@@ -17,7 +17,7 @@ from bridge.db.batch_writer import BatchWriter
 from bridge.ledger import stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.rate_limiter import RateLimiter
-from bridge.spaceinvoices import ApiConnection, SpaceInvoices
+from bridge.spaceinvoices import ApiConnection, SpaceInvoices, SpaceInvoicesApi
 from bridge.telemetry import counts
 from bridge.vault import Vault
 
@@ -28,11 +28,19 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
+def connect(api: str | ApiConnection, token: str, *, timeout: float) -> SpaceInvoices:
+    """A client of the API, by its address or a connection to it: only here is it known which class that is.
+
+    Raises SpaceInvoicesError for a token that no header can carry.
+    """
+    return SpaceInvoices(api, token, timeout=timeout, observe=counts.api_answered)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A store's account at Space Invoices: its client, and a name that does not tell its token."""
 
-    api: SpaceInvoices
+    api: SpaceInvoicesApi
     name: str
     encrypted_token: str = field(repr=False)  # as the store had it
 
@@ -61,7 +69,7 @@ class Context:
         mine = self._of_thread
         if not hasattr(mine, "accounts"):
             # One connection for all of the thread's accounts, which are at the same address.
-            mine.line, mine.accounts = ApiConnection(self.api_url), {}
+            mine.connection, mine.accounts = ApiConnection(self.api_url), {}
         # By the encrypted token: a new token means a new client, and no token is kept as a key.
         account: Account | None = mine.accounts.get(store.encrypted_api_token)
         if account is None:
@@ -69,7 +77,7 @@ class Context:
                 mine.accounts.pop(next(iter(mine.accounts)))
             token = store.api_token(self.vault)
             account = Account(
-                SpaceInvoices(mine.line, token, timeout=self.api_timeout, observe=counts.api_answered),
+                connect(mine.connection, token, timeout=self.api_timeout),
                 hashlib.sha256(token.encode()).hexdigest()[:32],
                 store.encrypted_api_token,
             )
@@ -113,5 +121,5 @@ class Context:
 
     def close(self) -> None:
         """Close the calling thread's connection to Space Invoices."""
-        if hasattr(self._of_thread, "line"):
-            self._of_thread.line.close()
+        if hasattr(self._of_thread, "connection"):
+            self._of_thread.connection.close()

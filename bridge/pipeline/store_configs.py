@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
 
 from sqlalchemy import Connection
 
 from bridge.ledger import stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError
+from bridge.spaceinvoices import SpaceInvoicesError
 from bridge.vault import WrongKeyError
 
 MISSING_FOR = timedelta(minutes=3)  # between the two answers without the object that are believed
@@ -54,7 +53,7 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
     try:
         account = context.account(store)
         context.rate_limiter.wait(account.name, within=1.0)  # a slow account has this one request, too
-        config = ask_for_config(account.api, store.organization_id, store.woocommerce_id)
+        config = account.api.find_config(store.organization_id, store.woocommerce_id)
     except WrongKeyError as wrong_key:
         error = SpaceInvoicesError(str(wrong_key), permanent=True)
     except SpaceInvoicesError as failed:
@@ -71,12 +70,6 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
     with context.ledger.write() as connection:
         stores.save_config_error(connection, store.id, str(error))
     return error
-
-
-def ask_for_config(api: SpaceInvoices, organization_id: str, woocommerce_id: str) -> Mapping[str, Any] | None:
-    """The Woocommerce object as it is now, None if there is none (any more); raises SpaceInvoicesError."""
-    found = api.find_woocommerces(organization_id, where={"id": woocommerce_id})
-    return next((one for one in found if one.get("id") == woocommerce_id), None)
 
 
 def _is_gone(missing_since: datetime | None, now: datetime) -> bool:
