@@ -21,7 +21,7 @@ from sqlalchemy import Connection, func, select, text
 from bridge.db import Ledger
 from bridge.db.tables import metadata
 from bridge.issuance import About, NotAnOrder, StoreOptions, read_delivery
-from bridge.ledger import attempts, deliveries, due, issuances, orders, stores
+from bridge.ledger import attempts, deliveries, due, issuances, orders, store_configs, stores
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
 from bridge.pipeline.decide import OrderBatch
@@ -107,7 +107,7 @@ def _add_store(context: Context, name: str) -> int:
             options=StoreOptions(),
             now=context.now(),
         )
-        stores.save_config(connection, stores.get(connection, store_id), CONFIG, context.now())
+        store_configs.save(connection, stores.get(connection, store_id), CONFIG, context.now())
     return store_id
 
 

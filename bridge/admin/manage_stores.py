@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from bridge.admin import store_options, store_removal
 from bridge.issuance import StoreOptions
-from bridge.ledger import actions, deliveries, store_secrets, stores, workload
+from bridge.ledger import actions, deliveries, store_configs, store_pauses, store_secrets, stores, workload
 from bridge.ledger.actions import Action
 from bridge.ledger.stores import Store, StoreExistsError
 from bridge.pipeline.context import Context
@@ -82,7 +82,7 @@ def add(
         raise
     store = stores.lock(connection, store_id)
     if fetched is not None:
-        stores.save_config(connection, store, fetched.config, fetched.at)
+        store_configs.save(connection, store, fetched.config, fetched.at)
     was = "" if before is None else f", and was {before.name}"
     _record(connection, store, "add", f"for Woocommerce object {new.woocommerce_id}{was}", who, now)
     return before is not None
@@ -146,7 +146,7 @@ def pause(connection: Connection, store: Store, *, why: str | None, who: str, no
     reason = f"paused by {who}" if why is None else f"paused by {who}: {why}"
     if store.is_paused_by_operator and (why is None or store.pause_reason == reason):
         return False
-    stores.pause(connection, store.id, reason=reason, now=now, next_probe_at=None)
+    store_pauses.pause(connection, store.id, reason=reason, now=now, next_probe_at=None)
     _record(connection, store, "pause", why or "", who, now)
     return True
 
@@ -155,7 +155,7 @@ def resume(connection: Connection, store: Store, *, who: str, now: datetime) -> 
     """Forward again. The time it was paused counts against none of its orders. False if it was not paused."""
     if store.paused_at is None:
         return False
-    stores.resume(connection, store.id, now, by_operator=True)
+    store_pauses.resume(connection, store.id, now, by_operator=True)
     _record(connection, store, "resume", f"was {store.pause_reason}", who, now)
     return True
 
@@ -219,9 +219,9 @@ def set_token(
         store_secrets.replace_token(connection, store, vault, token)
         _record(connection, store, "set-token", "", who, now)
     if fetched is not None:
-        stores.save_config(connection, store, fetched.config, fetched.at)
+        store_configs.save(connection, store, fetched.config, fetched.at)
     if is_new or fetched is not None:
-        stores.probe_now(connection, store.id, now)
+        store_pauses.probe_now(connection, store.id, now)
     return is_new
 
 

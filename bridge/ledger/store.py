@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, update
 
+from bridge.db.tables import stores
 from bridge.issuance import OPTIONS, Config, StoreOptions
 from bridge.vault.encryption import Vault
 
@@ -156,3 +157,8 @@ def columns_of(options: StoreOptions) -> dict[str, object]:
         value = option.dump(getattr(options, name))
         columns[name] = None if option.is_learned and not value else value  # NULL until it is learned
     return columns
+
+
+def update_store(connection: Connection, store_id: int, **columns: object) -> None:
+    """Write columns of a store."""
+    connection.execute(update(stores).where(stores.c.id == store_id).values(**columns))

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from bridge.db.tables import stores
-from bridge.ledger.store import PREVIOUS_SECRET_LASTS, Store
+from bridge.ledger.store import PREVIOUS_SECRET_LASTS, Store, update_store
 from bridge.vault.encryption import Vault, WrongKeyError
 
 MOST_PREVIOUS = 4  # a delivery under a wrong secret is checked against each
@@ -30,7 +30,7 @@ def is_webhook_secret(store: Store, vault: Vault, secret: str) -> bool:
 
 def replace_token(connection: Connection, store: Store, vault: Vault, token: str) -> None:
     """Use another token from now on."""
-    _update(connection, store.id, api_token=vault.encrypt(token))
+    update_store(connection, store.id, api_token=vault.encrypt(token))
 
 
 def rotate_webhook_secret(
@@ -46,7 +46,7 @@ def rotate_webhook_secret(
     kept = [token for token in before if _is_readable(vault, token) and not _fits(vault, token, secret)]
     if len(kept) > MOST_PREVIOUS:
         raise TooManySecretsError
-    _update(
+    update_store(
         connection,
         store.id,
         webhook_secret=vault.encrypt(secret),
@@ -57,7 +57,7 @@ def rotate_webhook_secret(
 
 def end_previous(connection: Connection, store: Store) -> bool:
     """Accept none but the current webhook secret from now on; whether others were accepted until now."""
-    _update(connection, store.id, previous_webhook_secrets=None, webhook_secret_seen_at=None)
+    update_store(connection, store.id, previous_webhook_secrets=None, webhook_secret_seen_at=None)
     return bool(store.encrypted_previous_secrets)
 
 
@@ -97,7 +97,7 @@ def encrypt_anew(connection: Connection, store: Store, vault: Vault) -> int:
     changed = len(values) + sum(new is not None for _, new in previous)
     if changed:
         values["previous_webhook_secrets"] = [new or old for old, new in previous] or None
-        _update(connection, store.id, **values)
+        update_store(connection, store.id, **values)
     return changed
 
 
@@ -114,7 +114,3 @@ def _is_readable(vault: Vault, token: str) -> bool:
     except WrongKeyError:
         return False
     return True
-
-
-def _update(connection: Connection, store_id: int, **values: object) -> None:
-    connection.execute(update(stores).where(stores.c.id == store_id).values(**values))

@@ -43,7 +43,7 @@ def _sweep(context: Context) -> PendingWork:
             deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             due_stores=due.stores_with_some(connection, now=now, limit=MENDED),
             configs=to_fetch(context, connection),
-            has_rules_changed=bool(stores.deciding_anew(connection)),
+            has_rules_changed=bool(stores.to_redecide(connection)),
         )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from bridge.db import LedgerUnavailableError
 from bridge.db.errors import LedgerBusyError
-from bridge.ledger import deliveries, stores
+from bridge.ledger import deliveries, store_pauses, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.circuit_breaker import is_probe_due, probe
 from bridge.pipeline.claim import Claimed, ClaimRefused, Wanted, claim
@@ -120,7 +120,7 @@ class Sender:
             return claimed
         if wanted.is_probe:
             with self._context.ledger.write() as connection:
-                stores.leave_probe(connection, store.id, self._context.now())
+                store_pauses.leave_probe(connection, store.id, self._context.now())
         return claimed or ClaimRefused.NOT_NOW
 
     def _record(self, *, alone: bool = False) -> None:

@@ -8,7 +8,7 @@ from math import ceil
 
 from sqlalchemy import Connection
 
-from bridge.ledger import stores
+from bridge.ledger import store_configs, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.spaceinvoices import SpaceInvoicesError
@@ -36,7 +36,7 @@ def refresh_config(context: Context, store_id: int) -> bool:
     if not is_stale(context, store):
         return False
     with context.ledger.write() as connection:
-        if not stores.start_config_fetch(connection, store, context.now()):
+        if not store_configs.start_fetch(connection, store, context.now()):
             return False
     fetch_config(context, store)
     with context.ledger.read() as connection:
@@ -63,12 +63,12 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
     else:
         with context.ledger.write() as connection:
             if config is not None:
-                stores.save_config(connection, store, config, now)
-            elif _is_gone(stores.note_config_missing(connection, store, now), now):
-                stores.save_config(connection, store, dict(store.config or {}) | {"_isDeleted": True}, now)
+                store_configs.save(connection, store, config, now)
+            elif _is_gone(store_configs.note_missing(connection, store, now), now):
+                store_configs.save(connection, store, dict(store.config or {}) | {"_isDeleted": True}, now)
         return None
     with context.ledger.write() as connection:
-        stores.save_config_error(connection, store.id, str(error))
+        store_configs.save_error(connection, store.id, str(error))
     return error
 
 
@@ -112,13 +112,13 @@ def to_fetch(context: Context, connection: Connection) -> Sequence[int]:
     """Ids of stores whose config is to be fetched now, at such a rate that all have their turn in time."""
     now = context.now()
     a_turn = ceil(2 * stores.count(connection) * SPREAD.total_seconds() / context.config_ttl)
-    under_way = stores.count_config_fetches(connection, after=now - SPREAD, until=now)
+    under_way = store_configs.count_fetches(connection, after=now - SPREAD, until=now)
     limit = max(a_turn, LEAST_AT_ONCE) - under_way
     if limit <= 0:
         return []
     soonest = now - EARLIEST * timedelta(seconds=context.config_ttl)
     soonest_after_failure = now - EARLIEST * timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
-    candidates = stores.with_stale_config(
+    candidates = store_configs.stale(
         connection,
         tried_before=soonest,
         failed_before=soonest_after_failure,

@@ -14,7 +14,7 @@ import pytest
 from bridge.admin import store_removal
 from bridge.db import tables
 from bridge.issuance import StoreOptions
-from bridge.ledger import deliveries, issuances, stores
+from bridge.ledger import deliveries, issuances, store_configs, store_pauses, stores
 from bridge.pipeline.claim import Claimed, ClaimRefused, Wanted, claim
 from bridge.pipeline.context import Account, Context
 from bridge.pipeline.decide import OrderBatch
@@ -71,7 +71,7 @@ def pause(shop: Shop, *, next_probe_at: datetime | None) -> None:
     """Pause the store, until the next probe or (None) as an operator does."""
     with shop.context.ledger.write() as connection:
         now = shop.clock.now()
-        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=next_probe_at)
+        store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=next_probe_at)
 
 
 # The lease.
@@ -218,7 +218,7 @@ def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
     invoice = shop.paid(1)
     shop.clock.advance(days=400)
     with shop.context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
     assert claim_each(shop, invoice)[invoice] is ClaimRefused.NOT_NOW
     shop.clock.advance(seconds=2 * shop.context.api_timeout)  # by now it has failed
     assert isinstance(claim_each(shop, invoice)[invoice], Claimed)

@@ -11,7 +11,7 @@ from bridge.admin import operate
 from bridge.admin.issue_anyway import issue_anyway
 from bridge.admin.operate import Report
 from bridge.issuance import StoreOptions
-from bridge.ledger import actions, issuances, stores
+from bridge.ledger import actions, issuances, store_pauses, stores
 from bridge.ledger.orders import KnownOrder
 from tests.shop import Shop, at, forward_issuance
 
@@ -171,7 +171,9 @@ def test_of_several_orders_of_an_id_it_is_the_youngest(shop: Shop) -> None:
 def test_a_paused_store_is_told_of(shop: Shop) -> None:
     shop.process(shop.receive(at(1, **PAID, parent_id=9)))
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="by ana", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.pause(
+            connection, shop.store_id, reason="by ana", now=shop.clock.now(), next_probe_at=None
+        )
     assert issue(shop).message == (
         "The invoice of order 1 of shop is due, and sent when its store goes on, which is paused (by ana)."
     )

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 
 from bridge.db import Ledger, tables
 from bridge.issuance import StoreOptions
-from bridge.ledger import deliveries, orders, stores
+from bridge.ledger import deliveries, orders, store_configs, stores
 from bridge.maintenance.redecide import ALONE, BATCH, REDECIDE_FOR, redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
@@ -68,7 +68,7 @@ def second_store(shop: Shop) -> int:
             options=StoreOptions(),
             now=shop.clock.now(),
         )
-        stores.save_config(connection, stores.get(connection, store_id), {"id": "w2"}, shop.clock.now())
+        store_configs.save(connection, stores.get(connection, store_id), {"id": "w2"}, shop.clock.now())
     return store_id
 
 
