@@ -1,7 +1,7 @@
-"""What an operator does to stores: a function for each verb, safe to repeat, recorded with who and when.
+"""What an operator does to stores: one function for each action. Each can be repeated, and is recorded.
 
-Each is a part of its caller's transaction, in which the store is locked. What changes nothing is not
-recorded.
+Each is a part of its caller's transaction, in which the store is locked. An action that changes nothing is
+not recorded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bridge.vault import Vault
 
 
 class WoocommerceTakenError(Exception):
-    """Another store's orders go to this Woocommerce object; the text is its name."""
+    """The orders of another store go to this Woocommerce object; the text is that store's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """Space Invoices did not list the store's object, which is not believed yet; since when it has not."""
+    """Space Invoices does not list the store's object, since then; that is not believed yet."""
 
     since: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What was changed, a line for each, and how many orders are decided anew for it."""
+    """What was changed, a line for each, and how many orders are decided again for it."""
 
     lines: Sequence[str] = ()
     decided_anew: int = 0
@@ -67,18 +67,18 @@ class Changed:
 def add(
     connection: Connection, vault: Vault, new: NewStore, fetched: Fetched | None, *, who: str, now: datetime
 ) -> bool:
-    """Add a store, with its config if that is known. Returns whether it is one that had been removed.
+    """Add a store, with its config if that is known. Returns whether it is a store that had been removed.
 
-    A removed store whose orders went to the same Woocommerce object is taken up again, whatever its name was:
+    A removed store whose orders went to the same Woocommerce object is taken back, whatever its name was:
     what it issued must be known, or it would be issued again. Raises StoreExistsError, and
-    WoocommerceTakenError: the same order, delivered to two stores, would be issued twice.
+    WoocommerceTakenError, since an order that is delivered to two stores would be issued twice.
     """
     _require_free(connection, new)
     before = stores.of_woocommerce(connection, new.woocommerce_id, removed=True)
     try:
         store_id = _insert_or_take_back(connection, vault, new, before, now)
     except StoreExistsError:
-        _require_free(connection, new)  # somebody else has just added one
+        _require_free(connection, new)  # another transaction has just added one
         raise
     store = stores.lock(connection, store_id)
     if fetched is not None:
@@ -97,7 +97,7 @@ def _require_free(connection: Connection, new: NewStore) -> None:
 def _insert_or_take_back(
     connection: Connection, vault: Vault, new: NewStore, before: Store | None, now: datetime
 ) -> int:
-    """The id of a store that is added, or was removed `before` and is taken back."""
+    """The id of the store that is added, or of the removed store `before` that is taken back."""
     if before is None:
         return stores.add(
             connection,
@@ -136,13 +136,13 @@ def set_options(
         deliveries.release(connection, store.id, options.shop_urls)
     decided_anew = 0
     if stores.set_options(connection, store, options, now):
-        decided_anew = workload.to_decide_anew(connection, stores.get(connection, store.id))
+        decided_anew = workload.count_to_redecide(connection, stores.get(connection, store.id))
     _record(connection, store, "set", "; ".join(lines), who, now)
     return Changed(lines, decided_anew)
 
 
 def pause(connection: Connection, store: Store, *, why: str | None, who: str, now: datetime) -> bool:
-    """Stop forwarding until somebody resumes it, whatever Space Invoices says; False if it is so already."""
+    """Stop forwarding until an operator resumes the store; False if it is paused so already."""
     reason = f"paused by {who}" if why is None else f"paused by {who}: {why}"
     if store.is_paused_by_operator and (why is None or store.pause_reason == reason):
         return False
@@ -152,7 +152,7 @@ def pause(connection: Connection, store: Store, *, why: str | None, who: str, no
 
 
 def resume(connection: Connection, store: Store, *, who: str, now: datetime) -> bool:
-    """Forward again. The time it was paused counts against none of its orders. False if it was not paused."""
+    """Forward again. The pause does not count in the time of retries. False if the store was not paused."""
     if store.paused_at is None:
         return False
     store_pauses.resume(connection, store.id, now, by_operator=True)
@@ -178,9 +178,9 @@ def rotate_secret(
     who: str,
     now: datetime,
 ) -> bool:
-    """Have deliveries signed with another secret; the ones before stay good for a while, if they are kept.
+    """Expect another webhook secret; those before it are accepted for a while, if they are kept.
 
-    False if it is this one already, and none that is to be ended is good. Raises TooManySecretsError.
+    False if it is the current one, and no other has to be ended. Raises TooManySecretsError.
     """
     if store_secrets.is_webhook_secret(store, vault, secret):
         return not keep_previous and end_previous_secrets(connection, store, who=who, now=now)
@@ -193,7 +193,7 @@ def rotate_secret(
 
 
 def end_previous_secrets(connection: Connection, store: Store, *, who: str, now: datetime) -> bool:
-    """Accept none but the current webhook secret; False if it is so already."""
+    """Accept only the current webhook secret; False if it is so already."""
     if not store_secrets.end_previous(connection, store):
         return False
     _record(connection, store, "rotate-secret", "the ones before are good no more", who, now)
@@ -210,9 +210,9 @@ def set_token(
     who: str,
     now: datetime,
 ) -> bool:
-    """Use this token from now on, with what was fetched by it. False if it is the store's token already.
+    """Use this token, and the config that was fetched with it. False if it is the store's token already.
 
-    A store that is probed is probed at once, if the token is another, or was found to be good just now.
+    A store that is probed is probed at once if the token is new, or was just checked.
     """
     is_new = not store_secrets.is_token(store, vault, token)
     if is_new:
@@ -226,7 +226,7 @@ def set_token(
 
 
 def sync(context: Context, store: Store) -> Changed | NotListed | SpaceInvoicesError:
-    """Fetch a store's config now; what changed in it, or why it failed. In transactions of its own."""
+    """Fetch a store's config now, in its own transactions; returns what changed in it, or the error."""
     error = fetch_config(context, store)
     if error is not None:
         return error
@@ -236,7 +236,7 @@ def sync(context: Context, store: Store) -> Changed | NotListed | SpaceInvoicesE
             return NotListed(after.config_missing_since)
         decided_anew = 0
         if after.decision_version != store.decision_version:
-            decided_anew = workload.to_decide_anew(connection, after)
+            decided_anew = workload.count_to_redecide(connection, after)
     return Changed(config_changes(store.config or {}, after.config or {}), decided_anew)
 
 

@@ -99,7 +99,7 @@ def show(store: str, order: int, as_json: bool) -> None:
 @ORDER_ARGUMENT
 @JSON_OPTION
 def explain(store: str, order: int, as_json: bool) -> None:
-    """Tell the story of an order, by its id in WooCommerce, in time order, and where it stands.
+    """Show the timeline of an order, by its id in WooCommerce, and how it stands.
 
     Every delivery with the decision on it, every attempt, and all that operators did.
     """

@@ -1,4 +1,4 @@
-"""What a decision rests on, and what it says: plain values."""
+"""What a decision depends on, and the verdict: plain values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The properties of a Space Invoices Woocommerce object that decide, with its defaults."""
+    """The properties of a Woocommerce object that decide, with the API's defaults."""
 
     active: bool = True
     issue_invoice_for_bank_payment: bool = False
@@ -52,11 +52,11 @@ Documents: TypeAlias = Mapping[Kind, Document]
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """What holds for one order alone.
+    """What applies to one order alone.
 
-    `issue_anyway`: a person wants its document in spite of what keeps it back. `is_from_before`: it was known
-    before there were rules on old orders and on sub-orders, which do not apply to it. `former_key` is the key
-    that it had before the shop changed it.
+    `issue_anyway`: an operator wants its document, although a rule holds it back. `is_from_before`: the order
+    was known before there were rules on old orders and sub-orders, which do not apply to it. `former_key` is
+    the key that it had before the shop changed it.
     """
 
     issue_anyway: bool = False
@@ -66,9 +66,9 @@ class Exceptions:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision and one sentence on why; `rule` names what decided, in a word that holds no value.
+    """A decision, one sentence on why, and the name of the rule that decided, which contains no value.
 
-    `kind` is that of the document that is due; None unless the decision is to issue one.
+    `kind` is the kind of document that is due; None unless the decision is to issue one.
     """
 
     decision: Decision
@@ -92,12 +92,12 @@ class Verdict:
 
 
 LABELS: Sequence[str] = [one.value for one in (*Kind, *Decision) if one is not Decision.ISSUE]
-"""The words for decisions in the ledger, in JSON and in metrics: the kind that is due, or why none is."""
+"""The decisions as the ledger, JSON and metrics have them: the kind that is due, or why none is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a decision rests on. `reached` is where the order stands by the store's own statuses."""
+    """All that a decision depends on. `stage` is the order's, with the store's own statuses mapped."""
 
     order: Order
     config: Config
@@ -105,7 +105,7 @@ class Case:
     documents: Documents
     exceptions: Exceptions
     is_deleted: bool
-    reached: OrderStage
+    stage: OrderStage
 
     @property
     def total(self) -> Decimal:

@@ -1,4 +1,4 @@
-"""The rules of the decision in their order: each returns a verdict, or None where it has nothing to say."""
+"""The rules of the decision, in their order: each returns a verdict, or None if it does not apply."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from bridge.issuance.kinds import Kind
 from bridge.issuance.order import decimal, looks_like_bank_payment
 from bridge.issuance.status import OrderStage, standard_status
 
-# Offsets from UTC lie between -12 and +14 hours.
-_FURTHEST_WEST = timedelta(hours=12)
+_FURTHEST_WEST = timedelta(hours=12)  # offsets from UTC are between -12 and +14 hours
 
 
 def _inactive(case: Case) -> Verdict | None:
@@ -34,7 +33,7 @@ def _deleted(case: Case) -> Verdict | None:
 
 
 def _credit_due(case: Case) -> Verdict | None:
-    """After the invoice: the order died, or money went back."""
+    """The order was invoiced, and then paid back or ended."""
     invoice, order = case.invoice, case.order
     if invoice is None:
         return None
@@ -48,12 +47,12 @@ def _credit_due(case: Case) -> Verdict | None:
             f"back: {credit}",
             "refunded_after_invoice",
         )
-    if case.reached is not OrderStage.DEAD:
+    if case.stage is not OrderStage.DEAD:
         return None
-    kind = status if status in {"cancelled", "failed"} else "dead"
-    what = "its payment failed" if kind == "failed" else f"it is {order.status} now"
+    end = status if status in {"cancelled", "failed"} else "dead"
+    event = "its payment failed" if end == "failed" else f"it is {order.status} now"
     return Verdict(
-        Decision.ATTENTION, f"The order has its invoice, and {what}: {credit}", f"{kind}_after_invoice"
+        Decision.ATTENTION, f"The order has its invoice, and {event}: {credit}", f"{end}_after_invoice"
     )
 
 
@@ -97,7 +96,7 @@ def _invoiced(case: Case) -> Verdict | None:
 
 
 def _dead(case: Case) -> Verdict | None:
-    if case.reached is not OrderStage.DEAD:
+    if case.stage is not OrderStage.DEAD:
         return None
     if case.estimate:
         return Verdict(
@@ -115,12 +114,14 @@ def _erased(case: Case) -> Verdict | None:
 
 
 def _invoiced_elsewhere(case: Case) -> Verdict | None:
-    found = case.order.details.invoiced_by
-    key = next((one for one in sorted(case.policy.invoiced_meta) if one in found), None)
+    metadata = case.order.details.invoiced_by
+    key = next((key for key in sorted(case.policy.invoiced_meta) if key in metadata), None)
     if key is None or case.documents:
         return None
     return Verdict(
-        Decision.SKIP, f"Another plugin has invoiced the order: {key} is {found[key]}.", "invoiced_elsewhere"
+        Decision.SKIP,
+        f"Another plugin has invoiced the order: {key} is {metadata[key]}.",
+        "invoiced_elsewhere",
     )
 
 
@@ -148,13 +149,13 @@ def _before_the_bridge(case: Case) -> Verdict | None:
 
 
 def _is_certainly_before(created: datetime, begins: datetime, *, is_local: bool) -> bool:
-    """A local time is one of many moments: it lies before another only if the latest of them does."""
+    """A local time may be several moments: it is before another if the latest of them is."""
     return created + (_FURTHEST_WEST if is_local else timedelta(0)) < begins
 
 
 def _not_received(case: Case) -> Verdict | None:
     order = case.order
-    match case.reached:
+    match case.stage:
         case OrderStage.NOT_YET_AN_ORDER:
             return Verdict(Decision.WAIT, f"The order is still a draft ({order.status}).", "draft")
         case OrderStage.PENDING if not case.policy.issue_pending:
@@ -203,11 +204,11 @@ def _nothing_to_pay(case: Case) -> Verdict | None:
 
 
 def _sub_order(case: Case) -> Verdict | None:
-    parent, choice = case.order.details.parent_id, case.policy.sub_orders
+    parent, option = case.order.details.parent_id, case.policy.sub_orders
     is_excepted = case.exceptions.issue_anyway or case.exceptions.is_from_before
-    if not parent or choice == "issue" or is_excepted:
+    if not parent or option == "issue" or is_excepted:
         return None
-    if choice == "skip":
+    if option == "skip":
         return Verdict(
             Decision.SKIP,
             f"It is a part of order {parent}, which has the document (sub_orders).",
@@ -222,13 +223,13 @@ def _sub_order(case: Case) -> Verdict | None:
 
 
 def _completed(case: Case) -> Verdict | None:
-    if case.reached is not OrderStage.COMPLETED:
+    if case.stage is not OrderStage.COMPLETED:
         return None
     return Verdict.issue(Kind.INVOICE, f"The order is completed{_refunded_in_part(case)}.", "completed")
 
 
 def _bank_payment(case: Case) -> Verdict | None:
-    """The estimate, by which a customer pays by bank transfer."""
+    """An unpaid order by bank transfer gets an estimate."""
     is_awaited = _is_unpaid(case) and case.policy.is_bank_payment(case.order)
     if not is_awaited or case.config.issue_invoice_for_bank_payment:
         return None
@@ -264,7 +265,7 @@ def _on_completion(case: Case) -> Verdict | None:
 
 
 def _unpaid_on_hold(case: Case) -> Verdict | None:
-    if case.reached is not OrderStage.ON_HOLD or case.policy.unpaid_on_hold != "wait":
+    if case.stage is not OrderStage.ON_HOLD or case.policy.unpaid_on_hold != "wait":
         return None
     if case.policy.is_bank_payment(case.order):
         return None
@@ -278,9 +279,9 @@ def _unpaid_on_hold(case: Case) -> Verdict | None:
 
 def _received(case: Case) -> Verdict:
     by_bank = _is_unpaid(case) and case.policy.is_bank_payment(case.order)
-    how = "is to be paid by bank transfer" if by_bank else "is " + case.order.status
-    more = f"{_refunded_in_part(case)}{_bank_hint(case)}"
-    return Verdict.issue(Kind.INVOICE, f"The order was received and {how}{more}.", "received")
+    state = "is to be paid by bank transfer" if by_bank else f"is {case.order.status}"
+    notes = f"{_refunded_in_part(case)}{_bank_hint(case)}"
+    return Verdict.issue(Kind.INVOICE, f"The order was received and {state}{notes}.", "received")
 
 
 RULES: Sequence[Callable[[Case], Verdict | None]] = (
@@ -308,7 +309,7 @@ RULES: Sequence[Callable[[Case], Verdict | None]] = (
 
 
 def _is_unpaid(case: Case) -> bool:
-    return case.reached in {OrderStage.PENDING, OrderStage.ON_HOLD}
+    return case.stage in {OrderStage.PENDING, OrderStage.ON_HOLD}
 
 
 def _refunded_in_part(case: Case) -> str:
@@ -318,7 +319,7 @@ def _refunded_in_part(case: Case) -> str:
 
 
 def _bank_hint(case: Case) -> str:
-    """What may have been missed: an unpaid order by what looks like a bank payment and is not listed."""
+    """A hint for an unpaid order whose method looks like a bank payment and is not in the store's list."""
     order = case.order
     if not _is_unpaid(case) or case.policy.is_bank_payment(order) or not looks_like_bank_payment(order):
         return ""

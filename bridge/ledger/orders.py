@@ -123,7 +123,7 @@ def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequ
     return [_order(row) for row in connection.execute(query.order_by(orders.c.id))]
 
 
-def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
+def to_redecide(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
     """Ids of a store's orders that were decided on before `version`, and are not settled for good."""
     query = select(orders.c.id).where(orders.c.store_id == store_id, *decided_before(version))
     return connection.execute(query.limit(limit)).scalars().all()

@@ -1,4 +1,4 @@
-"""A store: which shop's orders go to which Woocommerce object in Space Invoices, and how."""
+"""A store: a shop, the Woocommerce object in Space Invoices that its orders go to, and its options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREVIOUS_SECRET_LASTS = timedelta(days=1)  # from when the new one was first see
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A store as the ledger holds it. Secrets stay encrypted until they are asked for."""
+    """A store as the ledger has it. Secrets stay encrypted until a method decrypts them."""
 
     id: int
     name: str
@@ -43,7 +43,7 @@ class Store:
     encrypted_api_token: str = field(repr=False)
     encrypted_webhook_secret: str = field(repr=False)
     encrypted_previous_secrets: Sequence[str] = field(repr=False)
-    config_missing_since: datetime | None = None  # Space Invoices does not list it, by its last answer
+    config_missing_since: datetime | None = None  # since when Space Invoices has not listed it
     inactive_since: datetime | None = None
     refused_deliveries: int = 0
     last_refused_at: datetime | None = None
@@ -53,11 +53,11 @@ class Store:
         return vault.decrypt(self.encrypted_api_token)
 
     def webhook_secret(self, vault: Vault) -> str:
-        """The secret as it stands in WooCommerce's settings; raises WrongKeyError."""
+        """The secret as WooCommerce's settings have it; raises WrongKeyError."""
         return vault.decrypt(self.encrypted_webhook_secret)
 
     def still_good(self, now: datetime) -> Sequence[str]:
-        """The secrets that the webhook secret has replaced and that are still good, encrypted."""
+        """The webhook secrets before the present one that are still accepted, encrypted."""
         seen_at = self.webhook_secret_seen_at
         is_over = seen_at is not None and now - seen_at >= PREVIOUS_SECRET_LASTS
         return [] if is_over else self.encrypted_previous_secrets
@@ -73,24 +73,24 @@ class Store:
 
     @property
     def decision_config(self) -> Config | None:
-        """The flags that decide; None while the config has never been fetched."""
+        """The flags that decide; None until the config has been fetched."""
         if self.removed_at is not None:
-            return Config(active=False)  # whatever is still processed of it, nothing falls due
+            return Config(active=False)  # nothing falls due by deliveries that are still processed
         return None if self.config is None else flags(self.config)
 
     @property
     def is_gone(self) -> bool:
-        """Whether its Woocommerce object is not in Space Invoices any more, as far as that is believed."""
+        """Whether its Woocommerce object was deleted in Space Invoices, as far as that is believed."""
         return self.config is not None and self.config.get("_isDeleted") is True
 
     @property
     def is_paused_by_operator(self) -> bool:
-        """Whether it is paused until somebody resumes it: nothing probes it."""
+        """Whether it is paused until an operator resumes it: nothing probes it."""
         return self.paused_at is not None and self.next_probe_at is None
 
     @property
     def state(self) -> str:
-        """How it stands, in a word: removed, paused, new (its config is not known), inactive or active."""
+        """Its state: removed, paused, new (its config is not known), inactive or active."""
         if self.removed_at is not None:
             return "removed"
         if self.paused_at is not None:
@@ -101,7 +101,7 @@ class Store:
 
 
 def flags(config: Mapping[str, Any]) -> Config:
-    """The flags of a Woocommerce object that decide, with the API document's defaults."""
+    """The flags of a Woocommerce object that decide, with the API's defaults."""
     return Config(
         active=config.get("active") is not False and config.get("_isDeleted") is not True,
         issue_invoice_for_bank_payment=config.get("issueInvoiceForBankPayment") is True,

@@ -49,7 +49,7 @@ def _redecide_each(context: Context, *, until: float) -> bool:
 def _redecide_some(context: Context, store: Store, stuck: set[int]) -> bool:
     """Decide on a batch of a store's orders again; whether there may be more of them."""
     with context.ledger.read() as connection:
-        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH + len(stuck))
+        ids = orders.to_redecide(connection, store.id, store.decision_version, limit=BATCH + len(stuck))
     if ids:
         wanted = [one for one in ids if one not in stuck][:BATCH]
         stuck |= _decide(context, store, wanted)

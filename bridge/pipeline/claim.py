@@ -12,7 +12,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 
 from bridge.db.statements import Pending
-from bridge.issuance import Kind, compose, said_of
+from bridge.issuance import Kind, compose, overrides_of
 from bridge.ledger import attempts, due, issuances
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import Issuance, StartedAttempt
@@ -163,5 +163,6 @@ def _why_not(
 def _compose(store: Store, delivery: Delivery, order: KnownOrder, kind: Kind) -> bytes:
     if store.options.order_body == "bare" or order.snapshot is None:
         return delivery.body
-    said = said_of(order.snapshot, store.options, kind, issue_anyway=order.issue_anyway_by is not None)
-    return compose(delivery.body, store.config or {}, said)
+    issue_anyway = order.issue_anyway_by is not None
+    overrides = overrides_of(order.snapshot, store.options, kind, issue_anyway=issue_anyway)
+    return compose(delivery.body, store.config or {}, overrides)

@@ -29,7 +29,7 @@ _Result = TypeVar("_Result")
 
 
 def connect(api: str | ApiConnection, token: str, *, timeout: float) -> SpaceInvoices:
-    """A client of the API, by its address or a connection to it: only here is it known which class that is.
+    """The client of the API, by its address or a connection to it. Only this function names its class.
 
     Raises SpaceInvoicesError for a token that no header can carry.
     """

@@ -86,7 +86,7 @@ def test_open_orders_are_decided_again_by_new_rules(shop: Shop) -> None:
     assert decisions(shop) == {"wait": 3}
     with shop.context.ledger.read() as connection:
         assert [one.state for one in shop_issuances(shop)] == ["withdrawn"] * 3
-        assert orders.to_decide_anew(connection, shop.store_id, shop.store().decision_version, limit=9) == []
+        assert orders.to_redecide(connection, shop.store_id, shop.store().decision_version, limit=9) == []
 
 
 def shop_issuances(shop: Shop) -> list[Any]:

@@ -1,4 +1,4 @@
-"""An order's story in time order: deliveries and their repeats, attempts, and operators' actions."""
+"""The timeline of an order: deliveries and their repeats, attempts, and the actions of operators."""
 
 from __future__ import annotations
 

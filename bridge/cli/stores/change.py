@@ -1,4 +1,4 @@
-"""`spacebridge stores set` and `sync`: what the store chooses, and what Space Invoices says of it."""
+"""`spacebridge stores set` and `sync`: changes a store's options, and fetches its config."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _KEYS = "\n".join(f"{name}={option.sample}\n    {option.meaning}" for name, opti
 
 @click.command("set", epilog=f"\b\nKEY=VALUE:\n{_KEYS}")
 @click.argument("name")
-@click.argument("given", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Assignment())
+@click.argument("assignments", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Assignment())
 @AS_OPTION
 @JSON_OPTION
-def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bool) -> None:
-    """Change what a store chooses; where it decides otherwise, its open orders are decided again."""
-    values = dict(given)
-    if len(values) < len(given):
+def set_(name: str, assignments: tuple[tuple[str, object], ...], who: str, as_json: bool) -> None:
+    """Change a store's options; where they decide otherwise, its open orders are decided again."""
+    values = dict(assignments)
+    if len(values) < len(assignments):
         raise click.UsageError("A key is given twice: give each once.")
     with StoreSession.open().changing(name) as (connection, store):
         try:
@@ -58,7 +58,7 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
             "issued twice.",
             err=True,
         )
-    _tell(name, changed, as_json=as_json)
+    _print(name, changed, as_json=as_json)
 
 
 @click.command()
@@ -66,21 +66,21 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
 @JSON_OPTION
 def sync(name: str, as_json: bool) -> None:
     """Fetch a store's config from Space Invoices now, and show what has changed in it."""
-    desk = StoreSession.open()
-    store = desk.store(name)
-    changed = manage_stores.sync(desk.context(), store)
+    session = StoreSession.open()
+    store = session.store(name)
+    changed = manage_stores.sync(session.context(), store)
     if isinstance(changed, SpaceInvoicesError):
         serves = " The config that was fetched before goes on serving." if store.config else ""
         fail(f"{why_not_answered(changed, store.organization_id)}{serves}")
     if isinstance(changed, NotListed):
         fail(_not_listed(store, changed))
-    after = desk.store(name)
+    after = session.store(name)
     if after.state == "inactive":
-        click.echo(f"Store {name} {describe.stage_of(after, now())}", err=True)
+        click.echo(f"Store {name} {describe.state(after, now())}", err=True)
     if store.config is None and not as_json:
         click.echo(f"The config of store {name} is known now.")
         changed = Changed(decided_anew=changed.decided_anew)
-    _tell(name, changed, as_json=as_json)
+    _print(name, changed, as_json=as_json)
 
 
 def _not_listed(store: Store, answer: NotListed) -> str:
@@ -95,7 +95,7 @@ def _not_listed(store: Store, answer: NotListed) -> str:
     )
 
 
-def _tell(name: str, changed: Changed, *, as_json: bool) -> None:
+def _print(name: str, changed: Changed, *, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "changes": changed.lines, "decided_anew": changed.decided_anew})
         return
