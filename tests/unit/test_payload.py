@@ -295,7 +295,7 @@ def test_what_is_sent_is_the_order_and_over_it_the_documented_config(
         (card("completed"), Policy(status_map={"completed": "on-hold"}), {}),
     ],
 )
-def test_an_order_is_said_in_the_words_that_space_invoices_knows(
+def test_an_order_is_sent_with_the_values_that_space_invoices_knows(
     order: Order, policy: Policy, expected: dict[str, object]
 ) -> None:
     for kind in Kind:
@@ -332,7 +332,7 @@ def test_a_bank_payment_that_the_store_calls_none_asks_for_an_invoice(status: st
 SENT = b'{"id":328,"status":"shipped","payment_method":"cheque","payment_method_title":"By cheque","n":1.50}'
 
 
-def test_what_is_said_stands_over_the_order_and_its_own_words_go_along() -> None:
+def test_overrides_replace_values_of_the_order_which_go_along_in_custom() -> None:
     overrides: dict[str, str | bool] = {
         "payment_method": "bacs",
         "status": "completed",
