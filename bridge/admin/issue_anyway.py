@@ -54,12 +54,12 @@ def _issue(
     order_state.order = replace(order, issue_anyway_by=who)
     verdict = decide_on(order_state, store)
     if not _is_on_its_way(verdict.label) or verdict.decision is Decision.DONE:
-        message = f"{name} is not issued. {verdict.label}: {verdict.reason} Nothing is changed."
+        message = f"{name} is not issued. {verdict} Nothing is changed."
         is_done = verdict.decision is Decision.DONE
         return Report(order, is_fulfilled=is_done, has_changed=False, message=message)
     save(connection, [order_state], now)
     reasons = f"{why}; " if why else ""
-    result = f"{reasons}was {order.decision} -> {verdict.label}: {verdict.reason}"
+    result = f"{reasons}was {order.decision} -> {verdict}"
     actions.record(connection, Action(now, who, VERB, result, None, None, order_id=order.id))
     message = f"{name}: {verdict.label}. {verdict.reason}"
     if order_state.has_something_due:

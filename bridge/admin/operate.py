@@ -202,7 +202,7 @@ def _follow_up(
     settlement = settle(connection, stores.get(connection, order.store_id), order, now)
     after = _of_order(connection, order.id, before.id)
     verdict = settlement.verdict
-    result = f"was {before.state}, is {after.state} -> {verdict.label}: {verdict.reason}"
+    result = f"was {before.state}, is {after.state} -> {verdict}"
     actions.record(connection, Action(now, who, verb, result, delivery_id=None, issuance_id=before.id))
     return after, settlement
 

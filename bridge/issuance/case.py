@@ -85,6 +85,9 @@ class Verdict:
         """A document of this kind is due."""
         return cls(Decision.ISSUE, reason, rule, kind)
 
+    def __str__(self) -> str:
+        return f"{self.label}: {self.reason}"
+
     @property
     def label(self) -> str:
         """The decision as it is stored and shown: one of LABELS."""

@@ -188,7 +188,7 @@ def _process_one(connection: Connection, batch: _Batch, delivery: Delivery, abou
             raise ValueError(f"delivery {delivery.id} is about no order")
     if order_state is not None:
         verdict = decide_on(order_state, batch.stores[delivery.store_id])
-        reason = f"{reason} -> {verdict.decision}: {verdict.reason}"
+        reason = f"{reason} -> {verdict}"
     batch.finish(delivery, deliveries.PROCESSED, reason)
 
 
