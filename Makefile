@@ -1,41 +1,40 @@
-# Every command makes its own virtual environment first; none needs anything but Python 3.11+ and make.
+# A target that needs the virtual environment makes it first; nothing else is needed but Python 3.11+ and make.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS := 5
 
-.PHONY: install demo test chaos bench check format lock clean
+.PHONY: help install demo test chaos bench check format lock clean
 
-install: $(VENV)/.installed
+help: ## Print the targets of make with a sentence each.
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
 
-# On another port: `make demo PORT=9000`.
-demo: $(VENV)/.installed
+install: $(VENV)/.installed ## Install the bridge into .venv.
+
+demo: $(VENV)/.installed ## Run the bridge with a sandbox and real deliveries; on another port with PORT=9000.
 	$(BIN)/spacebridge up --demo$(if $(PORT), --port "$(PORT)")
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev ## Run all tests; ARGS="tests/unit -k backoff" runs some of them.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# The faults suite's long form: about 45 minutes on two cores. `make chaos ARGS="--database sqlite"`; --help shows the rest.
-chaos: $(VENV)/.installed-dev
+chaos: $(VENV)/.installed-dev ## Run the long form of the faults suite, about 45 minutes; ARGS=--help lists its options.
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-# The bridge beside bare baselines: about 40 minutes on two cores; bench/README.md says what is compared.
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev ## Measure the bridge beside bare programs, about 40 minutes; bench/README.md explains it.
 	$(BIN)/python -m bench $(ARGS)
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev ## Check format, lint, types and the import contract.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.installed-dev
+format: $(VENV)/.installed-dev ## Format the code, and fix what the linter can fix.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Takes the newest versions that pyproject.toml admits, with their hashes, for every platform.
-lock: $(VENV)/.installed-dev
+lock: $(VENV)/.installed-dev ## Lock the newest versions that pyproject.toml allows, with hashes, for every platform.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK_FLAGS) --group build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) --group build --group dev -c requirements.lock pyproject.toml \
@@ -59,5 +58,5 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
-clean:
+clean: ## Remove the virtual environment.
 	rm -rf $(VENV)

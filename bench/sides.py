@@ -101,6 +101,7 @@ class Side:
 
     def is_ready(self) -> bool:
         """Whether the receiver answers."""
+        self.receiver.check()
         return answers(self.port)
 
     def take_numbers(self, count: int) -> int:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries the containers of the demo, which must be up; docs/deployment.md says how. Leaves it up, with more orders in it.
+# Tests the running containers of the demo; docs/deployment.md says how to start it. Leaves it running, with more orders.
 #
 #     SANDBOX_LATENCY=200 docker compose --env-file deploy/demo/demo.env up --detach --build
 #     deploy/check.sh
@@ -16,16 +16,16 @@ started() { date --date "$(docker inspect --format '{{.State.StartedAt}}' "$(com
 seconds_between() { awk -v from="$1" -v to="$2" 'BEGIN { printf "%.2f s", to - from }'; }
 seconds_since() { seconds_between "$1" "$(date +%s.%N)"; }
 
-# until_true SECONDS COMMAND...: asks ten times a second
+# until_true SECONDS COMMAND...: tries ten times a second
 until_true() {
     local end=$((SECONDS + $1)); shift
-    until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "in vain waited for: $*"; sleep 0.1; done
+    until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "waited in vain for: $*"; sleep 0.1; done
 }
 issued() { [ "$(sandbox invoices)" -ge "$1" ]; }
 ready() { curl -fsS "http://127.0.0.1:${RECEIVER_PORT:-8080}/readyz"; }
 none_in_state() { [ "$(compose exec -T receiver spacebridge issuances list --state "$1" --json)" = "[]" ]; }
 
-# deliver COUNT: orders signed as the shop signs them, eight at a time; prints how many were answered with 200
+# deliver COUNT: sends signed orders, eight at a time; prints how many were answered with 200
 deliver() {
     compose exec -T sandbox python - "$1" <<'PYTHON'
 import secrets, sys
@@ -58,7 +58,7 @@ compose exec -T worker spacebridge doctor
 say "image"
 docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' "$(compose images --quiet receiver | head -1)"
 
-say "who they run as, with what rights (0 0: no capability, and none to be had), and what they may write"
+say "users, rights (0 0: no capability, and none to be gained), and what they may write"
 for service in receiver worker beat postgres redis sandbox; do
     compose exec -T "$service" sh -c 'printf "%-9s uid %s, capabilities %s %s, no_new_privs %s\n" "$1" \
         "$(id -u)" "$(sed -n "s/^CapEff:\t0*\(.\)/\1/p" /proc/1/status)" "$(sed -n "s/^CapBnd:\t0*\(.\)/\1/p" /proc/1/status)" \
@@ -91,7 +91,7 @@ compose start beat 2>/dev/null; until_true 30 more_than "$waiting"; to=$(date +%
 echo "schedule, until its first message, which is due after 3 s: $(seconds_between "$(started beat)" "$to")"
 compose start worker 2>/dev/null
 
-say "the worker is told to stop in the midst of 150 orders"
+say "the worker stops in the middle of 150 orders"
 before=$(sandbox invoices)
 [ "$(deliver 150)" = 150 ] || fail "not all were taken"
 until_true 30 issued $((before + 5))
@@ -101,7 +101,7 @@ none_in_state sending || fail "left half done"
 compose start worker 2>/dev/null
 until_true 60 issued $((before + 150))
 
-say "the receiver is told to stop in the midst of 600"
+say "the receiver stops in the middle of 600"
 before=$(sandbox invoices)
 deliver 600 > /tmp/acknowledged.$$ &
 until_true 30 issued $((before + 5))

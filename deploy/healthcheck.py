@@ -1,9 +1,9 @@
-"""Whether the container's process is well, whichever part it is: status 0, or 1 and a sentence.
+"""Checks the health of the container's process, whichever part it is: status 0, or 1 and a sentence.
 
-The receiver, and whatever else answers HTTP, is asked for an answer. Worker and schedule answer nobody; of
-them it is told that their main loop has turned since the last time: the kernel counts how often it has slept,
-and both wake every few seconds. That finds out a stopped or stuck process. It does not tell whether work gets
-done: that shows in /metrics, as the age of what waits.
+The receiver, like everything that answers HTTP, must answer. Worker and schedule serve no requests, so the
+check is that their main loop has run since the last time: the kernel counts how often it has slept, and both
+wake every few seconds. That detects a stopped or stuck process. /metrics shows whether work gets done, as the
+age of what waits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RECEIVER = "http://127.0.0.1:8080/healthz"
 
 
 def main(arguments: list[str]) -> str | None:
-    """What is wrong; None if nothing is. An address may be given, of a part that answers HTTP."""
+    """What is wrong, or None. The argument is the address of a part that answers HTTP."""
     if arguments:
         return _no_answer(arguments[0])
     pid = _part(int(os.environ.get("HEALTHCHECK_PID", "1")))
@@ -31,19 +31,19 @@ def main(arguments: list[str]) -> str | None:
 
 
 def _part(pid: int) -> int:
-    """The process that does the work: the init's child, or the process itself where there is no init."""
+    """The process that works: the init's child, or the process itself where there is no init."""
     if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() not in {"tini", "docker-init"}:
         return pid
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()[0])
 
 
 def _no_answer(url: str) -> str | None:
-    # No proxy: the address is this container's own.
+    # No proxy: the address is in this container.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=TIMEOUT):
             return None
-    except OSError as error:  # an answer other than 2xx is one, too
+    except OSError as error:  # including every answer but 2xx
         return f"{url}: {error}"
 
 

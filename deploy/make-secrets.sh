@@ -1,9 +1,9 @@
 #!/bin/sh
 # Makes the secrets that docker-compose.yml reads, in secrets/ of the checkout or in the folder given.
 #
-# What is there is never replaced: without the key, the secrets in the ledger cannot be read. Back it up, apart from the
-# database. The folder is closed to other users; the files in it can be read by all, since in the containers, which
-# see the single file and not the folder, users of other numbers have to read them.
+# Existing files are never replaced: without the key, the secrets in the ledger cannot be read. Back it up, apart from the
+# database. Other users cannot enter the folder. Its files are readable by all, since users with other numbers read them
+# in the containers, which see a single file and not the folder.
 set -eu
 umask 077
 
@@ -12,7 +12,7 @@ mkdir -p "$folder"
 chmod 700 "$folder"
 cd "$folder"
 
-# Writes standard input to a file, whole or not at all, unless the file is there.
+# Writes standard input to a file, completely or not at all, unless the file exists.
 keep() {
     if [ -e "$1" ]; then
         echo "$1 is there, and stays." >&2

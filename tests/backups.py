@@ -1,4 +1,4 @@
-"""Backs a ledger up and puts it back, with the commands that docs/operations.md names for each database."""
+"""Backs a ledger up and restores it, with the commands of docs/backup-and-upgrade.md for each database."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ def run(
         streams[0].write_text(given or "")
         # Not a pipe's end of ours: what the command starts may live on, and would keep it open.
         process = _forking.Process(
-            target=_become_command, args=(list(arguments), dict(environment), Path.cwd(), streams)
+            target=_become_command,
+            args=(list(arguments), dict(environment), Path.cwd(), _umask(), streams),
         )
         process.start()
         process.join(timeout)
@@ -48,12 +49,13 @@ def run(
 
 
 def _become_command(
-    arguments: list[str], environment: dict[str, str], folder: Path, streams: Sequence[Path]
+    arguments: list[str], environment: dict[str, str], folder: Path, umask: int, streams: Sequence[Path]
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
     os.chdir(folder)
+    os.umask(umask)
     for number, stream in enumerate(streams):
         file = os.open(stream, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(file, number)
@@ -66,3 +68,9 @@ def _become_command(
     from bridge.cli import main  # noqa: PLC0415 - imported in the process that forks
 
     main()
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)  # it is told only as it is set
+    os.umask(umask)
+    return umask

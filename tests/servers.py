@@ -74,7 +74,12 @@ class Server:
 
         One that ends at once is started again: what a killed one has left may stand in its way for a moment.
         """
-        wait_until(self._is_up, f"the start of {self.name}")
+        try:
+            wait_until(self._is_up, f"the start of {self.name}")
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{error}; its log ends: {(self.folder / 'log').read_text()[-2000:]}"
+            ) from None
 
     def _is_up(self) -> bool:
         if self.process is None or self.process.poll() is not None:

@@ -16,7 +16,7 @@ from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
 AT_ONCE = 16  # requests
 BATCH = 50  # stores; a query is an address, which may not be long
 TIME_TO_ASK = 30.0  # seconds for all of them; a request that has begun is waited for
-LONGEST_TURN = 5.0  # seconds; a busy account's next moment comes sooner, but where it was told to slow down
+LONGEST_TURN = 5.0  # seconds; a busy account's next slot comes sooner, unless a 429 has slowed it down
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,9 @@ def _ask_singly(context: Context, api: SpaceInvoicesApi, store: Store, give_up_a
 
 
 def _wait_for_turn(context: Context, store: Store, give_up_at: float) -> None:
-    """Wait for the account's next moment; raises SpaceInvoicesError if it does not come in time."""
+    """Wait for the account's next slot; raises SpaceInvoicesError if it does not come in time."""
     left = give_up_at - time.monotonic()
     if left <= 0:
         raise SpaceInvoicesError("There was no time left to ask.")
     if not context.rate_limiter.wait(context.account(store).name, within=min(left, LONGEST_TURN)):
-        raise SpaceInvoicesError("The account was told to slow down (429), and has no moment to ask in.")
+        raise SpaceInvoicesError("The account is slowed down by 429s, and its next slot is too far away.")

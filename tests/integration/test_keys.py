@@ -199,8 +199,8 @@ def test_keys_are_changed_while_the_bridge_runs_and_no_delivery_is_refused(
         (tmp_path / "secret").write_text("s3cr3t")
         added = run_command(
             data,
-            *("stores", "add", "shop", *IDS, woocommerce, "--token-file", "-", "--issue-from", "all"),
-            *("--webhook-secret-file", str(tmp_path / "secret")),
+            *("stores", "add", "shop", *IDS, woocommerce, "--token-file", "-"),
+            *("--webhook-secret-file", str(tmp_path / "secret"), "--issue-from", "all"),
             given=bridge.token,
             SPACEBRIDGE_API_URL=f"{bridge.sandbox_url}/v1",
         )

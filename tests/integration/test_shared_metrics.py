@@ -15,9 +15,10 @@ from tests.running import run_command
 
 COUNT = """
 import os, sys
-from bridge.telemetry import shared
-shared.share()
-from bridge.telemetry import counts, metrics
+from bridge.telemetry import multiprocess
+multiprocess.share()
+from bridge.telemetry import counts
+from bridge.web import metrics
 from prometheus_client import generate_latest
 def counted():
     text = generate_latest(metrics.counted()).decode()
@@ -79,7 +80,7 @@ counts.decided("wait", "pending")
 if not child:
     sys.exit(0)
 os.waitpid(child, 0)
-print(counted(), os.path.isdir(os.environ[shared.FOLDER]))
+print(counted(), os.path.isdir(os.environ[multiprocess.FOLDER]))
 """
     # The folder is the parent's, and does not end with a child.
     assert said_by(start(script, TMPDIR=str(tmp_path))) == ["3.0", "True"]

@@ -142,8 +142,10 @@ def test_the_autoscaler_asks_for_metrics_that_the_adapter_has() -> None:
     wanted = {metric["external"]["metric"]["name"] for metric in autoscaler["spec"]["metrics"]}
     assert wanted == offered
     assert autoscaler["spec"]["scaleTargetRef"]["name"] in WORKLOADS
-    telemetry = Path(__file__).parents[2] / "bridge" / "telemetry"
-    known = "".join(path.read_text() for path in telemetry.glob("*.py"))
+    bridge = Path(__file__).parents[2] / "bridge"
+    known = "".join(
+        path.read_text() for room in ("telemetry", "web") for path in (bridge / room).glob("*.py")
+    )
     for rule in values["rules"]["external"]:
         assert f'"{rule["seriesQuery"].partition("{")[0]}"' in known
 

@@ -48,7 +48,8 @@ def after_restore(yes: bool, who: str, as_json: bool) -> None:
 
     Pauses every store, and holds every document that is due or being sent, since it may have been issued
     after the back-up was made. Type it before the bridge runs again, and once more when the orders that the
-    ledger has forgotten were delivered anew: docs/operations.md says how. It may be typed again at any time.
+    ledger has forgotten were delivered again: docs/backup-and-upgrade.md says how. It may be typed again at
+    any time.
     """
     ledger = open_ledger()
     found = restore.extent(ledger)
