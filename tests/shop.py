@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from werkzeug.serving import make_server
 
 from bridge.db import Ledger, tables
-from bridge.issuance import Policy, read_delivery
+from bridge.issuance import StoreOptions, read_delivery
 from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.insertion import insert
 from bridge.ledger.issuances import Issuance, StartedAttempt
@@ -198,7 +198,8 @@ def record_bytes(
     connection: Connection, store_id: int, body: bytes, topic: str, source: str = "", *, now: datetime
 ) -> int:
     """The same, of the very bytes."""
-    store = replace(stores.get(connection, store_id), shop_urls=())
+    store = stores.get(connection, store_id)
+    store = replace(store, options=replace(store.options, shop_urls=()))
     new = describe(store, topic, body, read_delivery(topic, body, source), now=now)
     insertion = insert(connection, new)
     assert insertion is not None
@@ -242,7 +243,7 @@ def open_shop(ledger: Ledger) -> Iterator[Shop]:
             woocommerce_id=WOOCOMMERCE,
             api_token=TOKEN,
             webhook_secret="s3cr3t",
-            policy=Policy(),
+            options=StoreOptions(),
             now=clock.now(),
         )
     refresh_config(context, store_id)

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, func, select, text
 
 from bridge.db import Ledger
 from bridge.db.tables import metadata
-from bridge.issuance import About, NotAnOrder, Policy, read_delivery
-from bridge.ledger import orders, stores
+from bridge.issuance import About, NotAnOrder, StoreOptions, read_delivery
+from bridge.ledger import orders, store_configs, stores
 from bridge.pipeline.claim import Quota, claim
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
@@ -104,10 +104,10 @@ def _add_store(context: Context, name: str) -> int:
             woocommerce_id=f"the one of {name}",
             api_token="token",  # noqa: S106 - nobody is asked with it
             webhook_secret="secret",  # noqa: S106
-            policy=Policy(),
+            options=StoreOptions(),
             now=context.now(),
         )
-        stores.save_config(connection, stores.get(connection, store_id), CONFIG, context.now())
+        store_configs.save(connection, stores.get(connection, store_id), CONFIG, context.now())
     return store_id
 
 

@@ -204,7 +204,7 @@ def _follow_up(
     settlement = settle(connection, stores.get(connection, order.store_id), order, now)
     after = _of_order(connection, order.id, before.id)
     verdict = settlement.verdict
-    result = f"was {before.state}, is {after.state} -> {verdict.decision}: {verdict.reason}"
+    result = f"was {before.state}, is {after.state} -> {verdict}"
     actions.record(connection, Action(now, who, verb, result, delivery_id=None, issuance_id=before.id))
     return after, settlement
 
@@ -213,7 +213,7 @@ def _changed(
     connection: Connection, after: Issuance, settlement: Reconciliation, message: str
 ) -> Report[Issuance]:
     verdict = settlement.verdict
-    message += f" Its order now: {verdict.decision}. {verdict.reason}"
+    message += f" Its order now: {verdict.label}. {verdict.reason}"
     for other in issuances.of_order(connection, after.order_id):
         if other.id != after.id and other.state == DUE:
             message += f" Its {other.kind}, issuance {other.id}, is due."

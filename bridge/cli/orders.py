@@ -16,7 +16,7 @@ from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.options import AS_OPTION, ID, LIMIT_OPTION, STORE_OPTION
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
 from bridge.cli.timeline import tell
-from bridge.issuance import Decision
+from bridge.issuance import LABELS, Decision
 from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
@@ -36,7 +36,7 @@ def orders() -> None:
 
 @orders.command("list")
 @STORE_OPTION
-@click.option("--decision", type=click.Choice(["invoice", "estimate", "wait", "skip", "done", "attention"]))
+@click.option("--decision", type=click.Choice(LABELS))
 @click.option("--rule", help="The rule that decided, in a word: pending, unknown_status, inactive...")
 @LIMIT_OPTION
 @JSON_OPTION
@@ -100,7 +100,7 @@ def show(store: str, order: int, as_json: bool) -> None:
 @ORDER_ARGUMENT
 @JSON_OPTION
 def explain(store: str, order: int, as_json: bool) -> None:
-    """Tell the story of an order, by its id in WooCommerce, in time order, and where it stands.
+    """Show the timeline of an order, by its id in WooCommerce, and how it stands.
 
     Every delivery with the decision on it, every attempt, and all that operators did.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError, inq
+from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
 
 AT_ONCE = 16  # requests
 BATCH = 50  # stores; a query is an address, which may not be long
@@ -21,14 +21,14 @@ LONGEST_TURN = 5.0  # seconds; a busy account's next slot comes sooner, unless a
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The store's Woocommerce object, None if there is none (any more); or why that is not known."""
+    """The store's config, None if there is none (any more); or the error that hides it."""
 
     config: Mapping[str, Any] | None = None
     error: SpaceInvoicesError | None = None
 
     @property
     def is_of_use(self) -> bool:
-        """Whether it tells anything of the store: a refusal does, no answer does not."""
+        """Whether it says something about the store: a refusal does, a missing answer does not."""
         return self.error is None or self.error.permanent
 
     @property
@@ -38,10 +38,10 @@ class Reply:
 
 
 def ask(context: Context, stores: Sequence[Store]) -> Mapping[int, Reply]:
-    """What Space Invoices says of each store, by its id.
+    """Ask Space Invoices for the config of each store; the replies by the stores' ids.
 
-    At the rate that the context keeps, and with one request for many stores of an organization that have one
-    token: a thousand stores must cost neither minutes nor their account's rate.
+    At the context's rate, and with one request for many stores of an organization with the same token: for a
+    thousand stores, it must take neither minutes nor the account's whole rate.
     """
     accounts: defaultdict[tuple[str, str], list[Store]] = defaultdict(list)
     for store in stores:
@@ -63,7 +63,7 @@ def _ask_together(context: Context, stores: Sequence[Store], give_up_at: float) 
     api = context.account(stores[0]).api
     try:
         listed = _list(context, api, stores, give_up_at) if len(stores) > 1 else {}
-        # No object is gone on the word of a list, which may have been cut off: it is asked for by itself.
+        # A list may have been cut off: what it lacks is asked for by itself.
         return {
             store.id: Reply(listed[store.woocommerce_id])
             if store.woocommerce_id in listed
@@ -77,27 +77,26 @@ def _ask_together(context: Context, stores: Sequence[Store], give_up_at: float) 
 
 
 def _list(
-    context: Context, api: SpaceInvoices, stores: Sequence[Store], give_up_at: float
+    context: Context, api: SpaceInvoicesApi, stores: Sequence[Store], give_up_at: float
 ) -> Mapping[str, Mapping[str, Any]]:
-    """The Woocommerce objects of these stores by their ids; none where the API takes no such filter."""
+    """The configs of these stores by their ids; none if the API refuses to list them so."""
     _wait_for_turn(context, stores[0], give_up_at)
     ids = [store.woocommerce_id for store in stores]
     try:
-        found = api.find_woocommerces(stores[0].organization_id, where={"id": inq(ids)})
+        configs = api.list_configs(stores[0].organization_id, ids)
     except SpaceInvoicesError as error:
         if error.status in {400, 422}:
             return {}
         raise
-    return {one["id"]: one for one in found if isinstance(one.get("id"), str)}
+    return {config["id"]: config for config in configs if isinstance(config.get("id"), str)}
 
 
-def _ask_singly(context: Context, api: SpaceInvoices, store: Store, give_up_at: float) -> Reply:
+def _ask_singly(context: Context, api: SpaceInvoicesApi, store: Store, give_up_at: float) -> Reply:
     try:
         _wait_for_turn(context, store, give_up_at)
-        found = api.find_woocommerces(store.organization_id, where={"id": store.woocommerce_id})
+        return Reply(api.find_config(store.organization_id, store.woocommerce_id))
     except SpaceInvoicesError as error:
         return Reply(error=error)
-    return Reply(next((one for one in found if one.get("id") == store.woocommerce_id), None))
 
 
 def _wait_for_turn(context: Context, store: Store, give_up_at: float) -> None:

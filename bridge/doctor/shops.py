@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from bridge.admin.store_options import cannot_be_said
+from bridge.admin.store_options import lost_in_bare_body
 from bridge.doctor import orders
 from bridge.doctor.finding import Finding, Level, lasting
 from bridge.doctor.sight import WEBHOOKS, StoreSight
@@ -24,7 +24,7 @@ def look_at_store(sight: StoreSight) -> Iterator[Finding]:
     yield from _token(sight)
     yield from _pause(sight)
     yield from _config(sight)
-    yield from _choices(sight)
+    yield from _options(sight)
     yield from _issuances(sight)
     yield from orders.look_at_orders(sight)
     yield from _deliveries(sight)
@@ -132,9 +132,9 @@ def _inactive(sight: StoreSight) -> Finding:
     return sight.finding("config", Level.WRONG, message, mend)
 
 
-def _choices(sight: StoreSight) -> Iterator[Finding]:
-    """What a store was let choose before it was refused."""
-    names = cannot_be_said(sight.store.choices)
+def _options(sight: StoreSight) -> Iterator[Finding]:
+    """Options that an older version accepted together."""
+    names = lost_in_bare_body(sight.store.options)
     if names:
         yield sight.finding(
             "choices",

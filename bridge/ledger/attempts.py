@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from bridge.db.statements import Sql, Statement
 from bridge.db.tables import attempts, issuances
-from bridge.issuance import Order
+from bridge.issuance import Kind, Order
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger.clock import has_passed
 from bridge.ledger.issuances import SENDING, Issuance, StartedAttempt
@@ -33,7 +33,7 @@ class Attempt:
     outcome: str | None
     status: int | None
     excerpt: str | None
-    kind: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
         .order_by(attempts.c.id)
     )
     return [
-        Attempt(row.started_at, row.duration_ms, row.outcome, row.status, row.excerpt, row.kind)
+        Attempt(row.started_at, row.duration_ms, row.outcome, row.status, row.excerpt, Kind(row.kind))
         for row in connection.execute(query)
     ]
 

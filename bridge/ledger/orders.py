@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import issuances, orders, stores
-from bridge.issuance import STANDARD_STATUSES, Decision, Order, OrderStage
+from bridge.issuance import LABELS, STANDARD_STATUSES, Decision, Order, OrderStage
 from bridge.ledger.order_details import read, written
 
 Resource = tuple[int, int]
@@ -131,7 +131,7 @@ def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequ
     return [known_order(row) for row in connection.execute(query.order_by(orders.c.id))]
 
 
-def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
+def to_redecide(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
     """Ids of a store's orders that were decided on before `version`, and are not settled for good."""
     query = select(orders.c.id).where(orders.c.store_id == store_id, *decided_before(version))
     return connection.execute(query.limit(limit)).scalars().all()
@@ -143,7 +143,7 @@ def decided_before(version: int | ColumnElement[int]) -> Sequence[ColumnElement[
     What has its invoice is settled for good, and no rule brings to life what the shop has deleted or ended.
     """
     # By name: an index finds what is equal, and would have to be read whole for all but one.
-    open_ones = [decision.value for decision in Decision if decision is not Decision.DONE]
+    open_ones = [label for label in LABELS if label != Decision.DONE]
     dead = [status for status, stage in STANDARD_STATUSES.items() if stage is OrderStage.DEAD]
     is_settled = or_(orders.c.rule == "deleted", and_(orders.c.rule == "dead", orders.c.status.in_(dead)))
     return [

@@ -43,7 +43,7 @@ def _sweep(context: Context) -> PendingWork:
             deliveries=processing.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             due_stores=due.stores_with_some(connection, now=now, limit=MENDED),
             configs=to_fetch(context, connection),
-            has_rules_changed=bool(stores.deciding_anew(connection)),
+            has_rules_changed=bool(stores.to_redecide(connection)),
         )
 
 
@@ -56,7 +56,7 @@ def _release_what_is_allowed(context: Context, store_id: int) -> None:
     """Have processed what was quarantined as its store was given the address of its shop."""
     with context.ledger.write() as connection:
         store = stores.get(connection, store_id)
-        kept_deliveries.release(connection, store_id, store.shop_urls)
+        kept_deliveries.release(connection, store_id, store.options.shop_urls)
 
 
 def _with_quarantined(context: Context) -> Sequence[int]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from bridge.db import LedgerUnavailableError
 from bridge.db.errors import LedgerBusyError
-from bridge.issuance import compose, said_of
+from bridge.issuance import Kind, compose, overrides_of
 from bridge.ledger import attempts, deliveries, due, issuances, stores
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import Issuance, StartedAttempt
@@ -158,11 +158,12 @@ def _candidates(
             yield _Candidate(quota, order_state.order, issuance, body)
 
 
-def _compose(store: Store, delivery: Delivery, order: KnownOrder, kind: str) -> bytes:
-    if store.order_body == "bare" or order.snapshot is None:
+def _compose(store: Store, delivery: Delivery, order: KnownOrder, kind: Kind) -> bytes:
+    if store.options.order_body == "bare" or order.snapshot is None:
         return delivery.body
-    said = said_of(order.snapshot, store.policy, kind, issue_anyway=order.issue_anyway_by is not None)
-    return compose(delivery.body, store.config or {}, said)
+    issue_anyway = order.issue_anyway_by is not None
+    overrides = overrides_of(order.snapshot, store.options, kind, issue_anyway=issue_anyway)
+    return compose(delivery.body, store.config or {}, overrides)
 
 
 def _idempotency_key(one: _Candidate) -> str:

@@ -234,7 +234,7 @@ def _move_issuance(
     now: datetime,
 ) -> None:
     match outcome.effect:
-        case Effect.UNKNOWN if store.unknown_outcome == "hold":
+        case Effect.UNKNOWN if store.options.unknown_outcome == "hold":
             issuances.mark_held(connection, attempt, error=outcome.summary, now=now)
         case Effect.REFUSED if outcome.status == 404 and store.config_missing_since is not None:
             # The object is perhaps gone, which the next look at the config tells: then nothing is due.

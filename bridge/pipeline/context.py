@@ -14,18 +14,26 @@ from bridge.db import Ledger
 from bridge.ledger import stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.rate_limiter import RateLimiter
-from bridge.spaceinvoices import ApiConnection, SpaceInvoices
+from bridge.spaceinvoices import ApiConnection, SpaceInvoices, SpaceInvoicesApi
 from bridge.telemetry import counts
 from bridge.vault import Vault
 
 RECENT = 1.0  # seconds
 
 
+def connect(api: str | ApiConnection, token: str, *, timeout: float) -> SpaceInvoices:
+    """The client of the API, by its address or a connection to it. Only this function names its class.
+
+    Raises SpaceInvoicesError for a token that no header can carry.
+    """
+    return SpaceInvoices(api, token, timeout=timeout, observe=counts.api_answered)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A store's account at Space Invoices: its client, and a name that does not tell its token."""
 
-    api: SpaceInvoices
+    api: SpaceInvoicesApi
     name: str
     encrypted_token: str = field(repr=False)  # as the store had it
 
@@ -83,7 +91,7 @@ class Context:
                 mine.accounts.pop(next(iter(mine.accounts)))
             token = store.api_token(self.vault)
             account = Account(
-                SpaceInvoices(mine.connection, token, timeout=self.api_timeout, observe=counts.api_answered),
+                connect(mine.connection, token, timeout=self.api_timeout),
                 hashlib.sha256(token.encode()).hexdigest()[:32],
                 store.encrypted_api_token,
             )

@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from bridge.db import LedgerUnavailableError
-from bridge.ledger import stores
+from bridge.ledger import store_pauses
 from bridge.ledger.stores import Store
 from bridge.pipeline.circuit_breaker import is_probe_due, probe
 from bridge.pipeline.claim import Claimed, Quota, claim
@@ -303,4 +303,4 @@ class Dispatcher:
             context.rate_limiter.release(account)
         if is_half_open and not claims:
             with context.ledger.write() as connection:
-                stores.leave_probe(connection, store.id, context.now())
+                store_pauses.leave_probe(connection, store.id, context.now())

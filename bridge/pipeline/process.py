@@ -142,8 +142,10 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
     read = [(one, read_delivery(one.topic, one.body, one.shop_url or "")) for one in locked]
     refused: dict[int, Finished] = {}
     for delivery, about in read:
-        shop_urls = shop_urls_of(connection, by_id[delivery.store_id], about)
-        by_id[delivery.store_id] = replace(by_id[delivery.store_id], shop_urls=shop_urls)
+        store = by_id[delivery.store_id]
+        shop_urls = shop_urls_of(connection, store, about)
+        if shop_urls != store.options.shop_urls:  # the delivery has told it
+            by_id[store.id] = replace(store, options=replace(store.options, shop_urls=shop_urls))
         state, reason = judged(about, shop_urls)
         if state != deliveries.RECEIVED:
             refused[delivery.id] = Finished(delivery.id, state, reason)
@@ -187,7 +189,7 @@ def _process_one(connection: Connection, batch: _Batch, delivery: Delivery, abou
             raise ValueError(f"delivery {delivery.id} is about no order")
     if order_state is not None:
         verdict = decide_on(order_state, batch.stores[delivery.store_id])
-        reason = f"{reason} -> {verdict.decision}: {verdict.reason}"
+        reason = f"{reason} -> {verdict}"
     batch.finish(delivery, deliveries.PROCESSED, reason)
 
 
@@ -207,7 +209,7 @@ def _trash_what_was_trashed_before(connection: Connection, batch: _Batch, delive
         if deletion.arrival > delivery.arrival:
             continue
         about = read_delivery(deletion.topic, deletion.body, deletion.shop_url or "")
-        state, reason = judged(about, batch.stores[deletion.store_id].shop_urls)
+        state, reason = judged(about, batch.stores[deletion.store_id].options.shop_urls)
         if state == deliveries.RECEIVED:
             state, (_, reason) = deliveries.PROCESSED, _trash(connection, batch, deletion)
         batch.finish(deletion, state, reason)
@@ -235,7 +237,7 @@ def _update(
     order = order_state.order
     if order.order_key != snapshot.order_key:
         order = replace(order, former_key=order.order_key)
-    status_map = batch.stores[delivery.store_id].policy.status_map
+    status_map = batch.stores[delivery.store_id].options.status_map
     place = _place(snapshot, status_map, delivery.arrival)
     known = None
     if order.snapshot is not None:

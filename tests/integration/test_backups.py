@@ -223,11 +223,11 @@ def test_after_restore_asks_first_and_explain_tells_of_it(folder: Path) -> None:
     assert state(folder) == "held"
     again = run_command(folder, "db", "after-restore", "--yes", "--json")
     assert json.loads(again.stdout) == {"paused": [], "held": 0}
-    story = json.loads(run_command(folder, "orders", "explain", "shop", "1", "--json").stdout)
-    what = [event["what"] for event in story["events"]]
+    timeline = json.loads(run_command(folder, "orders", "explain", "shop", "1", "--json").stdout)
+    what = [event["what"] for event in timeline["events"]]
     assert what[1].startswith("after-restore of issuance 1 by Maja (")
-    assert story["events"][2]["result"].startswith("unknown: the ledger was put back from a back-up")
-    assert story["orders"][0]["decision"] == "attention"
+    assert timeline["events"][2]["result"].startswith("unknown: the ledger was put back from a back-up")
+    assert timeline["orders"][0]["decision"] == "attention"
 
 
 def test_a_backup_is_one_file_for_its_owner_alone_and_takes_the_place_of_none(folder: Path) -> None:

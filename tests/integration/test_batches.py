@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, update
 
 from bridge.db import Ledger, LedgerUnavailableError, tables
-from bridge.ledger import deliveries, issuances, orders, stores
+from bridge.ledger import deliveries, issuances, orders, store_configs, stores
 from bridge.ledger.attempts import Claim, start
 from bridge.ledger.deliveries import FAILED, PROCESSED, RECEIVED
 from bridge.ledger.issuances import Issuance
@@ -106,7 +106,7 @@ class Side:
                 self.names.append(f"shop-{next(numbers)}")
                 self.store_ids.append(add_store(connection, self.names[-1]))
                 store = stores.get(connection, self.store_ids[-1])
-                stores.save_config(connection, store, config, shop.clock.now())
+                store_configs.save(connection, store, config, shop.clock.now())
 
     def receive(self, connection: Connection, arrival: Arrival) -> None:
         store_id, now = self.store_ids[arrival.store], self.shop.clock.now()

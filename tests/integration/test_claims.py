@@ -13,9 +13,9 @@ import pytest
 
 from bridge.admin import store_removal
 from bridge.db import tables
-from bridge.issuance import Policy
-from bridge.ledger import issuances, stores
-from bridge.ledger.store import Store, StoreOptions
+from bridge.issuance import StoreOptions
+from bridge.ledger import issuances, store_configs, store_pauses, stores
+from bridge.ledger.store import Store
 from bridge.pipeline.claim import Claimed, Quota, claim
 from bridge.pipeline.context import Context
 from tests.api import failing_api
@@ -44,17 +44,17 @@ def lease_of(shop: Shop, issuance_id: int) -> tuple[datetime, datetime]:
     return row.started_at, row.lease_ends_at
 
 
-def choose(shop: Shop, **choices: Any) -> None:
-    """Have the store choose otherwise, as an operator would."""
+def set_options(shop: Shop, **options: Any) -> None:
+    """Give the store these options, as an operator would, and the defaults for all others."""
     with shop.context.ledger.write() as connection:
-        stores.choose(connection, shop.store(), StoreOptions(**choices), shop.clock.now())
+        stores.set_options(connection, shop.store(), StoreOptions(**options), shop.clock.now())
 
 
 def pause(shop: Shop, *, next_probe_at: datetime | None) -> None:
     """Pause the store, until the next probe or (None) as an operator does."""
     with shop.context.ledger.write() as connection:
         now = shop.clock.now()
-        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=next_probe_at)
+        store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=next_probe_at)
 
 
 # The lease.
@@ -195,7 +195,7 @@ def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
     invoice = shop.paid(1)
     shop.clock.advance(days=400)
     with shop.context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
     assert not claim_all(shop)
     shop.clock.advance(seconds=2 * shop.context.api_timeout)  # by now it has failed
     assert list(claim_all(shop)) == [invoice]
@@ -203,9 +203,9 @@ def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
 
 def test_what_the_rules_ask_for_no_more_is_withdrawn_instead_of_sent(shop: Shop) -> None:
     fields = {"payment_method": "cheque", "status": "on-hold"}
-    choose(shop, policy=Policy(bank_payment_methods=frozenset({"cheque"})))
+    set_options(shop, bank_payment_methods=frozenset({"cheque"}))
     (estimate,) = shop.process(shop.receive(at(1, **fields)))
-    choose(shop)
+    set_options(shop)
     assert not claim_all(shop)
     assert shop.issuance(estimate).state == "withdrawn"
     assert shop.order().decided_version == shop.store().decision_version
@@ -227,7 +227,7 @@ def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
 
 @pytest.mark.parametrize("order_body", ["merged", "bare"])
 def test_an_order_is_sent_as_it_came_or_with_the_config_over_it(shop: Shop, order_body: str) -> None:
-    choose(shop, order_body=order_body)
+    set_options(shop, order_body=order_body)
     order = {**at(1, status="processing"), "total": "40.979999999999997", "name": "the order's own"}
     shop.process(shop.receive(order))
     with failing_api(shop) as (api, context):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from bridge.issuance import Policy
-from bridge.ledger import stores
+from bridge.issuance import StoreOptions
+from bridge.ledger import store_configs, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients, Context
@@ -142,8 +142,8 @@ def test_a_store_whose_fetch_has_failed_is_tried_again_soon_whatever_the_others_
     add_stores(shop, 3 * LEAST_AT_ONCE)
     shop.clock.advance(seconds=TTL * 0.5)
     with shop.context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
-        stores.save_config_error(connection, shop.store_id, "answered 503")
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
+        store_configs.save_error(connection, shop.store_id, "answered 503")
     assert list(sweep(context).configs) == []
     shop.clock.advance(seconds=15)
     assert list(sweep(context).configs) == [shop.store_id]
@@ -170,21 +170,21 @@ def add_stores(shop: Shop, number: int, *, fetched: bool = True) -> list[int]:
                 woocommerce_id=f"the one of {name}",
                 api_token=TOKEN,
                 webhook_secret="x",
-                policy=Policy(),
+                options=StoreOptions(),
                 now=shop.clock.now(),
             )
             if fetched:
-                stores.save_config(
+                store_configs.save(
                     connection, stores.get(connection, store_id), {"id": "x"}, shop.clock.now()
                 )
-                stores.finish_deciding_anew(connection, stores.get(connection, store_id))
+                stores.finish_redeciding(connection, stores.get(connection, store_id))
             added.append(store_id)
     return added
 
 
 def pretend_to_fetch(shop: Shop, store_id: int) -> None:
     with shop.context.ledger.write() as connection:
-        stores.save_config(connection, stores.get(connection, store_id), {"id": "x"}, shop.clock.now())
+        store_configs.save(connection, stores.get(connection, store_id), {"id": "x"}, shop.clock.now())
 
 
 # What it is good for meanwhile.
@@ -208,7 +208,7 @@ def test_a_config_that_is_being_fetched_serves_unless_it_has_been_resting(
     invoice = shop.paid(1)
     shop.clock.advance(seconds=TTL * age)
     with context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
     assert is_to_be_awaited(context, shop.store()) is not is_sent
     forward_issuance(context, invoice)
     assert shop.issuance(invoice).state == ("issued" if is_sent else "due")
@@ -220,7 +220,7 @@ def test_a_worker_that_died_while_it_fetched_a_config_holds_nothing_up_for_long(
     invoice = shop.paid(1)
     shop.clock.advance(seconds=TTL * 2.5)
     with context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
     forward_issuance(context, invoice)
     assert shop.issuance(invoice).state == "due"
     shop.clock.advance(seconds=2 * context.api_timeout)
@@ -236,7 +236,7 @@ def test_an_answer_that_was_asked_for_earlier_does_not_replace_a_later_one(
     new, old = ({"id": WOOCOMMERCE, "locale": locale} for locale in ("new", "old"))
     for config, asked_at in ((new, shop.clock.now()), (old, earlier)):
         with context.ledger.write() as connection:
-            stores.save_config(connection, shop.store(), config, asked_at)
+            store_configs.save(connection, shop.store(), config, asked_at)
     assert known(shop) == new
 
 
@@ -247,7 +247,7 @@ def test_two_fetches_that_overlap_have_orders_decided_by_what_is_kept(shop: Shop
     for config in configs:
         shop.clock.advance(seconds=1)
         with context.ledger.write() as connection:
-            stores.save_config(connection, before, config, shop.clock.now())
+            store_configs.save(connection, before, config, shop.clock.now())
     assert shop.store().decision_version == before.decision_version + 2
 
 
@@ -427,8 +427,8 @@ def test_a_list_without_the_object_that_was_asked_for_earlier_counts_for_nothing
     earlier = shop.clock.now()
     shop.clock.advance(seconds=10)
     with shop.context.ledger.write() as connection:
-        stores.save_config(connection, shop.store(), {"id": WOOCOMMERCE}, shop.clock.now())
-        assert stores.note_config_missing(connection, shop.store(), earlier) is None
+        store_configs.save(connection, shop.store(), {"id": WOOCOMMERCE}, shop.clock.now())
+        assert store_configs.note_missing(connection, shop.store(), earlier) is None
     assert shop.store().config_missing_since is None
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from bridge.db import tables
 from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
-from bridge.ledger import backlog, issuances, stores
+from bridge.ledger import backlog, issuances, store_pauses
 from bridge.pipeline import deferral
 from bridge.pipeline.context import Clients, Context
 from bridge.pipeline.deferral import DEFER_BY
@@ -82,8 +82,8 @@ def test_the_time_that_a_store_was_paused_counts_against_no_document(shop: Shop,
         forward(shop, broken)
     shop.clock.advance(days=30)
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="why", now=shop.clock.now(), next_probe_at=None)
-        stores.resume(connection, shop.store_id, shop.clock.now(), by_operator=True)
+        store_pauses.pause(connection, shop.store_id, reason="why", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.resume(connection, shop.store_id, shop.clock.now(), by_operator=True)
     forward(shop, broken)
     assert shop.issuance(broken).state == "due"
     shop.clock.advance(seconds=GIVE_UP_AFTER.total_seconds())

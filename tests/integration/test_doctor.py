@@ -29,8 +29,8 @@ from bridge.db.tables import orders as order_table
 from bridge.db.tables import stores as store_table
 from bridge.doctor import Finding, Level, examine
 from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, compare
-from bridge.issuance import Policy
-from bridge.ledger import issuances, stores
+from bridge.issuance import StoreOptions
+from bridge.ledger import issuances, store_configs, stores
 from bridge.pipeline.context import Clients
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
 from bridge.vault import Vault
@@ -129,7 +129,7 @@ def add_store(connection: Connection, vault: Vault, name: str, woocommerce_id: s
         woocommerce_id=woocommerce_id,
         api_token=TOKEN,
         webhook_secret="s3cr3t",
-        policy=Policy(),
+        options=StoreOptions(),
         now=datetime.now(UTC),
     )
 
@@ -168,7 +168,7 @@ class Patient:
         """A store of the account that all have in common, whose config was fetched."""
         with self.shop.context.ledger.write() as connection:
             store_id = add_store(connection, self.shop.context.vault, name, config["id"])
-            stores.save_config(connection, stores.get(connection, store_id), config, datetime.now(UTC))
+            store_configs.save(connection, stores.get(connection, store_id), config, datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
@@ -718,7 +718,7 @@ def test_orders_for_attention_are_a_note(patient: Patient) -> None:
 def test_orders_that_come_in_for_an_inactive_store_are_told(patient: Patient) -> None:
     inactive = {**patient.new_config(), "active": False}
     with patient.shop.context.ledger.write() as connection:
-        stores.save_config(connection, patient.shop.store(), inactive, hours_ago(3))
+        store_configs.save(connection, patient.shop.store(), inactive, hours_ago(3))
     found = the("config", patient.look(api_url=NOWHERE))
     assert found.level is Level.WARNING
     patient.shop.process(patient.shop.receive(at(1, status="processing", id=2, order_key="wc_order_2")))

@@ -12,7 +12,17 @@ from functools import partial
 import pytest
 
 from bridge.admin.operate import Report, doubtful, mark_issued, replay, resend, withdraw
-from bridge.ledger import actions, deliveries, issuances, kept_deliveries, orders, processing, stores
+from bridge.ledger import (
+    actions,
+    deliveries,
+    issuances,
+    kept_deliveries,
+    orders,
+    processing,
+    store_configs,
+    store_pauses,
+    stores,
+)
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.maintenance.sweep import sweep
@@ -206,7 +216,9 @@ def test_resending_an_estimate_of_a_paid_order_does_not_bring_it_out(shop: Shop)
 def test_whoever_resends_for_a_paused_store_is_told_that_it_waits(shop: Shop) -> None:
     invoice = failed(shop)
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.pause(
+            connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None
+        )
     assert "is paused (by hand)" in send_again(shop, invoice).message
 
 
@@ -322,7 +334,7 @@ def test_withdrawing_a_held_invoice_lets_the_estimate_fall_due_and_says_so(shop:
         config = {"id": WOOCOMMERCE, "name": "Shop", "issueInvoiceForBankPayment": invoice}
         with shop.context.ledger.write() as connection:
             store = stores.get(connection, shop.store_id)
-            stores.save_config(connection, store, config, shop.clock.now())
+            store_configs.save(connection, store, config, shop.clock.now())
 
     by_bank_payment(invoice=True)
     invoice = held(shop, **BY_BANK)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.ledger import orders, stores
+from bridge.ledger import orders, store_pauses
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.circuit_breaker import PAUSE_AFTER
 from bridge.pipeline.complete import Completed, record
@@ -143,7 +143,7 @@ def test_the_time_a_store_was_paused_counts_against_none_of_its_orders(shop: Sho
             for one in due[:PAUSE_AFTER]:
                 forward_issuance(context, one)
             with context.ledger.write() as connection:
-                stores.resume(connection, shop.store_id, shop.clock.now(), by_operator=True)
+                store_pauses.resume(connection, shop.store_id, shop.clock.now(), by_operator=True)
             shop.clock.advance(hours=1)
         for one in due[:PAUSE_AFTER]:
             forward_issuance(context, one)
@@ -199,7 +199,7 @@ def test_a_worker_that_dies_while_it_probes_leaves_the_next_probe_to_another(sho
         shop.clock.advance(minutes=2)
         store = shop.store()
         with context.ledger.write() as connection:
-            assert stores.claim_probe(connection, store, shop.clock.now() + timedelta(seconds=20))
+            assert store_pauses.claim_probe(connection, store, shop.clock.now() + timedelta(seconds=20))
         forward_issuance(context, due[-1])
         shop.clock.advance(seconds=21)
         assert list(sweep(context).due_stores) == [shop.store_id]
@@ -260,7 +260,9 @@ def test_a_429_to_a_probes_question_slows_the_account_down(shop: Shop) -> None:
 def test_a_store_that_an_operator_paused_is_neither_probed_nor_resumed(shop: Shop) -> None:
     due = [shop.paid(number) for number in (1, 2)]
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.pause(
+            connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None
+        )
     shop.clock.advance(days=1)
     assert list(sweep(shop.context).due_stores) == []
     before = shop.requests()

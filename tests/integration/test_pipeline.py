@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bridge.db import Ledger
-from bridge.ledger import deliveries, issuances, kept_deliveries, orders, stores
+from bridge.ledger import deliveries, issuances, kept_deliveries, orders, store_configs, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients
@@ -63,7 +63,7 @@ def test_an_order_whose_issuance_is_stuck_is_decided_anew_when_the_rules_change(
     with shop.context.ledger.write() as connection:
         issuances.mark_failed(connection, attempt, error="refused", now=shop.clock.now())
         config = {"id": WOOCOMMERCE, "name": "Shop", "issueInvoiceForBankPayment": True}
-        stores.save_config(connection, stores.get(connection, shop.store_id), config, shop.clock.now())
+        store_configs.save(connection, stores.get(connection, shop.store_id), config, shop.clock.now())
     redecide(shop.context)
     assert shop.states() == {"estimate": "failed", "invoice": "due"}
 

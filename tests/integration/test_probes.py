@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bridge.ledger import stores
+from bridge.ledger import store_pauses, stores
 from bridge.pipeline.circuit_breaker import PAUSE_AFTER, is_probe_due, note_outcome, probe
 from bridge.pipeline.context import Context
 from bridge.spaceinvoices import Effect, Outcome
@@ -102,7 +102,7 @@ def test_an_operators_pause_outlasts_any_answer(
 ) -> None:
     with context.ledger.write() as connection:
         now = shop.clock.now()
-        stores.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
+        store_pauses.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
     before = shop.store()
     assert not note(shop, context, failed(effect), of_probe=of_probe)
     assert shop.store() == before
@@ -145,7 +145,7 @@ def paused(shop: Shop) -> datetime:
     """Pause the store, with a probe due now; returns when that is."""
     now = shop.clock.now()
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
+        store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
     return now
 
 
@@ -203,7 +203,7 @@ def test_a_store_that_is_stopped_while_its_probe_asks_stays_stopped(
     def stop() -> None:
         with shop.context.ledger.write() as connection:
             now = shop.clock.now()
-            stores.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
+            store_pauses.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
 
     answers.order_status, answers.before_find = 200, stop
     forward(context, shop.store_id)

@@ -13,8 +13,8 @@ import pytest
 from bridge.admin import manage_stores
 from bridge.admin.manage_stores import NewStore
 from bridge.db import Ledger, LedgerUnavailableError
-from bridge.ledger import backlog, deliveries, issuances, orders, stores
-from bridge.ledger.stores import StoreOptions
+from bridge.issuance import StoreOptions
+from bridge.ledger import backlog, deliveries, issuances, orders, store_pauses, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
@@ -69,7 +69,7 @@ def test_what_was_due_is_withdrawn_for_good_and_nothing_is_sent(shop: Shop) -> N
 
 def test_a_store_that_was_paused_is_no_longer_counted_as_such(shop: Shop) -> None:
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="401", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.pause(connection, shop.store_id, reason="401", now=shop.clock.now(), next_probe_at=None)
     remove(shop)
     with shop.context.ledger.read() as connection:
         assert backlog.measure(connection, shop.clock.now()).stores_paused == 0

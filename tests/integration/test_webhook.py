@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from bridge.admin import store_removal
 from bridge.db import Ledger, tables
-from bridge.issuance import Policy, read_delivery
+from bridge.issuance import StoreOptions, read_delivery
 from bridge.ledger import deliveries, store_secrets, stores
 from bridge.telemetry.counts import REGISTRY
 from bridge.vault import Vault
@@ -149,7 +149,7 @@ class Receiver:
             woocommerce_id=f"the one of {name}",
             api_token="token",
             webhook_secret=secret,
-            policy=Policy(),
+            options=StoreOptions(),
             now=NOW,
         )
         if knows_shop:
@@ -266,7 +266,7 @@ def test_the_address_that_an_order_tells_is_cached_with_its_store(receiver: Rece
     assert receiver.outcome(order_of("copy.example", 3)) == "quarantined"
     with receiver.books.ledger.write() as connection:
         store = stores.lock(connection, store_id)
-        stores.choose(connection, store, replace(store.choices, shop_urls=[SHOP, "copy.example"]), NOW)
+        stores.set_options(connection, store, replace(store.options, shop_urls=(SHOP, "copy.example")), NOW)
     assert receiver.outcome(order_of("copy.example", 4)) == "accepted"
     assert receiver.ledger.reads == 1
 

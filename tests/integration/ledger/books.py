@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Table, func, select
 
 from bridge.db import Ledger, tables
-from bridge.issuance import Order, Policy, Verdict
+from bridge.issuance import Kind, Order, StoreOptions, Verdict
 from bridge.ledger import attempts, deliveries, issuances, orders, processing, stores
 from bridge.ledger.attempts import Claim, NotDueError
 from bridge.ledger.deliveries import Delivery
@@ -73,7 +73,7 @@ class Books:
     def order(self, order_id: int) -> KnownOrder:
         return self.write(orders.lock, order_id)
 
-    def due(self, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW) -> Issuance:
+    def due(self, resource_id: int = 1, kind: Kind = Kind.INVOICE, at: datetime = NOW) -> Issuance:
         """An issuance that is due, of an order of its own."""
         with self.ledger.write() as connection:
             return add_due(connection, self.store_id, resource_id, kind, at)
@@ -131,7 +131,7 @@ class Books:
             return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
-def add_store(connection: Connection, name: str = "shop", *, policy: Policy | None = None) -> int:
+def add_store(connection: Connection, name: str = "shop", *, options: StoreOptions | None = None) -> int:
     """A store; its id."""
     return stores.add(
         connection,
@@ -141,7 +141,7 @@ def add_store(connection: Connection, name: str = "shop", *, policy: Policy | No
         woocommerce_id=hashlib.sha256(str(name).encode()).hexdigest()[:24],  # each has its own
         api_token=TOKEN,
         webhook_secret=SECRET,
-        policy=policy or Policy(),
+        options=options or StoreOptions(),
         now=NOW,
     )
 
@@ -223,7 +223,7 @@ def save_verdict(connection: Connection, order_id: int, verdict: Verdict, versio
     """Keep what was decided on an order, by this version of the rules."""
     decided = replace(
         orders.lock(connection, order_id),
-        decision=verdict.decision.value,
+        decision=verdict.label,
         reason=verdict.reason,
         decided_version=version,
     )
@@ -235,7 +235,7 @@ def finish(connection: Connection, delivery_id: int, *, state: str, reason: str 
     processing.finish(connection, [Finished(delivery_id, state, reason)])
 
 
-def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str, now: datetime) -> bool:
+def make_due(connection: Connection, *, store_id: int, order_id: int, kind: Kind, now: datetime) -> bool:
     """Have one document issued; whether it is this that made it due, at a moment that nobody else gives."""
     issuances.make_due(connection, [(store_id, order_id, kind)], now)
     (issuance,) = [one for one in issuances.of_order(connection, order_id) if one.kind == kind]
@@ -257,7 +257,7 @@ def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool
 
 
 def add_due(
-    connection: Connection, store_id: int, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW
+    connection: Connection, store_id: int, resource_id: int = 1, kind: Kind = Kind.INVOICE, at: datetime = NOW
 ) -> Issuance:
     """An issuance that is due, of an order of this id."""
     order_id = add_order(connection, store_id, resource_id)

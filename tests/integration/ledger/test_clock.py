@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from bridge.db import Ledger, LedgerFaultError
-from bridge.ledger import attempts, deliveries, due, issuances, processing, stores
+from bridge.ledger import attempts, deliveries, due, issuances, processing, store_pauses, stores
 from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, insert_delivery
 
 OLDEST, LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901
@@ -66,7 +66,7 @@ WITHOUT_A_ZONE: dict[str, Callable[[Connection], object]] = {
     "a queue": lambda connection: due.of_store(connection, 1, now=NAIVE, limit=9),
     "an update": lambda connection: stores.record_ping(connection, 1, NAIVE),
     "a withdrawal": lambda connection: issuances.withdraw(connection, [1], NAIVE),
-    "a pause": lambda connection: stores.pause(connection, 1, reason="", now=NAIVE, next_probe_at=None),
+    "a pause": lambda connection: store_pauses.pause(connection, 1, reason="", now=NAIVE, next_probe_at=None),
 }
 
 

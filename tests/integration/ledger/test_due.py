@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bridge.ledger import due, issuances, stores
+from bridge.ledger import due, issuances, store_pauses
 from bridge.ledger.due import LONGEST_WAIT
 from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, mark_issued, withdraw
 
@@ -88,10 +88,10 @@ def test_of_a_paused_store_something_may_be_sent_when_its_probe_is_due(
     books: Books, next_probe_at: datetime | None, may_send: bool
 ) -> None:
     books.due()
-    books.write(stores.pause, books.store_id, reason="why", now=NOW, next_probe_at=next_probe_at)
+    books.write(store_pauses.pause, books.store_id, reason="why", now=NOW, next_probe_at=next_probe_at)
     found = books.read(due.stores_with_some, now=NOW, limit=9)
     assert list(found) == ([books.store_id] if may_send else [])
-    books.write(stores.resume, books.store_id, NOW, by_operator=True)
+    books.write(store_pauses.resume, books.store_id, NOW, by_operator=True)
     assert list(books.read(due.stores_with_some, now=NOW, limit=9)) == [books.store_id]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from bridge.db import Ledger, tables
-from bridge.issuance import Decision, Order, Verdict
+from bridge.issuance import Decision, Kind, Order, Verdict
 from bridge.ledger import orders, processing
 from bridge.ledger.orders import KnownOrder, Resource
 from tests.integration.ledger.books import (
@@ -333,19 +333,20 @@ def test_a_deletion_and_its_end_are_kept(books: Books) -> None:
 def test_a_verdict_replaces_the_one_before(books: Books) -> None:
     order_id = books.known()
     books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 1)
-    books.write(save_verdict, order_id, Verdict(Decision.INVOICE, "paid"), 2)
+    books.write(save_verdict, order_id, Verdict.issue(Kind.INVOICE, "paid", "received"), 2)
     found = books.order(order_id)
     assert (found.decision, found.reason, found.decided_version) == ("invoice", "paid", 2)
 
 
 @pytest.mark.parametrize("decision", Decision)
-def test_what_was_decided_by_older_rules_is_decided_anew_unless_it_is_done(
+def test_what_was_decided_by_older_rules_is_decided_again_unless_it_is_done(
     books: Books, decision: Decision
 ) -> None:
+    kind = Kind.ESTIMATE if decision is Decision.ISSUE else None
     older, current = books.known(1), books.known(2)
-    books.write(save_verdict, older, Verdict(decision, "by the old rules"), 2)
-    books.write(save_verdict, current, Verdict(decision, "by the new rules"), 3)
-    found = books.read(orders.to_decide_anew, books.store_id, 3, limit=9)
+    books.write(save_verdict, older, Verdict(decision, "by the old rules", kind=kind), 2)
+    books.write(save_verdict, current, Verdict(decision, "by the new rules", kind=kind), 3)
+    found = books.read(orders.to_redecide, books.store_id, 3, limit=9)
     assert found == ([] if decision is Decision.DONE else [older])
 
 
@@ -355,16 +356,16 @@ def test_orders_are_decided_anew_store_by_store_and_so_many_at_a_time(books: Boo
     elsewhere = books.known(1, store_id=other)
     for order_id in [*ids, elsewhere]:
         books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 1)
-    assert sorted(books.read(orders.to_decide_anew, books.store_id, 2, limit=9)) == ids
-    assert books.read(orders.to_decide_anew, other, 2, limit=9) == [elsewhere]
+    assert sorted(books.read(orders.to_redecide, books.store_id, 2, limit=9)) == ids
+    assert books.read(orders.to_redecide, other, 2, limit=9) == [elsewhere]
     seen: set[int] = set()
     for _ in range(3):
-        some = books.read(orders.to_decide_anew, books.store_id, 2, limit=2)
+        some = books.read(orders.to_redecide, books.store_id, 2, limit=2)
         for order_id in some:
             books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 2)
         seen.update(some)
     assert sorted(seen) == ids
-    assert books.read(orders.to_decide_anew, books.store_id, 2, limit=2) == []
+    assert books.read(orders.to_redecide, books.store_id, 2, limit=2) == []
 
 
 def test_orders_are_listed_from_the_youngest(books: Books) -> None:

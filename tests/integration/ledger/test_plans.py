@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text, update
 
 from bridge.db import Ledger, statements, tables
-from bridge.ledger import backlog, deliveries, issuances, stores
+from bridge.ledger import backlog, deliveries, issuances, store_configs, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
@@ -266,7 +266,7 @@ def _sweep(filled: Filled) -> None:
     with shop.context.ledger.write() as connection:
         store = stores.get(connection, shop.store_id)
         config = {**(store.config or {}), "issueInvoiceOnComplete": True}
-        stores.save_config(connection, store, config, shop.clock.now())
+        store_configs.save(connection, store, config, shop.clock.now())
     with filled.watched():
         found = sweep(shop.context)
         assert found.has_rules_changed

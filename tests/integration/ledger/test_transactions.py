@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, event, insert, text, update
 from sqlalchemy.exc import IntegrityError
 
 from bridge.db import Ledger, LedgerFaultError, LedgerUnavailableError, tables
-from bridge.ledger import deliveries, orders, stores
+from bridge.ledger import deliveries, orders, store_pauses, stores
 from tests.integration.ledger.books import (
     LATER,
     NOW,
@@ -68,7 +68,7 @@ def test_what_is_read_while_others_write_adds_up(books: Books, crew: Crew) -> No
 def _count_in_two_tables(ledger: Ledger, _number: int) -> None:
     for _ in range(10):
         with ledger.write() as connection:
-            stores.count_failure(connection, 1)
+            store_pauses.count_failure(connection, 1)
             insert_delivery(connection, **delivery_of(1, b'{"id": 1}'))
 
 
@@ -86,7 +86,7 @@ def test_reads_and_writes_may_follow_each_other_on_the_same_connections(books: B
     single = Ledger(books.url, pool_size=1)
     for number in range(3):
         with single.write() as connection:
-            stores.count_failure(connection, books.store_id)
+            store_pauses.count_failure(connection, books.store_id)
         with single.read() as connection:
             assert stores.get(connection, books.store_id).failures == number + 1
     single.close()
