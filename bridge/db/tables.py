@@ -80,7 +80,7 @@ def _option_columns() -> Iterator[Column[Any]]:
             case str():
                 kind = Text()
             case _:
-                kind, default = JSON(none_as_null=True), None
+                kind, default = JSON(none_as_null=option.nullable), None
         yield Column(
             name, kind, nullable=option.nullable, server_default=None if option.nullable else default
         )

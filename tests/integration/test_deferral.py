@@ -128,8 +128,8 @@ def test_a_document_whose_order_cannot_be_decided_on_either_fails_all_the_same(
     for _ in range(LEAST_ATTEMPTS):
         forward(shop, broken)
     with shop.context.ledger.write() as connection:
-        # What nobody can decide by: a status map that is none.
-        connection.execute(update(tables.stores).values(status_map=None))
+        # No decision is possible by a status map that is none.
+        connection.execute(update(tables.stores).values(status_map="?"))
     shop.clock.advance(days=3)
     deferral.defer(shop.context, broken, zlib.error("?"), by=DEFER_BY)
     assert shop.issuance(broken).state == "failed"
