@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -118,19 +117,6 @@ def test_a_slot_that_nothing_was_due_for_is_the_next_ones(shop: Shop) -> None:
     shop.paid(1)
     forward(slow, shop.store_id)
     assert shop.documents() == ["invoice"]
-
-
-def test_requests_go_out_at_the_accounts_rate(shop: Shop) -> None:
-    for number in range(1, 6):
-        shop.paid(number)
-    times: list[float] = []
-    limiter = RateLimiter(10)
-    with failing_api(shop) as (api, context):
-        api.order_status = 200
-        api.before_answer = lambda: times.append(time.monotonic())
-        forward(replace(context, rate_limiter=limiter), shop.store_id)
-    gaps = [later - sooner for sooner, later in zip(sorted(times), sorted(times)[1:], strict=False)]
-    assert sum(gaps) >= 0.4 - 0.1  # five slots, each 0.1 s after the other
 
 
 def test_an_answer_of_429_stops_the_account_for_as_long_as_it_asks(shop: Shop) -> None:

@@ -35,7 +35,10 @@ def end(shop: Shop, context: Context, *ended: Completed) -> None:
     """Record outcomes together."""
     with context.ledger.write() as connection:
         record(
-            context, connection, ended, orders.lock_free(connection, {one.attempt.order_id for one in ended})
+            context,
+            connection,
+            ended,
+            orders.lock_each(connection, {one.attempt.order_id for one in ended}).result,
         )
 
 
