@@ -1,4 +1,4 @@
-"""Carries an operator's verb out for one id after another, and tells what came of each."""
+"""Applies an operator's action to one id after another, and prints what came of each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from bridge.ledger.issuances import Issuance
 _Subject = TypeVar("_Subject")
 
 
-def for_each(
+def apply_to_each(
     ids: Sequence[int],
-    do: Callable[[int], Report[_Subject]],
+    action: Callable[[int], Report[_Subject]],
     row: Callable[[_Subject], dict[str, object]],
     *,
     as_json: bool,
 ) -> None:
-    """Do it for each id, each in a transaction of its own; end with status 1 unless all is as was wished.
+    """Apply the action to each id, in a transaction each; end with status 1 unless all are fulfilled.
 
-    What came of each is told as soon as it is done, so that a command that is cut off has told of the most.
+    The message of each is printed when its transaction is committed, so that a command that is interrupted
+    has printed what it did.
     """
     reports = []
-    for one in ids:
-        report = do(one)
+    for id_ in ids:
+        report = action(id_)
         click.echo(report.message, err=True)
         reports.append(report)
     if as_json:
@@ -37,11 +38,12 @@ def for_each(
         sys.exit(1)
 
 
-def ask(about: Sequence[Issuance], *, why: str, question: str) -> None:
-    """Have the operator confirm it for these issuances; end the command, with nothing changed, if not."""
+def confirm_issuances(issuances: Sequence[Issuance], *, reason: str, question: str) -> None:
+    """Ask the operator to confirm the action on these issuances; end the command if they do not."""
     rows = [
-        f"  issuance {one.id}, {one.state}: the {one.kind} of order {one.order} of {one.store}"
-        for one in about
+        f"  issuance {issuance.id}, {issuance.state}: the {issuance.kind} of order {issuance.order} of "
+        f"{issuance.store}"
+        for issuance in issuances
     ]
-    click.echo("\n".join([why, *rows]), err=True)
+    click.echo("\n".join([reason, *rows]), err=True)
     confirm_or_fail(question)

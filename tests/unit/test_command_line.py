@@ -12,8 +12,8 @@ import pytest
 from bridge.cli.command import cli
 from bridge.cli.options import data_dir
 from bridge.cli.starting import await_server, await_start
-from bridge.cli.up import _alone_in
 from bridge.data_folder import is_up
+from bridge.embedded.folder_lock import folder_lock
 from tests.servers import free_port
 
 AT_NO_LEDGER = {("sandbox",), ("keys", "make")}
@@ -89,7 +89,7 @@ def test_an_up_is_not_refused_since_a_command_looks_whether_one_runs(tmp_path: P
         one.start()
     try:
         for _ in range(50):
-            with _alone_in(tmp_path):
+            with folder_lock(tmp_path):
                 assert is_up(tmp_path)
     finally:
         stopped.set()
