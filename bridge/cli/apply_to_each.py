@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
@@ -17,19 +18,20 @@ _Subject = TypeVar("_Subject")
 
 def apply_to_each(
     ids: Sequence[int],
-    action: Callable[[int], Report[_Subject]],
+    action: Callable[..., Report[_Subject]],
     row: Callable[[_Subject], dict[str, object]],
     *,
     as_json: bool,
 ) -> None:
     """Apply the action to each id, in a transaction each; end with status 1 unless all are fulfilled.
 
-    The message of each is printed when its transaction is committed, so that a command that is interrupted
-    has printed what it did.
+    `action`: a function of bridge.admin, called with an id and `now`. `row`: what JSON shows of a subject.
+    Each message is printed when its transaction is committed, so that a command that is interrupted has
+    printed what it did.
     """
     reports = []
     for id_ in ids:
-        report = action(id_)
+        report = action(id_, now=datetime.now(UTC))
         click.echo(report.message, err=True)
         reports.append(report)
     if as_json:

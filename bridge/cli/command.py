@@ -15,7 +15,7 @@ from bridge.cli.terminal import fail, tolerate_any_encoding
 from bridge.data_folder import make_private
 from bridge.printable import guard_standard_streams
 
-_COMMANDS = {
+COMMANDS = {
     "db": "The ledger's database.",
     "deliveries": "What the shops sent.",
     "doctor": "Say what is wrong, and how to mend it.",
@@ -33,10 +33,10 @@ class _Commands(click.Group):
     """Imports the module of the command that is called, and no other: together they take a second."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
         add_data_dir_option(command, cmd_name)
@@ -45,7 +45,7 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # click itself would import every command for its first sentence.
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

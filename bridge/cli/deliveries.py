@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO
 
 import click
@@ -72,13 +73,7 @@ def show(delivery_id: int, as_json: bool) -> None:
 @JSON_OPTION
 def replay(ids: Sequence[int], who: str, as_json: bool) -> None:
     """Process deliveries once more, as after a failure. What was issued is not issued again."""
-    ledger = open_ledger()
-    apply_to_each(
-        ids,
-        lambda id_: operate.replay(ledger, id_, who=who, now=datetime.now(UTC)),
-        delivery_row,
-        as_json=as_json,
-    )
+    apply_to_each(ids, partial(operate.replay, open_ledger(), who=who), delivery_row, as_json=as_json)
 
 
 @deliveries.command()
@@ -90,13 +85,7 @@ def ignore(ids: Sequence[int], who: str, as_json: bool) -> None:
 
     They stay in the ledger, and change no order.
     """
-    ledger = open_ledger()
-    apply_to_each(
-        ids,
-        lambda id_: operate.ignore(ledger, id_, who=who, now=datetime.now(UTC)),
-        delivery_row,
-        as_json=as_json,
-    )
+    apply_to_each(ids, partial(operate.ignore, open_ledger(), who=who), delivery_row, as_json=as_json)
 
 
 @deliveries.command()

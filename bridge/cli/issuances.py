@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from functools import partial
 
 import click
 
@@ -60,9 +60,7 @@ def resend(ids: Sequence[int], yes: bool, who: str, as_json: bool) -> None:
     cleared = {issuance.id: issuance.attempt_id for issuance in doubtful}
     apply_to_each(
         ids,
-        lambda id_: operate.resend(
-            ledger, id_, cleared_attempt=cleared.get(id_), who=who, now=datetime.now(UTC)
-        ),
+        lambda id_, now: operate.resend(ledger, id_, cleared_attempt=cleared.get(id_), who=who, now=now),
         issuance_row,
         as_json=as_json,
     )
@@ -88,12 +86,7 @@ def mark_issued(ids: Sequence[int], yes: bool, who: str, as_json: bool) -> None:
             reason="Marked as issued, these are never sent again, which cannot be undone:",
             question="Are they in Space Invoices?",
         )
-    apply_to_each(
-        ids,
-        lambda id_: operate.mark_issued(ledger, id_, who=who, now=datetime.now(UTC)),
-        issuance_row,
-        as_json=as_json,
-    )
+    apply_to_each(ids, partial(operate.mark_issued, ledger, who=who), issuance_row, as_json=as_json)
 
 
 @issuances.command()
@@ -102,13 +95,7 @@ def mark_issued(ids: Sequence[int], yes: bool, who: str, as_json: bool) -> None:
 @JSON_OPTION
 def withdraw(ids: Sequence[int], who: str, as_json: bool) -> None:
     """Withdraw documents that are due, held or have failed: they are not sent. `resend` takes that back."""
-    ledger = open_ledger()
-    apply_to_each(
-        ids,
-        lambda id_: operate.withdraw(ledger, id_, who=who, now=datetime.now(UTC)),
-        issuance_row,
-        as_json=as_json,
-    )
+    apply_to_each(ids, partial(operate.withdraw, open_ledger(), who=who), issuance_row, as_json=as_json)
 
 
 def issuance_row(issuance: Issuance) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 
 import click
 
@@ -140,7 +140,7 @@ def issue(store: str, ids: Sequence[int], reason: str | None, who: str, as_json:
     store_id = require_store(ledger, store).id
     apply_to_each(
         list(dict.fromkeys(ids)),
-        lambda id_: issue_anyway(ledger, store_id, id_, why=reason, who=who, now=datetime.now(UTC)),
+        partial(issue_anyway, ledger, store_id, why=reason, who=who),
         order_row,
         as_json=as_json,
     )
