@@ -29,7 +29,7 @@ def issuances() -> None:
 @LIMIT_OPTION
 @JSON_OPTION
 def list_(state: str | None, store: str | None, limit: int, as_json: bool) -> None:
-    """Show the youngest issuances."""
+    """Show the newest issuances."""
     ledger = open_ledger()
     if store:
         require_store(ledger, store)

@@ -40,7 +40,7 @@ def orders() -> None:
 @LIMIT_OPTION
 @JSON_OPTION
 def list_(store: str | None, decision: str | None, rule: str | None, limit: int, as_json: bool) -> None:
-    """Show the youngest orders."""
+    """Show the newest orders."""
     ledger = open_ledger()
     if store:
         require_store(ledger, store)

@@ -56,7 +56,7 @@ def deliver(url: str, body: bytes, topic: str, secret: str, *, ledger: str) -> d
         answer = None
     status = response.status_code
     if not isinstance(answer, dict) or not isinstance(answer.get("status", answer.get("error")), str):
-        fail(f"What answers at {url} is no bridge (HTTP {status}): name its address with --url.")
+        fail(f"The server at {url} is no bridge (HTTP {status}): name its address with --url.")
     if answer.get("error") in {"wrong_signature", "unknown_store"}:
         fail(
             f"The bridge at {url} knows no store with this name and this secret ({status}): it runs over "

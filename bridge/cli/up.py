@@ -55,7 +55,7 @@ def up(host: str, port: int, demo: bool) -> None:
 
 
 def _open_ledger(settings: Settings, *, demo: bool) -> Ledger:
-    """The ledger, made or migrated; ends the command if its commits are not synced and may not be so."""
+    """Make or migrate the ledger; end the command if it does not sync commits and the settings demand it."""
     settings.make_key_file()
     ledger = Ledger(settings.ledger_url)
     is_new = ledger.schema() is Schema.MISSING
@@ -72,8 +72,8 @@ def _run(supervisor: Supervisor, settings: Settings, ledger: Ledger, address: st
     try:
         supervisor.start()
     except StartError as error:
-        log = f"The end of {folder / embedded_demo.LOG} says" if demo else "The lines above say"
-        fail(f"Spacebridge did not start: {error}. {log} why.")
+        source = f"The end of {folder / embedded_demo.LOG} says" if demo else "The lines above say"
+        fail(f"Spacebridge did not start: {error}. {source} why.")
     click.echo(f"Spacebridge is ready at {address}. Its ledger is in {folder}.", err=True)
     if demo:
         threading.Thread(target=print_demo, args=(settings, ledger, address), daemon=True).start()

@@ -168,7 +168,7 @@ def start_import(
 @STORE_OPTION
 @JSON_OPTION
 def order(woocommerce_id: str, file: str, yes: bool, store: str | None, as_json: bool) -> None:
-    """Hand over an order from a FILE, or from standard input (-). It may have a document issued.
+    """Hand over an order from a FILE, or from standard input (-). Space Invoices may issue a document.
 
     FILE holds what the API takes, and is sent as it is: one JSON object with the order as WooCommerce has it,
     and the Woocommerce object's properties beside it. The bridge knows nothing of what is issued this way.
@@ -201,11 +201,11 @@ def _account(store: str | None, *, is_change: bool = False) -> Iterator[SpaceInv
         detail = f": {error.api_message.removesuffix('.')}" if error.api_message else ""
         fail(f"{str(error).removesuffix('.')}{detail}. {_advice(error, origin, settings.api_url)}")
     except ValueError as error:
-        fail(f"What was given cannot be sent: {error}.")
+        fail(f"A value of this command cannot be sent: {error}.")
     except KeyboardInterrupt:
         if not is_change:
             raise
-        fail("Interrupted. What was asked for may be done all the same: look before you try again.")
+        fail("Interrupted. The change may be done all the same: look before you try again.")
 
 
 def _token(settings: Settings, store: str | None) -> tuple[str, str]:

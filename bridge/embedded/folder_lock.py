@@ -29,7 +29,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             f"The data folder {folder} cannot be written: {error.strerror}. Give another with --data-dir."
         ) from None
     with lock:
-        if not _is_locked(lock):
+        if not _try_lock(lock):
             raise DataFolderError(
                 f"Another `spacebridge up` is running over {folder}: stop that one, or give another "
                 "--data-dir."
@@ -37,7 +37,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _is_locked(lock: IO[str]) -> bool:
+def _try_lock(lock: IO[str]) -> bool:
     """Lock the file; False after _TIMEOUT. `is_up` holds the lock for an instant, which is not an `up`."""
     deadline = time.monotonic() + _TIMEOUT
     while True:
