@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from kombu.transport import TRANSPORT_ALIASES
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -127,6 +126,8 @@ class Settings(BaseSettings):
         scheme, separator, _ = value.get_secret_value().partition("://")
         if not value.get_secret_value():
             return value
+        from kombu.transport import TRANSPORT_ALIASES  # noqa: PLC0415 - commands have no broker, mostly
+
         if not separator or scheme.partition("+")[0] not in TRANSPORT_ALIASES:
             raise ValueError("it is no address of a broker that Celery speaks to")
         try:

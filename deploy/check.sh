@@ -32,7 +32,7 @@ import secrets, sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 import requests
-from bridge.cli.recorded import sample_order
+from bridge.embedded.recorded import sample_order
 from bridge.web.signature import sign
 
 def deliver(number):

@@ -6,7 +6,7 @@ import sys
 
 
 def __getattr__(name: str) -> object:
-    """`bridge.cli.cli`, for those who call the command in a process of their own."""
+    """Import `bridge.cli.cli` on first use, for a program that calls the commands itself."""
     if name == "cli":
         from bridge.cli.command import cli  # noqa: PLC0415
 
@@ -15,9 +15,9 @@ def __getattr__(name: str) -> object:
 
 
 def main() -> None:
-    """Run the command, and end the process with its status."""
+    """Run the command, and end the process with its exit status."""
     try:
-        # Loading it takes half a second, in which Ctrl-C may come, too.
+        # Imported here, since Ctrl-C may come during the import, too.
         from bridge.cli.command import run  # noqa: PLC0415
 
         run()

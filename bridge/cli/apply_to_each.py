@@ -1,9 +1,10 @@
-"""Applies an operator's command to each of several ids, and reports the result of each."""
+"""Applies an operator's action to one id after another, and prints what came of each."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
@@ -15,20 +16,22 @@ from bridge.ledger.issuances import Issuance
 _Subject = TypeVar("_Subject")
 
 
-def for_each(
+def apply_to_each(
     ids: Sequence[int],
-    do: Callable[[int], Report[_Subject]],
+    action: Callable[..., Report[_Subject]],
     row: Callable[[_Subject], dict[str, object]],
     *,
     as_json: bool,
 ) -> None:
-    """Call `do` for each id, each in its own transaction; end with status 1 unless all are fulfilled.
+    """Apply the action to each id, in a transaction each; end with status 1 unless all are fulfilled.
 
-    Each report is printed at once, so that an interrupted command has printed all that it did.
+    `action`: a function of bridge.admin, called with an id and `now`. `row`: what JSON shows of a subject.
+    Each message is printed when its transaction is committed, so that a command that is interrupted has
+    printed what it did.
     """
     reports = []
     for id_ in ids:
-        report = do(id_)
+        report = action(id_, now=datetime.now(UTC))
         click.echo(report.message, err=True)
         reports.append(report)
     if as_json:
@@ -37,12 +40,12 @@ def for_each(
         sys.exit(1)
 
 
-def ask(issuances: Sequence[Issuance], *, why: str, question: str) -> None:
-    """Ask the operator to confirm for these issuances; without a yes, end the command, nothing changed."""
+def confirm_issuances(issuances: Sequence[Issuance], *, reason: str, question: str) -> None:
+    """Ask the operator to confirm the action on these issuances; end the command if they do not."""
     rows = [
         f"  issuance {issuance.id}, {issuance.state}: the {issuance.kind} of order {issuance.order} of "
         f"{issuance.store}"
         for issuance in issuances
     ]
-    click.echo("\n".join([why, *rows]), err=True)
+    click.echo("\n".join([reason, *rows]), err=True)
     confirm_or_fail(question)

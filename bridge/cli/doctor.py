@@ -1,4 +1,4 @@
-"""`spacebridge doctor`: says what is wrong, and how to mend it."""
+"""`spacebridge doctor`: prints what is wrong, and how to mend it."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ def doctor(as_json: bool) -> None:
 
     Changes nothing. Ends with status 1 if something is wrong.
     """
-    found = []
-    for store, group in groupby(_findings(), key=lambda one: one.store):
-        well = []  # what is well of a store takes a line in all
+    findings = []
+    for store, group in groupby(_examine(), key=lambda finding: finding.store):
+        ok_messages = []  # those of one store share a line
         for finding in group:
-            found.append(finding)
+            findings.append(finding)
             if store and finding.level is Level.OK:
-                well.append(finding.message)
+                ok_messages.append(finding.message)
             elif not as_json:
-                _echo(finding.level, _about(finding), finding.message)
+                subject = f"store {store}, {finding.check}" if store else finding.check
+                _echo(finding.level, subject, finding.message)
                 if finding.mend:
                     click.echo(f"       -> {finding.mend}")
-        if well and not as_json:
-            _echo(Level.OK, f"store {store}", " ".join(well))
-    wrong = sum(one.level is Level.WRONG for one in found)
+        if ok_messages and not as_json:
+            _echo(Level.OK, f"store {store}", " ".join(ok_messages))
+    wrong = sum(finding.level is Level.WRONG for finding in findings)
     if as_json:
-        print_json({"findings": [asdict(one) for one in found], "wrong": wrong})
+        print_json({"findings": [asdict(finding) for finding in findings], "wrong": wrong})
     else:
         click.echo(f"\nThings to mend: {wrong}." if wrong else "\nNothing is wrong.")
     sys.exit(1 if wrong else 0)
 
 
-def _findings() -> Iterator[Finding]:
+def _examine() -> Iterator[Finding]:
     try:
         settings = settings_of_command(with_any_ledger=True)
     except SettingsError as error:
@@ -55,10 +56,6 @@ def _findings() -> Iterator[Finding]:
     yield from examine(settings, datetime.now(UTC))
 
 
-def _about(finding: Finding) -> str:
-    return f"store {finding.store}, {finding.check}" if finding.store else finding.check
-
-
-def _echo(level: Level, about: str, message: str) -> None:
+def _echo(level: Level, subject: str, message: str) -> None:
     mark, color = _MARKS[level]
-    echo_marked(f"{mark:6}", color, f"{about}: {message}")
+    echo_marked(f"{mark:6}", color, f"{subject}: {message}")

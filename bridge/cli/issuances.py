@@ -1,14 +1,14 @@
-"""`spacebridge issuances`: the documents, and what an operator can do about those that are stuck."""
+"""`spacebridge issuances`: the documents, and what an operator can do with those that are stuck."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from functools import partial
 
 import click
 
 from bridge.admin import operate
-from bridge.cli.apply_to_each import ask, for_each
+from bridge.cli.apply_to_each import apply_to_each, confirm_issuances
 from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.options import AS_OPTION, IDS_ARGUMENT, LIMIT_OPTION, STORE_OPTION, YES_OPTION
 from bridge.cli.terminal import JSON_OPTION, print_rows
@@ -29,13 +29,13 @@ def issuances() -> None:
 @LIMIT_OPTION
 @JSON_OPTION
 def list_(state: str | None, store: str | None, limit: int, as_json: bool) -> None:
-    """Show the youngest issuances."""
+    """Show the newest issuances."""
     ledger = open_ledger()
     if store:
         require_store(ledger, store)
     with ledger.read() as connection:
-        found = ledger_issuances.listed(connection, store=store, state=state, limit=limit)
-    print_rows(COLUMNS, [issuance_row(one) for one in found], as_json=as_json)
+        rows = ledger_issuances.listed(connection, store=store, state=state, limit=limit)
+    print_rows(COLUMNS, [issuance_row(issuance) for issuance in rows], as_json=as_json)
 
 
 @issuances.command()
@@ -52,17 +52,15 @@ def resend(ids: Sequence[int], yes: bool, who: str, as_json: bool) -> None:
     ledger = open_ledger()
     doubtful = operate.doubtful(ledger, ids)
     if doubtful and not yes:
-        ask(
+        confirm_issuances(
             doubtful,
-            why="Space Invoices may have these already. Sent again, they may be issued twice:",
+            reason="Space Invoices may have these already. Sent again, they may be issued twice:",
             question="Have you looked there, and are they missing?",
         )
-    cleared = {one.id: one.attempt_id for one in doubtful}
-    for_each(
+    cleared = {issuance.id: issuance.attempt_id for issuance in doubtful}
+    apply_to_each(
         ids,
-        lambda one: operate.resend(
-            ledger, one, cleared_attempt=cleared.get(one), who=who, now=datetime.now(UTC)
-        ),
+        lambda id_, now: operate.resend(ledger, id_, cleared_attempt=cleared.get(id_), who=who, now=now),
         issuance_row,
         as_json=as_json,
     )
@@ -80,20 +78,15 @@ def mark_issued(ids: Sequence[int], yes: bool, who: str, as_json: bool) -> None:
     """
     ledger = open_ledger()
     with ledger.read() as connection:
-        found = [ledger_issuances.get(connection, one) for one in ids]
-    unissued = [one for one in found if one is not None and one.state != ISSUED]
+        rows = [ledger_issuances.get(connection, id_) for id_ in ids]
+    unissued = [issuance for issuance in rows if issuance is not None and issuance.state != ISSUED]
     if unissued and not yes:
-        ask(
+        confirm_issuances(
             unissued,
-            why="Marked as issued, these are never sent again, which cannot be undone:",
+            reason="Marked as issued, these are never sent again, which cannot be undone:",
             question="Are they in Space Invoices?",
         )
-    for_each(
-        ids,
-        lambda one: operate.mark_issued(ledger, one, who=who, now=datetime.now(UTC)),
-        issuance_row,
-        as_json=as_json,
-    )
+    apply_to_each(ids, partial(operate.mark_issued, ledger, who=who), issuance_row, as_json=as_json)
 
 
 @issuances.command()
@@ -101,18 +94,12 @@ def mark_issued(ids: Sequence[int], yes: bool, who: str, as_json: bool) -> None:
 @AS_OPTION
 @JSON_OPTION
 def withdraw(ids: Sequence[int], who: str, as_json: bool) -> None:
-    """Have documents issued no more that are due, held or have failed. `resend` takes that back."""
-    ledger = open_ledger()
-    for_each(
-        ids,
-        lambda one: operate.withdraw(ledger, one, who=who, now=datetime.now(UTC)),
-        issuance_row,
-        as_json=as_json,
-    )
+    """Withdraw documents that are due, held or have failed: they are not sent. `resend` takes that back."""
+    apply_to_each(ids, partial(operate.withdraw, open_ledger(), who=who), issuance_row, as_json=as_json)
 
 
 def issuance_row(issuance: Issuance) -> dict[str, object]:
-    """An issuance by the names that scripts rely on; `order` is the order's id in WooCommerce."""
+    """An issuance under the names that scripts rely on; `order` is the order's id in WooCommerce."""
     return {
         "id": str(issuance.id),
         "store": issuance.store,

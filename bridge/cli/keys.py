@@ -18,44 +18,47 @@ def keys() -> None:
 
 @keys.command("make")
 def make() -> None:
-    """Print a new key, for SPACEBRIDGE_SECRET_KEY. Nothing is kept of it."""
+    """Print a new key, for SPACEBRIDGE_SECRET_KEY. The command keeps no copy of it."""
     click.echo(make_key())
 
 
 @keys.command("rotate")
 @JSON_OPTION
 def rotate(as_json: bool) -> None:
-    """Encrypt all secrets anew: with a new key, or with the first of SPACEBRIDGE_SECRET_KEY.
+    """Encrypt all secrets again: with a new key, or with the first of SPACEBRIDGE_SECRET_KEY.
 
-    The embedded ledger's key is made anew, and the bridge may run meanwhile.
+    The embedded ledger gets a new key, and the bridge may run meanwhile.
 
     Where the keys are settings, first put a new one (`spacebridge keys make`) before the old one in
-    SPACEBRIDGE_SECRET_KEY, and start each process anew; then run this; then the old one can go.
+    SPACEBRIDGE_SECRET_KEY, and restart each process; then run this; then remove the old one.
 
-    It may be stopped at any time, and typed again.
+    The command may be interrupted at any time, and run again.
     """
     settings = settings_of_command()
     ledger = open_ledger(settings)
     vault = settings.vault()
     file = settings.key_file
     try:
-        done = encrypt_all_anew(ledger, vault) if file is None else replace_key(ledger, file)
+        result = encrypt_all_anew(ledger, vault) if file is None else replace_key(ledger, file)
     except (UnreadableSecretsError, KeysAreBeingChangedError) as error:
         fail(str(error))
     if as_json:
-        print_json({"secrets": done.secrets, "encrypted_anew": done.encrypted_anew})
+        print_json({"secrets": result.secrets, "encrypted_anew": result.encrypted_anew})
         return
-    click.echo(f"Secrets that were encrypted anew: {done.encrypted_anew} of {done.secrets}.")
+    click.echo(f"Secrets that were encrypted again: {result.encrypted_anew} of {result.secrets}.")
     if file is not None:
         click.echo(
-            f"{file.path} holds a new key, and the old one is gone: back it up anew. Keep the back-up of the "
-            "old one as long as those of the ledger from before.",
+            f"{file.path} holds a new key, and the old one is gone: back up the new one. Keep the back-up of "
+            "the old key as long as the back-ups of the ledger from before.",
             err=True,
         )
     elif len(settings.secret_key) > 1:
-        click.echo("All are of the first key in SPACEBRIDGE_SECRET_KEY: the others can go.", err=True)
+        click.echo(
+            "The first key in SPACEBRIDGE_SECRET_KEY encrypts all of them: remove the others.", err=True
+        )
     else:
         click.echo(
-            "All are of the one key in SPACEBRIDGE_SECRET_KEY: to change it, put another before it first.",
+            "The one key in SPACEBRIDGE_SECRET_KEY encrypts all of them: to change it, put another before "
+            "it first.",
             err=True,
         )

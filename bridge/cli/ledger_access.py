@@ -1,4 +1,4 @@
-"""Opens the ledger for a command."""
+"""The settings, the ledger and a store, as commands get them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Store
 from bridge.settings import KEY_FILE, PREFIX, Settings, load_settings
 
-_UNFIT = {Schema.MISSING, Schema.OLD}
+_UNUSABLE = {Schema.MISSING, Schema.OLD}
 
 
 def settings_of_command(*, with_any_ledger: bool = False) -> Settings:
     """The settings, with the folder of --data-dir if it is given; raises SettingsError.
 
-    `with_any_ledger`: the folder matters to the command even where the ledger is not in it.
+    `with_any_ledger`: the command uses the folder even if the ledger is not in it.
     """
     folder = data_dir()
     if folder is None:
@@ -36,31 +36,31 @@ def settings_of_command(*, with_any_ledger: bool = False) -> Settings:
 
 
 def open_ledger(settings: Settings | None = None, *, is_awaited: bool = False) -> Ledger:
-    """The ledger; ends the command if there is none that is fit for use. Makes none.
+    """The ledger; ends the command if it is missing or of an older version, and never makes one.
 
-    While a starting `spacebridge up` makes or migrates it, it is waited for. `is_awaited`: also if no `up`
-    is to be seen yet, for `GRACE` seconds. Raises SettingsError, LedgerMovedError and LedgerUnavailableError.
+    Waits while a `spacebridge up` that starts makes or migrates the ledger; with `is_awaited`, also for
+    `GRACE` seconds until an `up` starts. Raises SettingsError, LedgerMovedError and LedgerUnavailableError.
     """
     settings = settings or settings_of_command()
     ledger = Ledger(settings.ledger_url)
     if settings.is_embedded:
         folder = settings.data_dir.absolute()
         await_start(
-            lambda: ledger.schema() not in _UNFIT,
+            lambda: ledger.schema() not in _UNUSABLE,
             f"In {folder}, there is no ledger yet: waiting for `spacebridge up`, which makes it.",
             grace=GRACE if is_awaited else 0,
             is_starting=lambda: is_up(folder),
         )
     schema = ledger.schema()
-    if schema in _UNFIT:
-        fail(_unfit(settings, ledger, schema))
+    if schema in _UNUSABLE:
+        fail(_problem(settings, ledger, schema))
     ledger.require_open()
     return ledger
 
 
 def require_store(ledger: Ledger, name: str) -> Store:
     """The store of this name; ends the command if there is none."""
-    # Not every name can be asked for: the shell passes on bytes that are no text.
+    # A shell passes on bytes that are no text, which no query can hold.
     store = None
     if name.isprintable():
         with ledger.read() as connection:
@@ -70,25 +70,26 @@ def require_store(ledger: Ledger, name: str) -> Store:
     return store
 
 
-def _unfit(settings: Settings, ledger: Ledger, schema: Schema) -> str:
-    """What is wrong, which place was looked at, and what to type."""
+def _problem(settings: Settings, ledger: Ledger, schema: Schema) -> str:
+    """What is wrong with the ledger, where it was looked for, and what to type."""
     if not settings.is_embedded:
-        what = "holds no ledger" if schema is Schema.MISSING else "holds a ledger of an older version"
-        return f"The database ({ledger.place}) {what}: run `spacebridge db upgrade`."
+        content = "no ledger" if schema is Schema.MISSING else "a ledger of an older version"
+        return f"The database ({ledger.place}) holds {content}: run `spacebridge db upgrade`."
     folder = settings.data_dir.absolute()
     if schema is Schema.OLD:
         return (
             f"In {folder}, there is a ledger of an older version: stop the bridge over it, and start this "
             "version's `spacebridge up`, which migrates it."
         )
-    return f"{no_ledger_in(folder)} If yours is in another folder, name that with --data-dir."
+    return no_ledger_in(folder)
 
 
 def no_ledger_in(folder: Path) -> str:
-    """What is said of a data folder without a ledger."""
+    """The message on a data folder without a ledger: what to type."""
+    problem = f"In {folder}, there is no ledger: `spacebridge up` makes one, and the key to it."
     if (folder / KEY_FILE).exists():
-        return (
+        problem = (
             f"In {folder}, there is a key and no ledger: put the ledger back from its back-up; if there was "
             "none, `spacebridge up` makes it."
         )
-    return f"In {folder}, there is no ledger: `spacebridge up` makes one, and the key to it."
+    return f"{problem} If yours is in another folder, name that with --data-dir."

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IDS_ARGUMENT = click.argument(
 STORE_OPTION = click.option("--store", metavar="NAME", help="Of this store only.")
 LIMIT_OPTION = click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
 YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask.")
-_DATA_DIR = "bridge.cli.data_dir"  # in the context's meta, which all commands of a line share
+_DATA_DIR = "bridge.cli.data_dir"  # in the context's meta, which a command shares with its groups
 _WITHOUT_LEDGER = {("sandbox",), ("keys", "make")}
 
 
@@ -51,39 +51,39 @@ _DATA_DIR_OPTION = click.Option(
 
 
 def add_data_dir_option(command: click.Command, *path: str) -> None:
-    """Have each command under this one take --data-dir, but those that look at no ledger.
+    """Give --data-dir to the command and all below it, except those that use no ledger.
 
-    `path`: the words that call it.
+    `path`: the words that call the command.
     """
     if isinstance(command, click.Group):
-        for name, one in command.commands.items():
-            add_data_dir_option(one, *path, name)
+        for name, subcommand in command.commands.items():
+            add_data_dir_option(subcommand, *path, name)
     elif path not in _WITHOUT_LEDGER and _DATA_DIR_OPTION not in command.params:
         command.params.append(_DATA_DIR_OPTION)
 
 
 def data_dir() -> Path | None:
-    """The folder that the command was given with --data-dir."""
+    """The folder that --data-dir names; None without that option."""
     context = click.get_current_context(silent=True)
     return None if context is None else context.meta.get(_DATA_DIR)
 
 
 def operator(name: str | None = None) -> str:
-    """Who types the command, as it is recorded: `login@host`, or `name (login@host)` if a name is given.
+    """The operator as actions record them: `login@host`, or `name (login@host)` if a name is given.
 
-    The login is the one before `sudo`. It is printable and under 200 characters, whatever the environment
-    says.
+    The login is the one before `sudo`. The text is printable and shorter than 200 characters, whatever the
+    environment holds.
     """
-    login = f"{printable(os.environ.get('SUDO_USER') or _name_of_user())}@{printable(socket.gethostname())}"
+    login = f"{printable(os.environ.get('SUDO_USER') or _login())}@{printable(socket.gethostname())}"
     return login if name is None else f"{printable(name)} ({login})"
 
 
-def _name_of_user() -> str:
-    user = os.getuid()
+def _login() -> str:
+    uid = os.getuid()
     try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:  # as in a container that runs under any number
-        return f"uid {user}"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container may run under any number
+        return f"uid {uid}"
 
 
 def _who(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str:

@@ -1,21 +1,21 @@
-"""`spacebridge orders`: what is known of each order, what was decided on it, and how that came about."""
+"""`spacebridge orders`: each order, the decision on it, and what led to that."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 
 import click
-from sqlalchemy import Connection
 
 from bridge.admin.issue_anyway import issue_anyway
-from bridge.cli.apply_to_each import for_each
+from bridge.cli.apply_to_each import apply_to_each
 from bridge.cli.issuances import COLUMNS as ISSUANCE_COLUMNS
 from bridge.cli.issuances import issuance_row
 from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.options import AS_OPTION, ID, LIMIT_OPTION, STORE_OPTION
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
-from bridge.cli.timeline import tell
+from bridge.cli.timeline import timeline
 from bridge.issuance import LABELS, Decision
 from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
@@ -41,18 +41,18 @@ def orders() -> None:
 @LIMIT_OPTION
 @JSON_OPTION
 def list_(store: str | None, decision: str | None, rule: str | None, limit: int, as_json: bool) -> None:
-    """Show the youngest orders."""
+    """Show the newest orders."""
     ledger = open_ledger()
     if store:
         require_store(ledger, store)
     with ledger.read() as connection:
-        found = ledger_orders.listed(connection, store=store, decision=decision, rule=rule, limit=limit)
+        decided = ledger_orders.listed(connection, store=store, decision=decision, rule=rule, limit=limit)
         unreadable: Sequence[Delivery] = ()
         if decision in {None, Decision.ATTENTION} and rule in {None, UNREADABLE}:
             unreadable = kept_deliveries.unreadable(connection, store=store, limit=limit)
     columns = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
-    # First what waits for a person, and has no place among the orders.
-    rows = [*(unreadable_row(one) for one in unreadable), *(order_row(one) for one in found)]
+    # Unreadable deliveries come first: they wait for a person, and have no order.
+    rows = [*map(unreadable_row, unreadable), *map(order_row, decided)]
     print_rows(columns, rows[:limit], as_json=as_json)
 
 
@@ -63,36 +63,32 @@ def list_(store: str | None, decision: str | None, rule: str | None, limit: int,
 def show(store: str, order: int, as_json: bool) -> None:
     """Show an order, by its id in WooCommerce, and its issuances.
 
-    There is more than one of an id where a shop was installed anew.
+    Several orders have the same id where a shop was installed again.
     """
     ledger = open_ledger()
-    of = require_store(ledger, store)
+    store_id = require_store(ledger, store).id
     with ledger.read() as connection:
-        known = ledger_orders.of_resource(connection, of.id, order)
-        documents = {one.id: ledger_issuances.of_order(connection, one.id) for one in known}
-        unreadable = _unreadable(connection, of.id, order)
-    if not known and not unreadable:
+        known_orders = ledger_orders.of_resource(connection, store_id, order)
+        issuances = [
+            list(map(issuance_row, ledger_issuances.of_order(connection, row.id))) for row in known_orders
+        ]
+        deliveries = ledger_deliveries.of_resource(connection, store_id, order)
+    unreadable = [delivery for delivery in deliveries if delivery.state == UNREADABLE]
+    if not known_orders and not unreadable:
         fail(
             f"Nothing is known of an order {order} of store {store}: it goes by its id, which "
             f"`spacebridge orders list --store {store}` shows beside its number."
         )
-    rows = [
-        order_row(one) | {"issuances": [issuance_row(issuance) for issuance in documents[one.id]]}
-        for one in known
-    ]
-    rows += [unreadable_row(one) | {"issuances": []} for one in unreadable]
+    order_rows, unreadable_rows = list(map(order_row, known_orders)), list(map(unreadable_row, unreadable))
     if as_json:
-        print_json(rows)
+        documents = [row | {"issuances": rows} for row, rows in zip(order_rows, issuances, strict=True)]
+        print_json(documents + [row | {"issuances": []} for row in unreadable_rows])
         return
-    for delivery in unreadable:
-        for key, value in unreadable_row(delivery).items():
-            click.echo(f"{key:14}  {'' if value is None else value}")
-    for one in known:
-        for key, value in order_row(one).items():
-            click.echo(f"{key:14}  {'' if value is None else value}")
-        print_rows(
-            ISSUANCE_COLUMNS, [issuance_row(issuance) for issuance in documents[one.id]], as_json=False
-        )
+    for row in unreadable_rows:
+        _print_fields(row)
+    for row, rows in zip(order_rows, issuances, strict=True):
+        _print_fields(row)
+        print_rows(ISSUANCE_COLUMNS, rows, as_json=False)
 
 
 @orders.command()
@@ -100,65 +96,59 @@ def show(store: str, order: int, as_json: bool) -> None:
 @ORDER_ARGUMENT
 @JSON_OPTION
 def explain(store: str, order: int, as_json: bool) -> None:
-    """Show the timeline of an order, by its id in WooCommerce, and how it stands.
+    """Show the timeline of an order, by its id in WooCommerce, and the decision that holds now.
 
-    Every delivery with the decision on it, every attempt, and all that operators did.
+    It has every delivery with the decision on it, every attempt, and every action of an operator.
     """
     ledger = open_ledger()
-    of = require_store(ledger, store)
+    store_id = require_store(ledger, store).id
     with ledger.read() as connection:
-        known = ledger_orders.of_resource(connection, of.id, order)
-        received = ledger_deliveries.of_resource(connection, of.id, order)
-        attempts = [one for row in known for one in ledger_attempts.of_order(connection, row.id)]
-        actions = ledger_actions.of_resource(connection, of.id, order)
-        unreadable = _unreadable(connection, of.id, order)
-    if not received:
+        known_orders = ledger_orders.of_resource(connection, store_id, order)
+        deliveries = ledger_deliveries.of_resource(connection, store_id, order)
+        attempts = [
+            attempt for row in known_orders for attempt in ledger_attempts.of_order(connection, row.id)
+        ]
+        actions = ledger_actions.of_resource(connection, store_id, order)
+    if not deliveries:
         fail(f"Store {store} never sent a delivery on an order {order}.")
-    events = tell(received, attempts, actions)
+    unreadable = [unreadable_row(delivery) for delivery in deliveries if delivery.state == UNREADABLE]
+    events = [asdict(event) for event in timeline(deliveries, attempts, actions)]
     if as_json:
-        rows = [{"at": one.at, "what": one.what, "result": one.result} for one in events]
-        stand = [*map(order_row, known), *map(unreadable_row, unreadable)]
-        print_json({"events": rows, "orders": stand})
+        print_json({"events": events, "orders": [*map(order_row, known_orders), *unreadable]})
         return
-    print_rows(
-        ["at", "what", "result"],
-        [
-            # Much happens within a second, and what comes first matters.
-            {"at": one.at.isoformat(" ", "milliseconds"), "what": one.what, "result": one.result}
-            for one in events
-        ],
-        as_json=False,
-    )
-    for one in known:
-        click.echo(f"\nNow: {one.decision}. {one.reason}")
-    for delivery in unreadable:
-        click.echo(f"\nNow: attention. {unreadable_row(delivery)['reason']}")
+    # In milliseconds, since several events of one second are usual, and their order matters.
+    rows = [event | {"at": event["at"].isoformat(" ", "milliseconds")} for event in events]
+    print_rows(["at", "what", "result"], rows, as_json=False)
+    for now in known_orders:
+        click.echo(f"\nNow: {now.decision}. {now.reason}")
+    for row in unreadable:
+        click.echo(f"\nNow: attention. {row['reason']}")
 
 
 @orders.command()
 @click.argument("store")
 @click.argument("ids", metavar="ORDER...", type=ID, nargs=-1, required=True)
-@click.option("--reason", "why", metavar="TEXT", help="Why, for the record.")
+@click.option("--reason", metavar="TEXT", help="Why, for the record.")
 @AS_OPTION
 @JSON_OPTION
-def issue(store: str, ids: Sequence[int], why: str | None, who: str, as_json: bool) -> None:
-    """Issue orders anyway, by their ids in WooCommerce, that a rule keeps back.
+def issue(store: str, ids: Sequence[int], reason: str | None, who: str, as_json: bool) -> None:
+    """Issue orders that a rule keeps back, by their ids in WooCommerce.
 
-    That is one on orders from before the bridge, test orders, parts of other orders, totals of 0 or below, or
-    orders that were paid back. What else decides, such as whether an order is paid, goes on to decide.
+    Such a rule keeps back orders from before the bridge, test orders, parts of other orders, totals of 0 or
+    below, or orders that were paid back. All other rules, such as whether an order is paid, still decide.
     """
     ledger = open_ledger()
-    of = require_store(ledger, store)
-    for_each(
+    store_id = require_store(ledger, store).id
+    apply_to_each(
         list(dict.fromkeys(ids)),
-        lambda one: issue_anyway(ledger, of.id, one, why=why, who=who, now=datetime.now(UTC)),
+        partial(issue_anyway, ledger, store_id, why=reason, who=who),
         order_row,
         as_json=as_json,
     )
 
 
 def order_row(order: KnownOrder) -> dict[str, object]:
-    """An order by the names that scripts rely on; `id` is WooCommerce's."""
+    """An order under the names that scripts rely on; `id` is WooCommerce's."""
     snapshot = order.snapshot
     return {
         "id": order.resource_id,
@@ -176,7 +166,7 @@ def order_row(order: KnownOrder) -> dict[str, object]:
 
 
 def unreadable_row(delivery: Delivery) -> dict[str, object]:
-    """What looks like an order and cannot be read, by the same names."""
+    """An unreadable delivery under the same names: it looks like an order."""
     return {
         "id": delivery.resource_id,
         "store": delivery.store,
@@ -192,6 +182,6 @@ def unreadable_row(delivery: Delivery) -> dict[str, object]:
     }
 
 
-def _unreadable(connection: Connection, store_id: int, resource_id: int) -> Sequence[Delivery]:
-    found = ledger_deliveries.of_resource(connection, store_id, resource_id)
-    return [one for one in found if one.state == UNREADABLE]
+def _print_fields(row: Mapping[str, object]) -> None:
+    for name, value in row.items():
+        click.echo(f"{name:14}  {'' if value is None else value}")

@@ -1,4 +1,4 @@
-"""What the `woocommerce` commands are given: ids, JSON, and properties as FIELD=VALUE."""
+"""Reads the arguments of the `woocommerce` commands: ids, JSON, and properties as FIELD=VALUE."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _finite(text: str) -> float:
     if not isfinite(number := float(text)):
-        raise ValueError("a number that JSON cannot tell")
+        raise ValueError("a number that JSON cannot express")
     return number
 
 
 decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
-"""Text to value as the standard has it; raises ValueError, or RecursionError for what is nested too deep."""
+"""The value of a JSON text, without Python's extensions; raises ValueError, or RecursionError if too deep."""
 
 
 def read_id(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    """A callback for an id, which becomes a part of an address."""
+    """A callback for an id, which becomes a part of a URL."""
     if not re.fullmatch("[0-9A-Za-z_-]+", text):
         raise click.BadParameter(f"{text!r} is not an id of Space Invoices: those are 24 hexadecimal digits.")
     return text
 
 
 def read_text(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    """A callback for text: a shell can give bytes that are none, and JSON cannot tell those."""
+    """A callback for text: a shell passes on bytes that are none, which JSON cannot express."""
     try:
         (text or "").encode()
     except UnicodeEncodeError:
@@ -66,14 +66,16 @@ def read_object(
     return value
 
 
-def read_fields(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
+def read_fields(
+    context: click.Context, parameter: click.Parameter, arguments: Sequence[str]
+) -> dict[str, Any]:
     """A callback for FIELD=VALUE arguments: the properties they set, by the API's names."""
     fields: dict[str, Any] = {}
-    for one in given:
-        read_text(context, parameter, one)
-        name, separator, value = one.partition("=")
+    for argument in arguments:
+        read_text(context, parameter, argument)
+        name, separator, value = argument.partition("=")
         if not separator or not name:
-            raise click.BadParameter(f"{one!r} is not FIELD=VALUE.")
+            raise click.BadParameter(f"{argument!r} is not FIELD=VALUE.")
         if name in fields:
             raise click.BadParameter(f"{name} is given twice.")
         fields[name] = _value(name, value)
@@ -91,7 +93,7 @@ def _value(name: str, value: str) -> Any:
         raise click.BadParameter(f"{name} is true or false, not {value!r}.")
     try:
         decoded = decode_json(value)
-        json.dumps(decoded, ensure_ascii=False).encode()  # half a character, "\\ud800", is JSON and no text
+        json.dumps(decoded, ensure_ascii=False).encode()  # "\\ud800", half a character, is JSON but no text
     except (ValueError, RecursionError):
         decoded = value
     if name == "custom" and not isinstance(decoded, dict):
@@ -100,7 +102,7 @@ def _value(name: str, value: str) -> Any:
 
 
 def read_name(context: click.Context, parameter: click.Parameter, name: str) -> str:
-    """A callback for a new store's name, which is easily forgotten before the fields."""
+    """A callback for the name of a new object, which is easily forgotten before the fields."""
     read_text(context, parameter, name)
     if name.partition("=")[0] in SETTABLE and "=" in name:
         raise click.BadParameter(f"{name!r} is a field: the store's name comes before those.")

@@ -1,4 +1,4 @@
-"""`spacebridge sandbox`: the Space Invoices stand-in, alone."""
+"""`spacebridge sandbox`: serves the stand-in for Space Invoices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.sandbox import create_sandbox
 
 
 class _Share(click.ParamType[tuple[int, float], str]):
-    """`STATUS=SHARE`, such as 503=0.2: a fifth of the orders is answered with 503."""
+    """`STATUS=SHARE`, such as 503=0.2: the answer to a fifth of the orders is 503."""
 
     name = "STATUS=SHARE"
 
@@ -36,7 +36,7 @@ class _Share(click.ParamType[tuple[int, float], str]):
 @click.option("--fail", "failures", multiple=True, type=_Share(), help="Answer a share of the orders so.")
 @click.option("--rate-limit", default=100, show_default=True, type=click.IntRange(1), help="Requests/second.")
 @click.option("--organization", metavar="ID", help="The organization's id; made if not given.")
-@click.option("--woocommerce", metavar="ID", help="The id of the store config it starts with; made likewise.")
+@click.option("--woocommerce", metavar="ID", help="The id of its first object; made if not given.")
 @click.option(
     "--token",
     envvar="SPACEBRIDGE_SANDBOX_TOKEN",
@@ -87,5 +87,5 @@ def sandbox(
     click.echo(f"token                {token}")
     click.echo(f"to look at it        http://{host}:{port}/sandbox")
     click.echo(f"issued documents     http://{host}:{port}/sandbox/documents")
-    # One process: what it has issued is in its memory.
+    # `serve` runs one process, which the sandbox needs: its documents are in memory.
     serve(app, host=host, port=port, threads=32)

@@ -1,4 +1,4 @@
-"""Reads secrets from files, standard input or a prompt, and says what is wrong without quoting them."""
+"""Reads secrets from files, standard input or a prompt; its messages do not quote them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _CHANGED_BY_WORDPRESS = re.compile(r"<|%[0-9a-fA-F]{2}|^\s|\s$|\s\s|[\t\r\n]")
 
 
 class SecretError(ValueError):
-    """A secret cannot be one; the message says why, without it."""
+    """The text cannot be such a secret; the message says why, without quoting it."""
 
 
 def read_token(file: str | None) -> str:
-    """The token of a file, of standard input (`-`), or typed; ends the command if it is no token."""
+    """The token in a file or on standard input (`-`), or typed; ends the command if it is no token."""
     token = _read("--token-file", file) if file else _ask_for_token()
     try:
         return checked_token(token)
@@ -36,7 +36,7 @@ def read_token(file: str | None) -> str:
 
 
 def read_webhook_secret(file: str) -> str:
-    """The webhook secret of a file or of standard input (`-`); ends the command if it is none."""
+    """The webhook secret in a file or on standard input (`-`); ends the command if it is none."""
     try:
         return checked_webhook_secret(_read("--webhook-secret-file", file))
     except SecretError as error:
@@ -44,7 +44,7 @@ def read_webhook_secret(file: str) -> str:
 
 
 def read_database_url(option: str, file: str) -> str:
-    """The URL of a database, of a file or of standard input (`-`): it may hold a password."""
+    """The URL of a database, which may hold a password, in a file or on standard input (`-`)."""
     return _read(option, file).strip()
 
 
@@ -60,7 +60,7 @@ def checked_token(token: str) -> str:
 
 
 def checked_webhook_secret(secret: str) -> str:
-    """The secret as it is; raises SecretError. Warns of one that may be another by the time it is saved."""
+    """The secret as it is; raises SecretError. Warns of a secret that WooCommerce would change."""
     if not unescape(secret).strip():
         raise SecretError(
             "The webhook secret is empty, and anyone could sign with it: set one in WooCommerce."
@@ -75,7 +75,7 @@ def checked_webhook_secret(secret: str) -> str:
 
 
 def _ask_for_token() -> str:
-    if not (sys.stdin and sys.stdin.isatty()):  # none if it was closed
+    if not (sys.stdin and sys.stdin.isatty()):  # None if it was closed
         fail("No token is given: use --token-file FILE, or --token-file - to read it from standard input.")
     token: str = click.prompt("Space Invoices access token", hide_input=True, err=True)
     return token

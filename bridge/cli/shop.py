@@ -1,4 +1,4 @@
-"""Stands in for a shop: delivers an order to a running bridge, signed as WooCommerce signs it."""
+"""Delivers an order to a running bridge, signed as WooCommerce signs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.web.signature import sign
 
 
 def read_address(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
-    """A callback for the address of a bridge."""
+    """A callback for the address of a bridge, returned without a slash at its end."""
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -33,9 +33,9 @@ def read_topic(_context: click.Context, _parameter: click.Parameter, topic: str)
 
 
 def deliver(url: str, body: bytes, topic: str, secret: str, *, ledger: str) -> dict[str, Any]:
-    """What the bridge answers to a delivery; ends the command if it does not acknowledge it.
+    """Send the delivery and return the bridge's answer; end the command unless it is an acknowledgement.
 
-    `ledger`: where the store's secret is from, for people.
+    `ledger`: the ledger that the secret is from, for the message.
     """
     headers = {
         "Content-Type": "application/json",
@@ -56,7 +56,7 @@ def deliver(url: str, body: bytes, topic: str, secret: str, *, ledger: str) -> d
         answer = None
     status = response.status_code
     if not isinstance(answer, dict) or not isinstance(answer.get("status", answer.get("error")), str):
-        fail(f"What answers at {url} is no bridge (HTTP {status}): name its address with --url.")
+        fail(f"The server at {url} is no bridge (HTTP {status}): name its address with --url.")
     if answer.get("error") in {"wrong_signature", "unknown_store"}:
         fail(
             f"The bridge at {url} knows no store with this name and this secret ({status}): it runs over "
@@ -68,8 +68,8 @@ def deliver(url: str, body: bytes, topic: str, secret: str, *, ledger: str) -> d
     return answer
 
 
-def is_a_sandbox(api_url: str) -> bool:
-    """Whether documents that are issued there are not real."""
+def is_sandbox(api_url: str) -> bool:
+    """Whether a sandbox answers at this address, whose documents are not real."""
     try:
         address = api_url.removesuffix("/v1") + "/sandbox/documents"
         return requests.get(address, timeout=5, allow_redirects=False).status_code == 200

@@ -1,4 +1,4 @@
-"""Waits for what is just starting on this machine, such as a `spacebridge up` typed a line before."""
+"""Waits for what is starting on this machine, such as a `spacebridge up` in another terminal."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from urllib.parse import urlsplit
 
 import click
 
-GRACE = 10.0  # seconds for something to start of which nothing is to be seen yet
-START_WITHIN = 60.0  # seconds for something that is known to be starting
-_POLL_EVERY = 0.05  # seconds; what is awaited belongs to another process, which cannot wake us
+GRACE = 10.0  # seconds until something has to be seen to start
+START_TIMEOUT = 60.0  # seconds for something that is known to be starting
+_POLL_INTERVAL = 0.05  # seconds; the other process cannot wake this one
 
 
 def await_start(
-    is_there: Callable[[], bool],
-    sentence: str,
+    is_ready: Callable[[], bool],
+    message: str,
     *,
     grace: float = GRACE,
     is_starting: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Wait until it is there, or neither may nor can come any more. Says once, if it waits, for what."""
-    begun_at = time.monotonic()
-    has_said = False
-    while not is_there():
-        waited = time.monotonic() - begun_at
-        if waited > START_WITHIN or (waited >= grace and not is_starting()):
+    """Wait until `is_ready`, for `grace` seconds, and while `is_starting`, for START_TIMEOUT at most.
+
+    Prints the message if it has to wait.
+    """
+    started_at = time.monotonic()
+    is_announced = False
+    while not is_ready():
+        waited = time.monotonic() - started_at
+        if waited > START_TIMEOUT or (waited >= grace and not is_starting()):
             return
-        if not has_said:
-            click.echo(sentence, err=True)
-            has_said = True
-        time.sleep(_POLL_EVERY)
+        if not is_announced:
+            click.echo(message, err=True)
+            is_announced = True
+        time.sleep(_POLL_INTERVAL)
 
 
 def await_server(url: str, *, is_starting: Callable[[], bool] = lambda: False) -> None:
-    """Wait while nothing listens at a plain http address of this machine; it may be starting.
+    """Wait while nothing listens at a plain http address of this machine, since a server may be starting.
 
-    What listens elsewhere or with a certificate was not started a line before.
+    It does not wait for other machines or https, where nobody starts a server a line before.
     """
     try:
         parts = urlsplit(url)
@@ -67,4 +70,4 @@ def _is_refused(host: str, port: int) -> bool:
     except ConnectionRefusedError:
         return True
     except OSError:
-        return False  # what asks there in earnest will say why
+        return False  # the request that follows fails with the reason

@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, one JSON document for scripts, errors in a sentence."""
+"""Prints what commands print: tables for people, one JSON document for scripts, errors in a sentence."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def tolerate_any_encoding() -> None:
-    """Have characters that the terminal's encoding does not know printed as their codes (\\u0161)."""
+    """Print characters that the terminal's encoding lacks as their codes (\\u0161)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def fail(message: str) -> NoReturn:
-    """Say what went wrong and end with status 1."""
+    """Print the message, and end the command with status 1."""
     click.echo(message, err=True)
     sys.exit(1)
 
 
 def confirm_or_fail(question: str, *, otherwise: str = "Nothing is changed.") -> None:
-    """Have a person confirm it; end the command if they do not, or if there is no terminal to ask at."""
-    if not (sys.stdin and sys.stdin.isatty()):  # none if it was closed
+    """Ask the question; end the command unless the answer is yes, or if there is no terminal to ask at."""
+    if not (sys.stdin and sys.stdin.isatty()):  # None if it was closed
         fail(f"{otherwise} There is no terminal to ask at: {question} If so, add --yes.")
     if not click.confirm(question, err=True):
         fail(otherwise)
 
 
 def print_json(document: object) -> None:
-    """One JSON document on standard output, and nothing else."""
+    """Print one JSON document to standard output, and nothing else."""
     click.echo(json.dumps(document, indent=2, default=_jsonable))
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
-    """Rows as a table, or as a JSON list of objects with the same names."""
+    """Print the rows as a table, or as a JSON list of objects with the same names."""
     if as_json:
         print_json(rows)
         return
@@ -65,12 +65,12 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, 
 
 
 def styled_console() -> Console:
-    """For text with styles. What comes from elsewhere has to be made printable before."""
+    """A console for text with styles. Text from outside has to be made printable first."""
     return Console(file=unguarded(sys.stdout))
 
 
 def echo_marked(mark: str, color: str, text: str) -> None:
-    """A line of which the beginning is in a color, on a terminal that knows any."""
+    """Print a line that begins with a mark, which a terminal with colors shows in this color."""
     click.echo(f"{click.style(mark, fg=color)} {printable_in_line(text)}", file=unguarded(sys.stdout))
 
 

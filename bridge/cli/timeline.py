@@ -1,4 +1,4 @@
-"""The timeline of an order: what came in, was decided, and was sent, and what operators did."""
+"""The timeline of an order: deliveries with their decisions, attempts, and operators' actions."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from bridge.ledger.deliveries import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, and what came of it."""
+    """What happened at a moment, and its result, under the names that `orders explain` prints."""
 
     at: datetime
     what: str
     result: str
 
 
-def tell(
+def timeline(
     deliveries: Sequence[Delivery], attempts: Sequence[Attempt], actions: Sequence[Action]
 ) -> Sequence[Event]:
-    """All of it in time order. At the same moment, what causes comes before what is caused by it.
+    """All events in time order; of the same moment, a cause before its effect.
 
-    Each sequence is in the order in which it happened.
+    Each sequence has to be in the order in which it happened.
     """
-    events = [event for one in deliveries for event in _of_delivery(one)]
-    events += [_of_action(one) for one in actions]
-    events += [_of_attempt(one) for one in attempts]
-    return sorted(events, key=lambda event: event.at)  # which leaves those of the same moment as they are
+    events = [event for delivery in deliveries for event in _delivery_events(delivery)]
+    events += map(_action_event, actions)
+    events += map(_attempt_event, attempts)
+    return sorted(events, key=lambda event: event.at)  # a stable sort keeps the order of the same moment
 
 
-def _of_delivery(delivery: Delivery) -> Iterator[Event]:
+def _delivery_events(delivery: Delivery) -> Iterator[Event]:
     result = delivery.reason or delivery.state
     if delivery.duplicates == 0:
         yield Event(delivery.received_at, f"delivery {delivery.id}", f"{delivery.topic}: {result}")
         return
-    # A deletion is processed each time it arrives, and the result is that of the last time.
+    # A deletion is processed each time it arrives, and the ledger keeps the last result.
     first, again = ("arrived", result) if delivery.is_deletion else (result, "the same body")
     yield Event(delivery.received_at, f"delivery {delivery.id}", f"{delivery.topic}: {first}")
     times = f"for the last of {delivery.duplicates + 1} times"
     yield Event(delivery.last_received_at, f"delivery {delivery.id} again", f"{times}: {again}")
 
 
-def _of_attempt(attempt: Attempt) -> Event:
+def _attempt_event(attempt: Attempt) -> Event:
     if attempt.outcome is None:
         return Event(attempt.started_at, f"attempt for the {attempt.kind}", "under way")
     result = attempt.outcome
@@ -58,8 +58,8 @@ def _of_attempt(attempt: Attempt) -> Event:
     return Event(attempt.started_at, f"attempt for the {attempt.kind}", result)
 
 
-def _of_action(action: Action) -> Event:
-    about = "the order"
+def _action_event(action: Action) -> Event:
+    subject = "the order"
     if action.order_id is None:
-        about = f"issuance {action.issuance_id}" if action.issuance_id else f"delivery {action.delivery_id}"
-    return Event(action.at, f"{action.verb} of {about} by {action.who}", action.result)
+        subject = f"issuance {action.issuance_id}" if action.issuance_id else f"delivery {action.delivery_id}"
+    return Event(action.at, f"{action.verb} of {subject} by {action.who}", action.result)

@@ -1,4 +1,4 @@
-"""`spacebridge woocommerce`: the Woocommerce endpoints of Space Invoices as they are; none needs a store."""
+"""`spacebridge woocommerce`: calls the Woocommerce endpoints of Space Invoices; none needs a store."""
 
 from __future__ import annotations
 
@@ -47,30 +47,30 @@ STORE_OPTION = click.option("--store", metavar="NAME", help="Use this store's to
 def woocommerce() -> None:
     """Space Invoices' Woocommerce objects, by its API as it is.
 
-    The access token is that of SPACEBRIDGE_API_TOKEN, of the file SPACEBRIDGE_API_TOKEN_FILE, or with --store
-    NAME, of a store.
+    The access token is that of SPACEBRIDGE_API_TOKEN, of the file SPACEBRIDGE_API_TOKEN_FILE, or, with
+    --store NAME, of a store.
     """
 
 
 @woocommerce.command("find")
 @ORGANIZATION
 @click.option(
-    "--filter", "filter_", metavar="JSON", callback=read_object, help="A filter in LoopBack's manner."
+    "--filter", "filter_", metavar="JSON", callback=read_object, help="A filter, as LoopBack has it."
 )
 @STORE_OPTION
 @JSON_OPTION
 def find(organization_id: str, filter_: dict[str, Any] | None, store: str | None, as_json: bool) -> None:
     """Show the Woocommerce objects of an organization.
 
-    A filter is a JSON object of any of: where, fields, include, limit, order, skip, deleted. The API gives a
-    hundred at most: "skip" leads on. Such as:
+    A filter is a JSON object with any of: where, fields, include, limit, order, skip, deleted. The API
+    returns 100 objects at most; "skip" gets the next ones. Examples:
 
     \b
       --filter '{"where": {"name": {"like": "shop"}, "active": true}}'
       --filter '{"order": "createdAt DESC", "limit": 10, "fields": ["id", "name"]}'
     """
     with _account(store) as api:
-        rows = [one.as_mapping() for one in api.find(organization_id, filter_)]
+        rows = [woocommerce.as_mapping() for woocommerce in api.find(organization_id, filter_)]
     if as_json:
         print_json(rows)
         return
@@ -80,11 +80,11 @@ def find(organization_id: str, filter_: dict[str, Any] | None, store: str | None
 
 @woocommerce.command("count")
 @ORGANIZATION
-@click.option("--where", metavar="JSON", callback=read_object, help="Which ones: a filter's where.")
+@click.option("--where", metavar="JSON", callback=read_object, help="Which objects: the where of a filter.")
 @STORE_OPTION
 @JSON_OPTION
 def count(organization_id: str, where: dict[str, Any] | None, store: str | None, as_json: bool) -> None:
-    """Count the Woocommerce objects of an organization, but the deleted ones."""
+    """Count the Woocommerce objects of an organization that are not deleted."""
     with _account(store) as api:
         number = api.count(organization_id, where)
     if as_json:
@@ -100,7 +100,10 @@ def count(organization_id: str, where: dict[str, Any] | None, store: str | None,
 @STORE_OPTION
 @JSON_OPTION
 def create(organization_id: str, name: str, fields: dict[str, Any], store: str | None, as_json: bool) -> None:
-    """Create a Woocommerce object: active, and sending invoices and estimates automatically, unless told."""
+    """Create a Woocommerce object.
+
+    It is active and sends invoices and estimates automatically, unless a FIELD says otherwise.
+    """
     if "name" in fields:
         raise click.UsageError("name is given twice.")
     new = NewWoocommerce.model_validate({"name": name, **fields}, by_alias=True, by_name=False)
@@ -115,7 +118,7 @@ def create(organization_id: str, name: str, fields: dict[str, Any], store: str |
 @STORE_OPTION
 @JSON_OPTION
 def patch(woocommerce_id: str, fields: dict[str, Any], store: str | None, as_json: bool) -> None:
-    """Change a Woocommerce object: what is not given stays as it is."""
+    """Change properties of a Woocommerce object. All others stay as they are."""
     changes = WoocommerceChanges.model_validate(fields, by_alias=True, by_name=False)
     with _account(store, is_change=True) as api:
         changed = api.patch(woocommerce_id, changes)
@@ -166,7 +169,7 @@ def start_import(
 @STORE_OPTION
 @JSON_OPTION
 def order(woocommerce_id: str, file: str, yes: bool, store: str | None, as_json: bool) -> None:
-    """Hand over an order from a FILE, or from standard input (-). It may have a document issued.
+    """Hand over an order from a FILE, or from standard input (-). Space Invoices may issue a document.
 
     FILE holds what the API takes, and is sent as it is: one JSON object with the order as WooCommerce has it,
     and the Woocommerce object's properties beside it. The bridge knows nothing of what is issued this way.
@@ -186,31 +189,31 @@ def order(woocommerce_id: str, file: str, yes: bool, store: str | None, as_json:
 
 @contextmanager
 def _account(store: str | None, *, is_change: bool = False) -> Iterator[SpaceInvoices]:
-    """The API with its token; a call that fails ends the command with a sentence.
+    """The API with its token; a call that fails ends the command with a message.
 
-    `is_change`: what is asked for may be done even if the command is interrupted.
+    `is_change`: the call may have an effect even if the command is interrupted.
     """
     settings = settings_of_command()
-    token, place = _token(settings, store)
+    token, origin = _token(settings, store)
     try:
         with connect(settings.api_url, token, timeout=settings.api_timeout) as api:
             yield api
     except SpaceInvoicesError as error:
-        said = f": {error.api_message.removesuffix('.')}" if error.api_message else ""
-        fail(f"{str(error).removesuffix('.')}{said}. {_advice(error, place, settings.api_url)}")
+        detail = f": {error.api_message.removesuffix('.')}" if error.api_message else ""
+        fail(f"{str(error).removesuffix('.')}{detail}. {_advice(error, origin, settings.api_url)}")
     except ValueError as error:
-        fail(f"What was given cannot be sent: {error}.")
+        fail(f"A value of this command cannot be sent: {error}.")
     except KeyboardInterrupt:
         if not is_change:
             raise
-        fail("Interrupted. What was asked for may be done all the same: look before you try again.")
+        fail("Interrupted. The change may be done all the same: look before you try again.")
 
 
 def _token(settings: Settings, store: str | None) -> tuple[str, str]:
-    """The access token, and where it is from."""
+    """The access token, and where it comes from."""
     if store is not None:
-        found = require_store(open_ledger(settings), store)
-        return found.api_token(settings.vault()), f"the token of store {store}"
+        shop = require_store(open_ledger(settings), store)
+        return shop.api_token(settings.vault()), f"the token of store {store}"
     token = settings.api_token.get_secret_value()
     if not token:
         fail(
@@ -220,7 +223,7 @@ def _token(settings: Settings, store: str | None) -> tuple[str, str]:
     return token, f"the token in {PREFIX}API_TOKEN"
 
 
-def _advice(error: SpaceInvoicesError, place: str, api_url: str) -> str:
+def _advice(error: SpaceInvoicesError, origin: str, api_url: str) -> str:
     """What to do next."""
     parts = urlsplit(api_url)
     address = f"{PREFIX}API_URL ({parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()})"
@@ -229,7 +232,7 @@ def _advice(error: SpaceInvoicesError, place: str, api_url: str) -> str:
     if error.status is None:
         return f"See that {address} and the network are right, and try again."
     if error.status in {401, 403}:
-        return f"See that {place} is right, and that it gives access to this id."
+        return f"See that {origin} is right, and that it gives access to this id."
     if error.status == 404:
         return f"See that the id is right, that what it names was not deleted, and that {address} is right."
     if error.status < 400:
@@ -241,16 +244,13 @@ def _advice(error: SpaceInvoicesError, place: str, api_url: str) -> str:
     return "Try again later."
 
 
-def _confirm(why: str, question: str) -> None:
-    click.echo(why, err=True)
+def _confirm(consequence: str, question: str) -> None:
+    click.echo(consequence, err=True)
     confirm_or_fail(question, otherwise="Nothing is sent.")
 
 
 def _read_order(file: str) -> bytes:
-    """The JSON object in a file; ends the command if there is none.
-
-    It is returned as it stands there, but for the mark that some editors put before it.
-    """
+    """The bytes of a file with one JSON object, without a byte order mark; ends the command otherwise."""
     try:
         raw = _standard_input() if file == "-" else Path(file).read_bytes()
     except OSError as error:
@@ -271,7 +271,7 @@ def _standard_input() -> bytes:
 
 
 def _columns(rows: Sequence[Mapping[str, object]]) -> Sequence[str]:
-    """What a table shows: everything if that is little, as by a filter's `fields`, else what tells most."""
+    """The columns of a table: all properties if they are few, as with a filter's `fields`, else _COLUMNS."""
     names = dict.fromkeys(name for row in rows for name in row)
     if len(names) < len(_COLUMNS):
         return [name for name in names if re.fullmatch(r"[\w.$-]+", name)]
@@ -279,10 +279,10 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> Sequence[str]:
     return [name for name in _COLUMNS if name in names and (is_any_deleted or name != "_isDeleted")]
 
 
-def _show(shown: Woocommerce, what: str, *, as_json: bool) -> None:
-    # First, and where a pipe that nobody reads any more does not hide it.
-    click.echo(f"Woocommerce object {_cell(shown.id)} {what}.", err=True)
-    document = shown.as_mapping()
+def _show(woocommerce: Woocommerce, result: str, *, as_json: bool) -> None:
+    # First, and to standard error, so that it is printed even if standard output is a closed pipe.
+    click.echo(f"Woocommerce object {_cell(woocommerce.id)} {result}.", err=True)
+    document = woocommerce.as_mapping()
     if as_json:
         print_json(document)
         return
@@ -292,6 +292,6 @@ def _show(shown: Woocommerce, what: str, *, as_json: bool) -> None:
 
 
 def _cell(value: object) -> str:
-    """A value as it may stand on a terminal: what others have written may hold anything."""
+    """A value as one printable line: the API's values may hold anything."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,1 +1,1 @@
-"""`spacebridge up`: all parts of a bridge as child processes of one."""
+"""What `spacebridge up` is made of: the supervisor, the parts it runs, the data folder's lock, the demo."""

@@ -1,4 +1,4 @@
-"""Which processes have files locked, and which of them are stopped: as Linux tells it."""
+"""Which processes hold file locks, and which processes are stopped, as Linux shows it in /proc."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 _PROC = Path("/proc")
 
 
-def holders() -> Set[int]:
-    """The processes that hold a lock by flock(); none on a system that does not tell."""
+def lock_holders() -> Set[int]:
+    """The ids of the processes that hold an exclusive lock by flock(); empty on a system without /proc."""
     try:
         lines = (_PROC / "locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return set()
-    # "1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF"; of one that waits, "1: -> FLOCK ...".
+    # "1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF"; for a process that waits, "1: -> FLOCK ...".
     fields = [line.split() for line in lines]
     return {int(line[4]) for line in fields if line[1] == "FLOCK" and line[3] == "WRITE"}
 
 
 def stopped_in_session(pid: int) -> int | None:
-    """The session of a process that is stopped by a signal; None for one that is not, or is gone."""
+    """The session of a process that a signal has stopped; None if it is not stopped, or gone."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

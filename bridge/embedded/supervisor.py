@@ -1,4 +1,4 @@
-"""Runs the parts of an embedded bridge as child processes: starts, restarts, and stops them in order."""
+"""Starts, restarts and stops the parts of an embedded bridge, as child processes, in order."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from typing import IO
 
 import structlog
 
-from bridge.embedded.file_locks import holders, stopped_in_session
+from bridge.embedded.file_locks import lock_holders, stopped_in_session
 
 RESTART_DELAYS = (0.5, 1.0, 2.0, 5.0, 10.0)  # seconds, for a part that dies again and again
-STABLE_AFTER = 30.0  # seconds a part must live for its next death to count as its first
-LOOK_EVERY = 1.0  # seconds between two looks for a part that stands still
+STABLE_AFTER = 30.0  # seconds after which a part that dies counts as having died for the first time
+CHECK_INTERVAL = 1.0  # seconds between two checks for stopped processes
 _PR_SET_PDEATHSIG = 1
-# Loaded here, since between fork and exec nothing may be that could wait for another thread's lock.
+# Loaded here, since nothing between fork and exec may wait for another thread's lock.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 log = structlog.get_logger(__name__)
 
 
 class StartError(Exception):
-    """A part did not become ready; the message names it."""
+    """A part did not become ready; the message names the part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A child process. `is_ready` says when the next part may start; `stop_within`: seconds to stop in.
+    """A child process. `is_ready`: whether the next part may start. `stop_within`: seconds to stop in.
 
-    `prints_log_lines`: whether its standard output is log lines like this process' own, and goes among them.
+    `prints_log_lines`: its standard output holds log lines, and goes to this process' own.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Supervisor:
     """Keeps parts running until SIGTERM or SIGINT; then stops them, the last one started first."""
 
     def __init__(self, parts: Sequence[Part], *, output: IO[bytes] | None = None) -> None:
-        """`output`: where the parts' output goes; as this process' own if None."""
+        """`output`: where all output of the parts goes; that of this process if None."""
         self._parts = parts
         self._output = output
         self._running: dict[str, _Running] = {}
@@ -70,10 +70,10 @@ class Supervisor:
         self._stopping = False
 
     def start(self, *, within: float = 60.0) -> None:
-        """Start every part in order, each when the one before is ready.
+        """Start the parts in order, each when the part before it is ready.
 
-        Raises StartError if one is not ready `within` seconds, or if a signal came first; the parts
-        are stopped then.
+        Raises StartError if a part is not ready `within` seconds, or if a signal came first. Then all parts
+        are stopped.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -86,13 +86,13 @@ class Supervisor:
                 raise
 
     def run(self) -> None:
-        """Wait, restarting what dies, until a signal comes; then stop everything."""
+        """Restart the parts that die until a signal comes; then stop all parts."""
         stopped: Set[int] = set()
         while not self._stopping:
             try:
-                event, name = self._events.get(timeout=LOOK_EVERY)
+                event, name = self._events.get(timeout=CHECK_INTERVAL)
             except queue.Empty:
-                stopped = self._end_those_in_the_way(stopped)
+                stopped = self._kill_stopped_lock_holders(stopped)
                 continue
             if event == "died":
                 self._restart_later(name)
@@ -101,15 +101,17 @@ class Supervisor:
                 self._launch(running.part, deaths=running.deaths)
         self.stop()
 
-    def _end_those_in_the_way(self, stopped_before: Set[int]) -> Set[int]:
-        """End processes of parts that were stopped at the last look as well, with a file locked.
+    def _kill_stopped_lock_holders(self, stopped_before: Set[int]) -> Set[int]:
+        """Kill the parts' processes that are stopped with a file locked, and were so at the last check.
 
-        A process that is stopped (SIGSTOP) amid a transaction in SQLite keeps everybody else from writing,
-        and nothing but its end releases the lock. It may be killed at any moment without harm; one that is
-        stopped elsewhere is left as it is. Returns those that are stopped so now.
+        A process that is stopped (SIGSTOP) in a transaction of SQLite keeps all others from writing, and only
+        its end releases the lock. Killing it is safe at any moment. A process that is stopped elsewhere is
+        left alone. Returns the ids of the processes that are stopped with a file locked now.
         """
         parts = {running.process.pid: name for name, running in self._running.items()}
-        stopped = {pid: parts[of] for pid in holders() if (of := stopped_in_session(pid)) in parts}
+        stopped = {
+            pid: parts[session] for pid in lock_holders() if (session := stopped_in_session(pid)) in parts
+        }
         for pid in stopped_before & stopped.keys():
             log.error("stands still with the ledger locked, and is ended", part=stopped[pid], pid=pid)
             with suppress(ProcessLookupError):
@@ -117,7 +119,7 @@ class Supervisor:
         return stopped.keys()
 
     def stop(self) -> None:
-        """Ask each part to stop and wait for it; end it by force when its time is over."""
+        """Stop each part with SIGTERM, the last one started first, and kill it after `stop_within`."""
         self._stopping = True
         for running in reversed(self._running.values()):
             if running.process.poll() is not None:
@@ -135,7 +137,7 @@ class Supervisor:
         self._events.put(("stop", ""))  # wakes `run`
 
     def _launch(self, part: Part, *, deaths: int) -> None:
-        # A session of its own: Ctrl-C reaches this process alone, which stops the parts in their order.
+        # In a session of its own, so that Ctrl-C reaches this process alone, which stops the parts in order.
         process = subprocess.Popen(  # noqa: S603 - the arguments are ours
             part.arguments,
             env={**os.environ, **part.environment},
@@ -175,10 +177,10 @@ class Supervisor:
                 raise StartError(f"the {part.name} ended with status {process.returncode} as it started")
             if time.monotonic() > deadline:
                 raise StartError(f"the {part.name} was not ready after {within:.0f} seconds")
-            time.sleep(0.02)  # what is awaited belongs to another process, which cannot wake us
+            time.sleep(0.02)  # another process becomes ready, which cannot wake this one
 
 
 def _end_with_parent() -> None:
-    """Have the kernel stop a part whose supervisor was killed, so that it does not keep the port."""
+    """Let the kernel stop a part whose supervisor was killed, so that the part does not keep the port."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A Space Invoices stand-in, to try and to judge the bridge without an account: it shares no code with it."""
+"""A stand-in for Space Invoices, to try and test the bridge without an account; it shares no code with it."""
 
 from bridge.sandbox.app import create_sandbox
 

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: the Space Invoices endpoints, and under `/sandbox` what people and tests look at."""
+"""The sandbox over HTTP: the endpoints of Space Invoices, and pages for people and tests under `/sandbox`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.sandbox.inspection import Inspection
 from bridge.sandbox.state import Account
 from bridge.sandbox.validation import order_of, problems_of_order, read_object, with_flags
 
-# The defaults that the API document states, for objects the sandbox starts with. A request has to send them.
+# The API document's defaults, for the objects that the sandbox starts with. A request has to send them.
 _DEFAULTS = {"active": True, "sendInvoiceAutomatically": True, "sendEstimateAutomatically": True}
 
 
@@ -37,16 +37,17 @@ def create_sandbox(
 ) -> Flask:
     """A WSGI app with one organization and one token. Its state is in memory: serve it from one process.
 
-    `woocommerces` are objects to start with: `name` and any documented property, `id` too.
-    `latency` is in seconds, slept after a request under `/v1/` has taken effect and before its answer.
-    `failures` maps a status to the share (0 to 1) of `/order` requests answered with it, without effect.
-    `rate_limit` is in requests a second. `clock` returns aware datetimes (its year is the documents').
-    Raises ValueError for arguments that cannot be served.
+    `woocommerces`: the objects to start with, each with `name`, and any documented property or `id`.
+    `latency`: seconds between the effect of a request under `/v1/` and its answer.
+    `failures`: for each status, the share (0 to 1) of `/order` requests that get it and have no effect.
+    `rate_limit`: requests a second.
+    `clock`: returns aware datetimes; their year is part of the documents' numbers.
+    Raises ValueError for arguments that it cannot serve.
     """
     if not organization_id or not token:
         raise ValueError("the sandbox needs an organization id and a token")
     if not (token.isascii() and token.isprintable()):
-        raise ValueError("the token has to be of printable ASCII: clients differ in how they send other text")
+        raise ValueError("the token has to be printable ASCII: clients differ in how they send other text")
     random = random or SystemRandom()
     account = Account(organization_id, RateLimit(rate_limit, monotonic), clock, random)
     for properties in woocommerces:
@@ -55,15 +56,15 @@ def create_sandbox(
 
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # an API does not redirect
-    of_organization = "/v1/Organizations/<organization_id>/woocommerce"
-    app.add_url_rule(of_organization, view_func=api.find, methods=["GET"])
-    app.add_url_rule(of_organization, view_func=api.create, methods=["POST"])
-    app.add_url_rule(f"{of_organization}/count", view_func=api.count, methods=["GET"])
-    of_object = "/v1/Woocommerce/<woocommerce_id>"
-    app.add_url_rule(of_object, view_func=api.delete, methods=["DELETE"])
-    app.add_url_rule(of_object, view_func=api.change, methods=["PATCH"])
-    app.add_url_rule(f"{of_object}/order", view_func=api.order, methods=["POST"])
-    app.add_url_rule(f"{of_object}/import", view_func=api.start_import, methods=["POST"])
+    collection = "/v1/Organizations/<organization_id>/woocommerce"
+    app.add_url_rule(collection, view_func=api.find, methods=["GET"])
+    app.add_url_rule(collection, view_func=api.create, methods=["POST"])
+    app.add_url_rule(f"{collection}/count", view_func=api.count, methods=["GET"])
+    item = "/v1/Woocommerce/<woocommerce_id>"
+    app.add_url_rule(item, view_func=api.delete, methods=["DELETE"])
+    app.add_url_rule(item, view_func=api.patch, methods=["PATCH"])
+    app.add_url_rule(f"{item}/order", view_func=api.order, methods=["POST"])
+    app.add_url_rule(f"{item}/import", view_func=api.start_import, methods=["POST"])
     inspection = Inspection(account)
     app.add_url_rule("/", view_func=inspection.about)
     app.add_url_rule("/sandbox", view_func=inspection.page)
@@ -71,7 +72,7 @@ def create_sandbox(
     app.add_url_rule("/sandbox/documents/<number>/body", view_func=inspection.body)
     app.add_url_rule("/sandbox/imports", view_func=inspection.imports)
 
-    def answer(response: Response) -> Response:
+    def delay(response: Response) -> Response:
         if latency > 0 and _is_api():
             sleep(latency)
         return response
@@ -79,12 +80,12 @@ def create_sandbox(
     app.before_request(api.admit)
     app.register_error_handler(ApiError, api.refuse)
     app.register_error_handler(HTTPException, api.refuse_http)
-    app.after_request(answer)
+    app.after_request(delay)
     return app
 
 
 class Api:
-    """What answers under `/v1/`."""
+    """The endpoints under `/v1/`."""
 
     def __init__(self, account: Account, token: str, failures: Failures) -> None:
         self._account = account
@@ -92,22 +93,22 @@ class Api:
         self._failures = failures
 
     def admit(self) -> None:
-        """Let a request pass, or raise ApiError 401 (by the header alone, never the query) or 429."""
+        """Raise ApiError 401 unless the header (never the query) has the token, 429 over the rate limit."""
         if not _is_api():
             return
         self._account.count("requests")
-        # As bytes, since hmac compares no text beyond ASCII. WSGI gives each byte of a header as a character.
-        given = request.headers.get("Authorization", "").encode("latin-1", "replace")
-        if not hmac.compare_digest(given, self._token):
+        # As bytes, since hmac compares no text beyond ASCII. In WSGI, a character is a byte of the header.
+        token = request.headers.get("Authorization", "").encode("latin-1", "replace")
+        if not hmac.compare_digest(token, self._token):
             raise ApiError(401, "Authorization Required: send the bare token as the Authorization header.")
         if not self._account.admit():
             raise ApiError(429, "Too many requests a second.", counted_as="rate_limited")
 
     def find(self, organization_id: str) -> Response:
-        """`GET /v1/Organizations/:id/woocommerce`; `X-Total-Count` is how many there are on all pages."""
+        """`GET /v1/Organizations/:id/woocommerce`; `X-Total-Count` counts the objects of all pages."""
         self._account.check_organization(organization_id)
-        found, total = self._account.find(read_filter(_query()))
-        response = jsonify(found)
+        woocommerces, total = self._account.find(read_filter(_query()))
+        response = jsonify(woocommerces)
         response.headers["X-Total-Count"] = str(total)
         return response
 
@@ -127,13 +128,13 @@ class Api:
         self._account.delete(woocommerce_id)
         return jsonify({"count": 1})
 
-    def change(self, woocommerce_id: str) -> Response:
+    def patch(self, woocommerce_id: str) -> Response:
         """`PATCH /v1/Woocommerce/:id`."""
         changes = read_object(request.mimetype, request.get_data())
         return jsonify(self._account.change(woocommerce_id, changes))
 
     def order(self, woocommerce_id: str) -> Response:
-        """`POST /v1/Woocommerce/:id/order`: 200 `{}`, whatever document was issued, or none."""
+        """`POST /v1/Woocommerce/:id/order`: 200 `{}`, whether a document was issued or not."""
         failure = self._failures.pick()
         if failure is not None:
             raise ApiError(failure, "The sandbox fails this on purpose.", counted_as="failed_on_purpose")
@@ -155,7 +156,7 @@ class Api:
         return jsonify({})
 
     def refuse(self, error: ApiError) -> Response:
-        """An ApiError as an answer, and counted."""
+        """Count an ApiError, and return it as a response."""
         if _is_api():
             self._account.count(error.counted_as)
         response = jsonify(error.body())
@@ -165,7 +166,7 @@ class Api:
         return response
 
     def refuse_http(self, error: HTTPException) -> Response:
-        """Flask's own refusals in the API's shape. LoopBack knows no 405: a wrong method is no route."""
+        """A refusal of Flask's as the API words it. LoopBack has no 405: a wrong method has no route."""
         status = 404 if error.code == 405 else error.code or 500
         return self.refuse(ApiError(status, f"{request.method} {request.path}: {error.name}."))
 
@@ -182,8 +183,8 @@ def _add(account: Account, properties: Mapping[str, object]) -> None:
     woocommerce_id = properties.get("id")
     if woocommerce_id is not None and not isinstance(woocommerce_id, str):
         raise ValueError("the id of a Woocommerce object has to be a string")
-    given = {name: value for name, value in properties.items() if name != "id"}
+    others = {name: value for name, value in properties.items() if name != "id"}
     try:
-        account.create({**_DEFAULTS, **given}, woocommerce_id)
+        account.create({**_DEFAULTS, **others}, woocommerce_id)
     except ApiError as error:
         raise ValueError(error.message) from None

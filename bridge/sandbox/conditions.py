@@ -1,4 +1,4 @@
-"""LoopBack's `where`: which objects it means, and why one that cannot be applied is refused: pure."""
+"""LoopBack's `where`: the condition that it states, and why the sandbox refuses some; pure functions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bridge.sandbox.errors import ApiError
 from bridge.sandbox.validation import PROPERTIES, decode_json
 
 Condition = Callable[[Mapping[str, object]], bool]
-"""Whether an object is one of those that a `where` means."""
+"""Whether an object matches a `where`."""
 _Test = Callable[[object], bool]
-"""The same of one single value, be it null."""
+"""Whether a single value, or null, matches."""
 
-# What can be compared, beyond what can be set.
+# The properties that can be compared: those that can be set, and these.
 _TYPES: Mapping[str, type] = {
     **PROPERTIES,
     "id": str,
@@ -26,7 +26,7 @@ _TYPES: Mapping[str, type] = {
     "createdAt": datetime,
     "updatedAt": datetime,
 }
-_MAX_DEPTH = 20  # of `and` and `or` in each other
+_MAX_DEPTH = 20  # of nested `and` and `or`
 _ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
@@ -34,12 +34,12 @@ _ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = {
     "lte": operator.le,
 }
 OPERATORS = (*_ORDERINGS, "between", "inq", "nin", "neq", "like", "nlike")
-# By LoopBack's MongoDB and memory connectors these mean a regular expression, by its SQL ones themselves.
+# LoopBack's MongoDB and memory connectors take these for a regular expression, its SQL ones literally.
 _AMBIGUOUS = re.compile(r"[\^$*+?()\[\]{}|\\]")
 
 
 def value_of(item: Mapping[str, object], name: str) -> object:
-    """The value of a property, None if there is none. Dots lead into objects: `custom.name`."""
+    """The value of a property; None if there is none. A dot leads into an object: `custom.name`."""
     if name in item:
         return item[name]
     value: object = item
@@ -49,77 +49,75 @@ def value_of(item: Mapping[str, object], name: str) -> object:
 
 
 def read_where(where: object, *, is_text: bool = False, depth: int = 0) -> Condition:
-    """The condition that a `where` states; raises ApiError 400 for one that cannot be applied as it stands.
+    """The condition that a `where` states; raises ApiError 400 if the sandbox cannot apply it exactly.
 
-    `is_text`: it comes from brackets, where `true` and `5` can only be told from texts by the property.
+    `is_text`: it comes from brackets, where only the property says whether `true` and `5` are texts.
     """
     if not isinstance(where, dict):
         raise ApiError(400, "`where` has to be an object of properties and values.")
     if depth > _MAX_DEPTH:
         raise ApiError(400, f"`where` has `and` and `or` in each other more than {_MAX_DEPTH} deep.")
-    conditions = [_condition(name, wanted, is_text, depth) for name, wanted in where.items()]
+    conditions = [_condition(name, criterion, is_text, depth) for name, criterion in where.items()]
     return lambda item: all(condition(item) for condition in conditions)
 
 
-def _condition(name: str, wanted: object, is_text: bool, depth: int) -> Condition:
+def _condition(name: str, criterion: object, is_text: bool, depth: int) -> Condition:
     if name in {"and", "or"}:
-        return _joined(name, wanted, is_text, depth)
-    if isinstance(wanted, dict):
-        test, is_denied = _operation(name, wanted, is_text)
+        return _combined(name, criterion, is_text, depth)
+    if isinstance(criterion, dict):
+        test, is_negated = _operation(name, criterion, is_text)
     else:
-        test, is_denied = _equal_to_one_of(_readings(name, wanted, is_text)), False
-    # A list holds what one of its elements is, and is not what none of them is, as in MongoDB.
-    return lambda item: any(test(value) for value in _values(item, name)) is not is_denied
+        test, is_negated = _equal_to_any(_readings(name, criterion, is_text)), False
+    # As in MongoDB, a list matches if one of its elements does, and a negated criterion if none does.
+    return lambda item: any(test(value) for value in _values(item, name)) is not is_negated
 
 
-def _joined(name: str, wanted: object, is_text: bool, depth: int) -> Condition:
-    if not isinstance(wanted, list) or not wanted:
+def _combined(name: str, wheres: object, is_text: bool, depth: int) -> Condition:
+    if not isinstance(wheres, list) or not wheres:
         raise ApiError(400, f"`{name}` in `where` has to be a list of one or more objects.")
-    parts = [read_where(part, is_text=is_text, depth=depth + 1) for part in wanted]
-    if name == "and":
-        return lambda item: all(part(item) for part in parts)
-    return lambda item: any(part(item) for part in parts)
+    conditions = [read_where(where, is_text=is_text, depth=depth + 1) for where in wheres]
+    combine = all if name == "and" else any
+    return lambda item: combine(condition(item) for condition in conditions)
 
 
-def _operation(name: str, wanted: Mapping[str, object], is_text: bool) -> tuple[_Test, bool]:
-    """The test of a condition with an operator, and whether it is to fail."""
-    names = [one for one in wanted if one != "options"]
-    if len(names) != 1:
-        # LoopBack would take the first one it knows, and leave the others out without a word.
+def _operation(name: str, criterion: Mapping[str, object], is_text: bool) -> tuple[_Test, bool]:
+    """The test of a criterion with an operator, and whether its result is negated."""
+    operators = [key for key in criterion if key != "options"]
+    if len(operators) != 1:
+        # LoopBack would apply the first one it knows, and silently ignore the others.
         raise _refused(name, "needs exactly one operator; several conditions are joined by `and`")
-    (chosen,) = names
-    if "options" in wanted and (chosen not in {"like", "nlike"} or wanted["options"] != "i"):
+    (operator_,) = operators
+    if "options" in criterion and (operator_ not in {"like", "nlike"} or criterion["options"] != "i"):
         raise _refused(name, "has `options`: the only one there is, `i`, belongs to `like` and `nlike`")
-    value = wanted[chosen]
-    if chosen in {"like", "nlike"}:
-        return _like(name, value, ignore_case="options" in wanted), chosen == "nlike"
-    if chosen == "neq":
-        return _equal_to_one_of(_readings(name, value, is_text)), True
-    if chosen in {"inq", "nin"}:
-        readings = [
-            reading for one in _list(name, chosen, value) for reading in _readings(name, one, is_text)
-        ]
-        return _equal_to_one_of(readings), chosen == "nin"
-    if chosen == "between":
-        return _between(name, _list(name, chosen, value), is_text), False
-    if chosen in _ORDERINGS:
-        return _ordered(name, chosen, value, is_text), False
-    raise _refused(name, f"has `{chosen}`, which is none of {', '.join(OPERATORS)}")
+    value = criterion[operator_]
+    if operator_ in {"like", "nlike"}:
+        return _like(name, value, ignore_case="options" in criterion), operator_ == "nlike"
+    if operator_ == "neq":
+        return _equal_to_any(_readings(name, value, is_text)), True
+    if operator_ in {"inq", "nin"}:
+        elements = _list(name, operator_, value)
+        readings = [reading for element in elements for reading in _readings(name, element, is_text)]
+        return _equal_to_any(readings), operator_ == "nin"
+    if operator_ == "between":
+        return _between(name, _list(name, operator_, value), is_text), False
+    if operator_ in _ORDERINGS:
+        return _ordered(name, operator_, value, is_text), False
+    raise _refused(name, f"has `{operator_}`, which is none of {', '.join(OPERATORS)}")
 
 
-def _equal_to_one_of(readings: Sequence[object]) -> _Test:
+def _equal_to_any(readings: Sequence[object]) -> _Test:
     return lambda value: any(
         isinstance(value, bool) is isinstance(reading, bool) and value == reading for reading in readings
     )
 
 
-def _ordered(name: str, chosen: str, bound: object, is_text: bool) -> _Test:
+def _ordered(name: str, operator_: str, bound: object, is_text: bool) -> _Test:
     if bound is None or isinstance(bound, bool) or _TYPES.get(name) is bool:
-        raise _refused(name, f"has `{chosen}` with null or a boolean, which nothing comes before or after")
+        raise _refused(name, f"has `{operator_}` with null or a boolean, which nothing comes before or after")
     readings = _readings(name, bound, is_text)
-    holds = _ORDERINGS[chosen]
+    compare = _ORDERINGS[operator_]
     return lambda value: any(
-        _kind(value) is not None and _kind(value) == _kind(reading) and holds(value, reading)
+        _kind(value) is not None and _kind(value) == _kind(reading) and compare(value, reading)
         for reading in readings
     )
 
@@ -127,46 +125,46 @@ def _ordered(name: str, chosen: str, bound: object, is_text: bool) -> _Test:
 def _between(name: str, bounds: Sequence[object], is_text: bool) -> _Test:
     if len(bounds) != 2:
         raise _refused(name, "has `between` without exactly two values")
-    from_least = _ordered(name, "gte", bounds[0], is_text)
-    to_most = _ordered(name, "lte", bounds[1], is_text)
-    return lambda value: from_least(value) and to_most(value)
+    is_above = _ordered(name, "gte", bounds[0], is_text)
+    is_below = _ordered(name, "lte", bounds[1], is_text)
+    return lambda value: is_above(value) and is_below(value)
 
 
 def _like(name: str, pattern: object, *, ignore_case: bool) -> _Test:
-    """`%` stands for any text and `_` for one character; what is alike may be any part of the value."""
+    """`%` matches any text and `_` one character; the pattern may match any part of the value."""
     if not isinstance(pattern, str) or _TYPES.get(name, str) is not str:
         raise _refused(name, "has `like` or `nlike`, which compare texts with a text")
     if _AMBIGUOUS.search(pattern):
         raise _refused(name, "has a regular expression: here `like` knows `%`, `_` and plain text")
     flags = re.DOTALL | (re.IGNORECASE if ignore_case else re.NOFLAG)
-    # Part by part, each from the end of the one before: one expression for all could take ages.
+    # Part by part, each from the end of the one before: a single expression could backtrack for ages.
     parts = [
-        re.compile("".join("." if letter == "_" else re.escape(letter) for letter in part), flags)
+        re.compile("".join("." if character == "_" else re.escape(character) for character in part), flags)
         for part in pattern.split("%")
     ]
 
-    def is_alike(value: object) -> bool:
+    def matches(value: object) -> bool:
         if not isinstance(value, str):
             return False
         position = 0
         for part in parts:
-            found = part.search(value, position)
-            if found is None:
+            match = part.search(value, position)
+            if match is None:
                 return False
-            position = found.end()
+            position = match.end()
         return True
 
-    return is_alike
+    return matches
 
 
-def _list(name: str, chosen: str, value: object) -> Sequence[object]:
+def _list(name: str, operator_: str, value: object) -> Sequence[object]:
     if not isinstance(value, list):
-        raise _refused(name, f"has `{chosen}` without a list")
+        raise _refused(name, f"has `{operator_}` without a list")
     return value
 
 
 def _readings(name: str, value: object, is_text: bool) -> Sequence[object]:
-    """What a value may mean: one thing by the type of its property, and maybe two where it has no type."""
+    """The values that one may stand for: one by the type of its property, or two if that has no type."""
     expected = _TYPES.get(name)
     if isinstance(value, dict | list) or expected is dict:
         raise _refused(
@@ -175,16 +173,16 @@ def _readings(name: str, value: object, is_text: bool) -> Sequence[object]:
     if value is None:
         return [None]
     if expected is bool:
-        return [_flag(name, value)]
+        return [_read_boolean(name, value)]
     if expected is datetime:
-        return [_moment(name, value)]
+        return [_read_date(name, value)]
     if expected is str and not isinstance(value, str):
-        # LoopBack would make a text of it, which no text of such a property is ever meant to be.
+        # LoopBack would compare it as a text, which a client hardly ever means.
         raise _refused(name, "is a text, and is compared with something else")
-    return [value, *_sloppy(value)] if expected is None and is_text else [value]
+    return [value, *_decoded(value)] if expected is None and is_text else [value]
 
 
-def _flag(name: str, value: object) -> bool:
+def _read_boolean(name: str, value: object) -> bool:
     if isinstance(value, str) and value in {"true", "false"}:
         return value == "true"
     if not isinstance(value, bool):
@@ -192,24 +190,24 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
-def _moment(name: str, value: object) -> datetime:
-    moment = _parsed(value) if isinstance(value, str) else None
-    if moment is None:
+def _read_date(name: str, value: object) -> datetime:
+    date = _parse_date(value) if isinstance(value, str) else None
+    if date is None:
         raise _refused(name, "is a date, and is compared with something else")
-    return moment
+    return date
 
 
-def _parsed(text: str) -> datetime | None:
-    """A date, in UTC unless it says otherwise; the API document's own end in an offset and a `Z`."""
+def _parse_date(text: str) -> datetime | None:
+    """A date, in UTC unless it has an offset; the API document's dates end in an offset and a `Z`."""
     try:
-        moment = datetime.fromisoformat(text.replace("+00:00Z", "Z"))
+        date = datetime.fromisoformat(text.replace("+00:00Z", "Z"))
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _sloppy(text: object) -> Sequence[object]:
-    """The boolean or number that a text from brackets may be meant for."""
+def _decoded(text: object) -> Sequence[object]:
+    """The boolean or number that a text from brackets may stand for."""
     try:
         value = decode_json(str(text))
     except (ValueError, RecursionError):
@@ -218,19 +216,19 @@ def _sloppy(text: object) -> Sequence[object]:
 
 
 def _values(item: Mapping[str, object], name: str) -> Sequence[object]:
-    """The values to test: those in a list, or the only one."""
+    """The values to test: the elements of a list, or the one value."""
     value = value_of(item, name)
     if _TYPES.get(name) is datetime and isinstance(value, str):
-        value = _parsed(value)
+        value = _parse_date(value)
     return value if isinstance(value, list) else [value]
 
 
 def _kind(value: object) -> type | None:
-    """Values of one kind come before and after each other; None for what has no order."""
+    """The kind of a value: only values of one kind can be compared. None for a value without an order."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float
     return type(value) if isinstance(value, str | datetime) else None
 
 
-def _refused(name: str, why: str) -> ApiError:
-    return ApiError(400, f"`{name}` in `where` {why}.")
+def _refused(name: str, problem: str) -> ApiError:
+    return ApiError(400, f"`{name}` in `where` {problem}.")

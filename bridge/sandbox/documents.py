@@ -1,4 +1,4 @@
-"""Which document an order gets by a store's config, and how documents are numbered: pure."""
+"""Which document an order gets by a store's config, and how documents are numbered; pure functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PREFIX = {Kind.INVOICE: "INV", Kind.ESTIMATE: "EST"}
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a document needs of an order. `total` stays WooCommerce's string."""
+    """The properties of an order that a document needs. `total` is a string, as WooCommerce sends it."""
 
     id: int
     key: str
@@ -37,7 +37,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it was issued; `issued_at` is aware. Its kind may be one that the order had already."""
+    """An issued document. `issued_at` is aware. `duplicate`: the order had a document of this kind before.
+
+    `out_of_order`: it is an estimate, and the order had its invoice before.
+    """
 
     number: str
     kind: Kind
@@ -49,7 +52,7 @@ class Document:
     out_of_order: bool
 
     def as_json(self) -> dict[str, object]:
-        """One entry of `GET /sandbox/documents`."""
+        """The document as `GET /sandbox/documents` lists it."""
         return {
             "number": self.number,
             "kind": self.kind.value,
@@ -68,12 +71,12 @@ class Document:
 
 
 def kind_for(status: str, payment_method: str, config: Mapping[str, object]) -> Kind | None:
-    """The document an order in this status gets by an active config, or None for none.
+    """The kind of document that an order in this status gets by an active config; None if it gets none.
 
     From the API document: `issueInvoiceForBankPayment` says which document a bank payment gets when
     the order is received, `issueInvoiceOnComplete` when an invoice is issued. Both are off if not set.
     """
-    status = status.removeprefix("wc-")  # how WooCommerce stores it, and some plugins send it
+    status = status.removeprefix("wc-")  # WooCommerce stores it so, and some plugins send it so
     if status in DEAD or status in NOT_YET_AN_ORDER:
         return None
     awaits_transfer = payment_method == "bacs" and status in UNPAID
@@ -85,5 +88,5 @@ def kind_for(status: str, payment_method: str, config: Mapping[str, object]) -> 
 
 
 def number_of(kind: Kind, year: int, position: int) -> str:
-    """`INV-2026-0001` is the first invoice of 2026."""
+    """The number of a document: `INV-2026-0001` for the first invoice of 2026."""
     return f"{_PREFIX[kind]}-{year}-{position:04d}"

@@ -1,4 +1,4 @@
-"""How the API says no: one error type, and the LoopBack-like body it becomes."""
+"""The errors that the API answers, with a body as LoopBack's."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 Messages = Mapping[str, Sequence[str]]
-"""What is wrong with a body: property -> phrases, such as `must be a boolean`; never its values."""
+"""What is wrong with each property of a body, such as `must be a boolean`; never its value."""
 
 
 class ApiError(Exception):
-    """An answer of 400 or above; `counted_as` names the count it goes into (`GET /sandbox/documents`)."""
+    """An answer with a status of 400 or above; `counted_as` is its count in `GET /sandbox/documents`."""
 
     def __init__(
         self, status: int, message: str, *, messages: Messages | None = None, counted_as: str = "refused"
@@ -22,7 +22,7 @@ class ApiError(Exception):
         self.counted_as = counted_as
 
     def body(self) -> dict[str, object]:
-        """`{"error": {"statusCode", "name", "message"}}`, for invalid properties with `details`, too."""
+        """`{"error": {"statusCode", "name", "message"}}`, and `details` if properties are invalid."""
         error: dict[str, object] = {
             "statusCode": self.status,
             "name": "ValidationError" if self.messages else _name(self.status),

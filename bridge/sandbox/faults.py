@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: failures by share, and the limit on requests per second."""
+"""Faults on purpose: failures by share, and the rate limit."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ WINDOW = 1.0  # seconds
 
 
 class Failures:
-    """Picks the requests that fail, and the status each fails with."""
+    """Picks the requests that fail, and the status of each."""
 
     def __init__(self, shares: Mapping[int, float], random: Random) -> None:
-        """`shares` maps an HTTP status (400 to 599) to its share, 0 to 1; raises ValueError otherwise."""
+        """`shares`: the share (0 to 1) of each status (400 to 599); raises ValueError for any other."""
         for status, share in shares.items():
             if not 400 <= status <= 599:
                 raise ValueError(f"a request cannot fail with status {status}: give one from 400 to 599")
             if not 0 <= share <= 1:
                 raise ValueError(f"the share of status {status} is {share}: give one from 0 to 1")
-        if sum(shares.values()) > 1 + 1e-9:  # 0.7 + 0.2 + 0.1 is a hair off 1
+        if sum(shares.values()) > 1 + 1e-9:  # in floats, 0.7 + 0.2 + 0.1 is slightly off 1
             raise ValueError("the shares of the failures add up to more than 1")
         self._shares = tuple(shares.items())
         self._random = random
 
     def pick(self) -> int | None:
-        """The status the next request fails with, or None if it may succeed."""
+        """The status with which the next request fails; None if it may succeed."""
         if not self._shares:
             return None
         draw = self._random.random()
@@ -37,10 +37,10 @@ class Failures:
 
 
 class RateLimit:
-    """Admits `rate` requests in any one second. Not safe for threads: its user holds a lock."""
+    """Admits at most `rate` requests in any second. Not thread-safe: the caller has to hold a lock."""
 
     def __init__(self, rate: float, monotonic: Callable[[], float]) -> None:
-        """`rate` is at least 1 and may be infinite, `monotonic` a clock in seconds; ValueError otherwise."""
+        """`rate`: at least 1, or infinite; raises ValueError for less. `monotonic`: a clock in seconds."""
         if not rate >= 1:
             raise ValueError(f"a rate limit of {rate} requests a second would admit none: give 1 or more")
         self._rate = rate
@@ -48,7 +48,7 @@ class RateLimit:
         self._admitted: deque[float] = deque()
 
     def admit(self) -> bool:
-        """Whether one more request is within the limit; a refused one does not count towards it."""
+        """Whether the next request is within the limit; a refused request does not count."""
         now = self._monotonic()
         while self._admitted and self._admitted[0] <= now - WINDOW:
             self._admitted.popleft()

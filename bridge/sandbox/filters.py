@@ -1,4 +1,4 @@
-"""LoopBack's `filter`: which objects it selects, in which order, and which of their properties: pure."""
+"""LoopBack's `filter`: the objects that it selects, their order, and their properties; pure functions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from bridge.sandbox.conditions import Condition, read_where, value_of
 from bridge.sandbox.errors import ApiError
-from bridge.sandbox.query import Given, read_parameter
+from bridge.sandbox.query import Parameter, read_parameter
 from bridge.sandbox.validation import is_whole
 
 KEYS = ("where", "fields", "include", "limit", "order", "skip", "deleted")
-# Space Invoices gives out no more at a time, whatever the limit (its documentation, Pagination).
-PAGE = 100
+# Space Invoices returns no more objects at a time, whatever the limit (its documentation, Pagination).
+PAGE_SIZE = 100
 _ORDERING = re.compile(r" *([A-Za-z0-9_.$-]+)(?: +(ASC|DESC))? *", re.IGNORECASE | re.ASCII)
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -27,7 +27,7 @@ class Ordering:
     descending: bool
 
     def rank(self, item: Mapping[str, object]) -> tuple[int, float | str]:
-        """A sort key for values of any type: by type first, in MongoDB's order. What is absent is least."""
+        """A sort key for values of any type: by type first, as MongoDB orders them. No value is the least."""
         value = value_of(item, self.name)
         if value is None:
             return 0, 0
@@ -42,70 +42,71 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The properties to give, `only` these, or all `but` those; everything if both are empty."""
+    """The properties to return: those included, or all but those excluded; all if both are empty."""
 
-    only: frozenset[str] = frozenset()
-    but: frozenset[str] = frozenset()
+    included: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
 
     def of(self, item: Mapping[str, object]) -> Mapping[str, object]:
-        """The object with the properties that are to be given."""
-        if self.only:
-            return {name: value for name, value in item.items() if name in self.only}
-        return {name: value for name, value in item.items() if name not in self.but}
+        """The object with these properties only."""
+        if self.included:
+            return {name: value for name, value in item.items() if name in self.included}
+        return {name: value for name, value in item.items() if name not in self.excluded}
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The objects that `where` means, ordered; `limit` of them at most, after the first `skip`."""
+    """The objects that match `where`, in `order`: at most `limit` of them, after the first `skip`."""
 
     where: Condition = lambda item: True
     fields: Fields = Fields()
-    limit: int = PAGE
+    limit: int = PAGE_SIZE
     order: Sequence[Ordering] = ()
     skip: int = 0
     deleted: bool = False
 
     def select(self, objects: Iterable[Mapping[str, object]]) -> tuple[list[Mapping[str, object]], int]:
-        """The selected objects, and how many there are without regard to `limit` and `skip`.
+        """The selected objects, and the number of all that match, without `limit` and `skip`.
 
-        Without an `order` they stay in the order they come in. Deleted ones come along if asked for.
+        Without an `order`, they keep the order of `objects`. With `deleted`, deleted objects match, too.
         """
-        found = [item for item in objects if (self.deleted or not item["_isDeleted"]) and self.where(item)]
+        matches = [item for item in objects if (self.deleted or not item["_isDeleted"]) and self.where(item)]
         for ordering in reversed(self.order):
-            found.sort(key=ordering.rank, reverse=ordering.descending)
-        page = found[self.skip : self.skip + self.limit]
-        return [self.fields.of(item) for item in page], len(found)
+            matches.sort(key=ordering.rank, reverse=ordering.descending)
+        page = matches[self.skip : self.skip + self.limit]
+        return [self.fields.of(item) for item in page], len(matches)
 
 
 def read_filter(query: Sequence[tuple[str, str]]) -> Filter:
-    """The `filter` of a find, from a query's names and values; raises ApiError 400 for one it cannot apply.
+    """The `filter` of a find, from a query's names and values; raises ApiError 400 if it cannot apply it.
 
-    What it does not know is refused and never ignored: a bridge that relied on it would pass here
-    with objects it must not see.
+    It refuses unknown keys and does not ignore them: a bridge that relied on one would pass its tests here
+    with objects that it must not see.
     """
     _refuse_misplaced("where", "filter", query)
-    given = read_parameter("filter", query) or Given({}, is_text=False)
-    for name in given.value:
+    parameter = read_parameter("filter", query) or Parameter({}, is_text=False)
+    is_text = parameter.is_text
+    for name in parameter.value:
         if name not in KEYS:
             raise ApiError(400, f"There is no `{name}` in a filter, only {', '.join(KEYS)}.")
-    # LoopBack takes a null for what was not given.
-    value = {name: part for name, part in given.value.items() if part is not None}
-    _refuse_relations(value.get("include", []))
+    # For LoopBack, null is the same as no value.
+    parts = {name: part for name, part in parameter.value.items() if part is not None}
+    _refuse_relations(parts.get("include", []))
     return Filter(
-        where=read_where(value.get("where", {}), is_text=given.is_text),
-        fields=_fields(value.get("fields", []), given.is_text),
-        limit=min(PAGE, _whole_number("limit", value.get("limit", PAGE), 1, given.is_text)),
-        order=_order(value.get("order", [])),
-        skip=_whole_number("skip", value.get("skip", 0), 0, given.is_text),
-        deleted=_boolean("deleted", value.get("deleted", False), given.is_text),
+        where=read_where(parts.get("where", {}), is_text=is_text),
+        fields=_fields(parts.get("fields", []), is_text),
+        limit=min(PAGE_SIZE, _whole_number("limit", parts.get("limit", PAGE_SIZE), 1, is_text)),
+        order=_order(parts.get("order", [])),
+        skip=_whole_number("skip", parts.get("skip", 0), 0, is_text),
+        deleted=_boolean("deleted", parts.get("deleted", False), is_text),
     )
 
 
 def read_count(query: Sequence[tuple[str, str]]) -> Filter:
-    """The `where` of a count, likewise, as a filter that lets no deleted object through."""
+    """The `where` of a count, as a filter without deleted objects; raises ApiError 400, too."""
     _refuse_misplaced("filter", "where", query)
-    given = read_parameter("where", query) or Given({}, is_text=False)
-    return Filter(where=read_where(given.value, is_text=given.is_text))
+    parameter = read_parameter("where", query) or Parameter({}, is_text=False)
+    return Filter(where=read_where(parameter.value, is_text=parameter.is_text))
 
 
 def _refuse_misplaced(name: str, instead: str, query: Sequence[tuple[str, str]]) -> None:
@@ -114,7 +115,7 @@ def _refuse_misplaced(name: str, instead: str, query: Sequence[tuple[str, str]])
 
 
 def _refuse_relations(include: object) -> None:
-    """Nothing can be included: the API document knows no relations of a Woocommerce object."""
+    """Refuse to include anything: the API document has no relations of a Woocommerce object."""
     if not isinstance(include, str | list | dict):
         raise ApiError(400, "`include` has to name relations.")
     if include:
@@ -126,13 +127,13 @@ def _refuse_relations(include: object) -> None:
 def _fields(value: object, is_text: bool) -> Fields:
     if isinstance(value, dict):
         flags = {name: _boolean("fields", flag, is_text) for name, flag in value.items()}
-        only = frozenset(name for name, flag in flags.items() if flag)
-        return Fields(only=only, but=frozenset(flags) - only)
-    return Fields(only=frozenset(_names("fields", value)))
+        included = frozenset(name for name, flag in flags.items() if flag)
+        return Fields(included, excluded=frozenset(flags) - included)
+    return Fields(frozenset(_names("fields", value)))
 
 
 def _order(value: object) -> Sequence[Ordering]:
-    """`"name ASC, createdAt DESC"`, or a list of such; ascending unless it says otherwise."""
+    """The order of `"name ASC, createdAt DESC"`, or of a list of such; ascending by default."""
     orderings = []
     for term in (part for text in _names("order", value) for part in text.split(",")):
         match = _ORDERING.fullmatch(term)

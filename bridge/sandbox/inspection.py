@@ -1,4 +1,4 @@
-"""What people and tests look at under `/sandbox`: no part of the API, and needs no token."""
+"""The pages and the JSON under `/sandbox`, for people and tests; no part of the API, and without a token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCUMENTS_ON_A_PAGE = 100
 OTHERS_ON_A_PAGE = 50
 _STYLE = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-# Orders are made by strangers: whatever they hold, nothing on a page runs, loads or leads anywhere else.
+# Strangers write the orders: whatever these hold, a page runs no script, loads nothing and leads nowhere.
 _HEADERS = {
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
@@ -31,7 +31,7 @@ _HEADERS = {
 
 
 class Inspection:
-    """The pages for people, and the same for programs as JSON."""
+    """The pages for people, and the same as JSON for programs."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -41,7 +41,7 @@ class Inspection:
         return _page("about.html")
 
     def page(self) -> Response:
-        """`GET /sandbox?before=n`: the newest documents, or those before the nth, and all else there is."""
+        """`GET /sandbox?before=n`: the newest documents, or those before the nth, stores, imports, counts."""
         before = _whole_number("before") if "before" in request.args else None
         overview = self._account.overview(
             before=before, documents=DOCUMENTS_ON_A_PAGE, others=OTHERS_ON_A_PAGE
@@ -69,7 +69,7 @@ class Inspection:
 
     def imports(self) -> Response:
         """`GET /sandbox/imports`: the newest imports, oldest first."""
-        return jsonify({"imports": [one.as_json() for one in self._account.imports()]})
+        return jsonify({"imports": [import_.as_json() for import_ in self._account.imports()]})
 
 
 def _whole_number(name: str) -> int:
@@ -83,8 +83,8 @@ def _as_text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _page(template: str, **shown: object) -> Response:
-    # The style is the sandbox' own, and its hash that of the text as it stands: it must not be escaped.
-    text = render_template(template, style=Markup(_STYLE), **shown)  # noqa: S704
-    # JSON can hold half a character, which UTF-8 cannot.
+def _page(template: str, **context: object) -> Response:
+    # The style is the sandbox' own text, and must not be escaped, since its hash is that of the text.
+    text = render_template(template, style=Markup(_STYLE), **context)  # noqa: S704
+    # JSON can hold half a character, and UTF-8 cannot.
     return Response(text.encode("utf-8", "replace"), mimetype="text/html", headers=_HEADERS)

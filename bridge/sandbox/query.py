@@ -1,4 +1,4 @@
-"""A query's `filter` or `where`, as one JSON string or in LoopBack's brackets, becomes one value: pure."""
+"""Reads a query's `filter` or `where`, from a JSON string or LoopBack's brackets; pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bridge.sandbox.errors import ApiError
 from bridge.sandbox.validation import decode_json
 
-# LoopBack reads brackets with qs, which takes what lies deeper than this for part of a property's name.
+# LoopBack reads brackets with qs, which takes deeper ones for a part of a property's name.
 _MAX_BRACKETS = 5
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 _IN_BRACKETS = re.compile(r"(?:\[[^\[\]]*\])+")
@@ -18,26 +18,26 @@ _Tree = dict[str, "_Tree | list[str] | str"]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The object that was given. Brackets have no types: with `is_text`, all in it that is single is text."""
+class Parameter:
+    """The object in a parameter. `is_text`: it is from brackets, so that each single value is a text."""
 
     value: dict[str, object]
     is_text: bool
 
 
-def read_parameter(name: str, query: Sequence[tuple[str, str]]) -> Given | None:
-    """What a query, as names and values, gives as `name=<JSON object>` or as `name[...]=<text>`.
+def read_parameter(name: str, query: Sequence[tuple[str, str]]) -> Parameter | None:
+    """The object in `name=<JSON object>` or `name[...]=<text>` of a query; None if the query has neither.
 
-    Returns None if it gives neither, and raises ApiError 400 for what is no object, or is given twice.
+    Raises ApiError 400 if it is no object, or is given twice.
     """
     texts = [text for parameter, text in query if parameter == name]
     bracketed = [(parameter, text) for parameter, text in query if parameter.startswith(f"{name}[")]
     if len(texts) > 1 or (texts and bracketed):
         raise ApiError(400, f"Give the `{name}` once: as one JSON string or in brackets, not as both.")
     if texts:
-        return Given(_from_json(name, texts[0]), is_text=False)
+        return Parameter(_from_json(name, texts[0]), is_text=False)
     if bracketed:
-        return Given(_from_brackets(name, bracketed), is_text=True)
+        return Parameter(_from_brackets(name, bracketed), is_text=True)
     return None
 
 
@@ -72,27 +72,30 @@ def _from_brackets(name: str, query: Sequence[tuple[str, str]]) -> dict[str, obj
 
 
 def _put(tree: _Tree, path: Sequence[str], text: str) -> bool:
-    """Put a text at the end of its path. A text that is given repeatedly becomes a list, as with qs."""
+    """Put a text at the end of its path; several texts of one path become a list, as with qs.
+
+    Returns False if the path leads through a text, or ends at an object.
+    """
     for step in path[:-1]:
-        deeper = tree.setdefault(step or str(len(tree)), {})
-        if not isinstance(deeper, dict):
+        subtree = tree.setdefault(step or str(len(tree)), {})
+        if not isinstance(subtree, dict):
             return False
-        tree = deeper
-    last = path[-1] or str(len(tree))
-    there = tree.get(last)
-    if there is None:
-        tree[last] = text
-    elif isinstance(there, str):
-        tree[last] = [there, text]
-    elif isinstance(there, list):
-        there.append(text)
+        tree = subtree
+    key = path[-1] or str(len(tree))
+    value = tree.get(key)
+    if value is None:
+        tree[key] = text
+    elif isinstance(value, str):
+        tree[key] = [value, text]
+    elif isinstance(value, list):
+        value.append(text)
     else:
         return False
     return True
 
 
 def _with_lists(tree: _Tree | list[str] | str) -> object:
-    """The tree, with lists where objects are that count their properties: `{"0": "a", "1": "b"}`."""
+    """The tree, with a list for each object whose keys count from 0: `{"0": "a", "1": "b"}`."""
     if not isinstance(tree, dict):
         return tree
     numbers = [str(position) for position in range(len(tree))]

@@ -1,4 +1,4 @@
-"""Everything the sandbox remembers, in memory, behind one lock: stores, documents and imports."""
+"""The state of the sandbox, in memory and behind one lock: stores, documents and imports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bridge.sandbox.validation import (
 logger = logging.getLogger("spacebridge.sandbox")
 
 Woocommerce = Mapping[str, object]
-"""A Woocommerce object with all documented properties. Replaced, never changed: readable without the lock."""
+"""A Woocommerce object with all documented properties. A change replaces it, so reading needs no lock."""
 
 COUNTS = (
     "requests",
@@ -54,7 +54,7 @@ class Import:
     requested_at: datetime
 
     def as_json(self) -> dict[str, object]:
-        """One entry of `GET /sandbox/imports`."""
+        """The import as `GET /sandbox/imports` lists it."""
         return {
             "woocommerceId": self.woocommerce_id,
             "type": self.type,
@@ -65,11 +65,11 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What a page for people shows. Documents and imports are newest first, stores oldest first.
+    """What the page for people shows. Documents and imports are newest first, stores oldest first.
 
-    `documents` is one page of them; `first` is the position of the oldest on it, from 1, or 0 if it is empty.
-    `wrong` are some of `wrong_total` that must not be: duplicates, and estimates after the invoice.
-    `stores` are some of `stores_total`; `by_store` counts the documents by a store's id and their kind.
+    `documents`: one page; `first` is the position of its oldest one, from 1, or 0 if the page is empty.
+    `wrong`: some of the `wrong_total` documents that must not exist: duplicates, estimates after the invoice.
+    `stores`: some of `stores_total`. `by_store`: the number of documents by a store's id and their kind.
     """
 
     counts: Mapping[str, int]
@@ -84,12 +84,12 @@ class Overview:
 
 
 class Account:
-    """One organization with its Woocommerce objects and the documents issued for it."""
+    """One organization with its Woocommerce objects, documents and imports. Thread-safe."""
 
     def __init__(
         self, organization_id: str, limit: RateLimit, clock: Callable[[], datetime], random: Random
     ) -> None:
-        """`clock` returns aware datetimes, `random` makes the ids."""
+        """`clock`: returns aware datetimes. `random`: makes the ids."""
         self._organization_id = organization_id
         self._limit = limit
         self._clock = clock
@@ -99,44 +99,44 @@ class Account:
         self._documents: list[Document] = []
         self._wrong: list[Document] = []
         self._by_store: Counter[tuple[str, Kind]] = Counter()
-        self._bodies: dict[str, bytes] = {}  # compressed: 100,000 orders are 150 MB so, and would be 600
+        self._bodies: dict[str, bytes] = {}  # compressed: 100,000 orders take 150 MB instead of 600
         self._imports: deque[Import] = deque(maxlen=IMPORTS_KEPT)
         self._issued: set[tuple[str, int, str, Kind]] = set()
         self._positions: Counter[tuple[Kind, int]] = Counter()
         self._counts = dict.fromkeys(COUNTS, 0)
 
     def count(self, name: str) -> None:
-        """Add one to a count; KeyError if it is none of COUNTS."""
+        """Add one to a count; raises KeyError if it is none of COUNTS."""
         with self._lock:
             self._counts[name] += 1
 
     def admit(self) -> bool:
-        """Whether one more request is within the account's rate limit."""
+        """Whether the next request is within the account's rate limit."""
         with self._lock:
             return self._limit.admit()
 
     def check_organization(self, organization_id: str) -> None:
-        """Raises ApiError 404 for any but this account's organization."""
+        """Raise ApiError 404 unless it is this account's organization."""
         if organization_id != self._organization_id:
             raise ApiError(404, f'Unknown "Organization" id "{organization_id}".')
 
     def find(self, criteria: Filter) -> tuple[list[Woocommerce], int]:
-        """The Woocommerce objects a filter selects, oldest first, and how many on all of its pages."""
+        """The Woocommerce objects that a filter selects, oldest first, and their number on all pages."""
         with self._lock:
             objects = list(self._woocommerces.values())
         return criteria.select(objects)
 
     def get(self, woocommerce_id: str) -> Woocommerce:
-        """The object with this id; raises ApiError 404 if there is none, or none any more."""
-        found = self._woocommerces.get(woocommerce_id)
-        if found is None or found["_isDeleted"]:
+        """The object with this id; raises ApiError 404 if there is none, or if it is deleted."""
+        woocommerce = self._woocommerces.get(woocommerce_id)
+        if woocommerce is None or woocommerce["_isDeleted"]:
             raise ApiError(404, f'Unknown "Woocommerce" id "{woocommerce_id}".')
-        return found
+        return woocommerce
 
     def create(self, properties: Mapping[str, object], woocommerce_id: str | None = None) -> Woocommerce:
-        """A new object, its id made of 24 hexadecimal digits unless given.
+        """Create an object, with an id of 24 random hexadecimal digits if none is given.
 
-        Raises ApiError 422 for invalid properties, and ValueError for an id that is taken.
+        Raises ApiError 422 for invalid properties, and ValueError for an id that exists.
         """
         _raise_for(problems_of_new(properties, self._organization_id))
         now = _document_date(self._clock())
@@ -159,21 +159,21 @@ class Account:
             return self._woocommerces[new_id]
 
     def change(self, woocommerce_id: str, changes: Mapping[str, object]) -> Woocommerce:
-        """The object with the changes in it; raises ApiError 404 or 422."""
+        """Change properties of an object, and return it; raises ApiError 404 or 422."""
         self.get(woocommerce_id)
         _raise_for(problems_of_changes(changes, self._organization_id))
         return self._update(woocommerce_id, changes)
 
     def delete(self, woocommerce_id: str) -> None:
-        """Mark the object as deleted; raises ApiError 404 if there is none, or none any more."""
+        """Mark the object as deleted; raises ApiError 404 if there is none, or if it is deleted."""
         self._update(
             woocommerce_id,
-            # Nobody says what `deletedId` holds: here the object's own id, as what was deleted.
+            # The API document does not say what `deletedId` holds: here it is the object's own id.
             {"_isDeleted": True, "deletedId": woocommerce_id, "deletedAt": _document_date(self._clock())},
         )
 
     def start_import(self, woocommerce_id: str, body: Mapping[str, object]) -> None:
-        """Note an import, and no more: there is no shop to import from. Raises ApiError 404 or 422."""
+        """Record an import, and do nothing: there is no shop to import from. Raises ApiError 404 or 422."""
         self.get(woocommerce_id)
         _raise_for(problems_of_import(body))
         options = body.get("importOptions")
@@ -191,10 +191,10 @@ class Account:
     def issue(
         self, config: Woocommerce, order: Order, body: bytes, idempotency_key: str | None
     ) -> Document | None:
-        """Issue what the config has the order get: a document, or None where it gets none.
+        """Issue the document that the order gets by the config; None if it gets none.
 
-        An order that had this kind of document gets it again, under a new number: the API document
-        knows no idempotency key, so neither does this. That is what tells on a bridge.
+        An order that has this kind of document gets another one, under a new number, whatever the idempotency
+        key: the API document has none. So a bridge that sends an order twice is found out.
         """
         kind = kind_for(order.status, order.payment_method, config)
         if kind is None:
@@ -225,7 +225,7 @@ class Account:
             self._counts[f"{kind}s"] += 1
             self._counts["duplicates"] += document.duplicate
             self._counts["out_of_order"] += document.out_of_order
-        _tell_on(document)
+        _log_if_wrong(document)
         return document
 
     def documents(self, since: int) -> tuple[Sequence[Document], Mapping[str, int]]:
@@ -234,17 +234,17 @@ class Account:
             return self._documents[since:], dict(self._counts)
 
     def body(self, number: str) -> bytes | None:
-        """The request body a document was issued for, or None if there is no document of this number."""
+        """The body of the request that led to a document; None if there is no document of this number."""
         compressed = self._bodies.get(number)
         return None if compressed is None else zlib.decompress(compressed)
 
     def imports(self) -> Sequence[Import]:
-        """The newest imports, oldest first, IMPORTS_KEPT at most."""
+        """The newest imports, at most IMPORTS_KEPT, oldest first."""
         with self._lock:
             return list(self._imports)
 
     def overview(self, *, before: int | None, documents: int, others: int) -> Overview:
-        """All that there is to see: so many of the documents before a position, and of everything else."""
+        """The content of the page: `documents` at most before a position, and `others` of all else."""
         with self._lock:
             end = len(self._documents) if before is None else min(before - 1, len(self._documents))
             start = max(0, end - documents)
@@ -263,7 +263,7 @@ class Account:
     def _update(self, woocommerce_id: str, changes: Mapping[str, object]) -> Woocommerce:
         now = _document_date(self._clock())
         with self._lock:
-            # Looked up anew: it may have been deleted since it was checked.
+            # Looked up again, since another request may have deleted it in between.
             updated = {**self.get(woocommerce_id), **changes, "updatedAt": now}
             self._woocommerces[woocommerce_id] = updated
             return updated
@@ -275,11 +275,11 @@ def _raise_for(problems: Problems) -> None:
 
 
 def _document_date(moment: datetime) -> str:
-    """The API document's samples end in an offset and a `Z`, odd as that is."""
+    """A date with an offset and a `Z` at its end, odd as that is, as in the API document's samples."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00Z")
 
 
-def _tell_on(document: Document) -> None:
+def _log_if_wrong(document: Document) -> None:
     order_id, kind, number = document.order.id, document.kind.value, document.number
     if document.duplicate:
         logger.error("DUPLICATE: order %d was given its %s a second time, as %s", order_id, kind, number)

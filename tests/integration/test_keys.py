@@ -55,8 +55,8 @@ def test_secrets_are_encrypted_with_the_first_key_of_the_settings_once(counter: 
     both = {"SPACEBRIDGE_SECRET_KEY": f"{new},{old}"}
     assert counter.json("keys", "rotate", **both) == {"secrets": 4, "encrypted_anew": 4}
     again = counter.run("keys", "rotate", **both)
-    assert again.stdout == "Secrets that were encrypted anew: 0 of 4.\n"
-    assert "the others can go" in again.stderr
+    assert again.stdout == "Secrets that were encrypted again: 0 of 4.\n"
+    assert "remove the others" in again.stderr
     after = counter.store()
     assert secrets_of(after, Vault([new])) == secrets_of(before, Vault([old]))
 

@@ -277,10 +277,10 @@ def test_a_worker_that_is_stopped_amid_a_transaction_is_ended_and_holds_up_nothi
         assert deliver(up, next(orders)).status_code == 200
 
         def is_stopped_amid_a_transaction() -> bool:
-            if worker in file_locks.holders():
+            if worker in file_locks.lock_holders():
                 os.kill(worker, signal.SIGSTOP)
                 wait_until(lambda: proc.state(worker) == "T", "a worker that is stopped")
-                if worker in file_locks.holders():
+                if worker in file_locks.lock_holders():
                     return True
                 os.kill(worker, signal.SIGCONT)
                 deliver(up, next(orders))

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 import pytest
 
-from bridge.cli.command import cli
+from bridge.cli.command import COMMANDS, cli
 from bridge.cli.options import data_dir
 from bridge.cli.starting import await_server, await_start
-from bridge.cli.up import _alone_in
 from bridge.data_folder import is_up
+from bridge.embedded.folder_lock import folder_lock
 from tests.servers import free_port
 
 AT_NO_LEDGER = {("sandbox",), ("keys", "make")}
@@ -33,6 +33,13 @@ def test_each_command_that_looks_at_a_ledger_takes_its_folder_once() -> None:
     for path, command in [*leaves(cli), *leaves(cli)]:
         taken = sum("--data-dir" in parameter.opts for parameter in command.params)
         assert taken == (path not in AT_NO_LEDGER), path
+
+
+def test_the_overview_says_of_each_command_how_its_own_help_begins() -> None:
+    for name, summary in COMMANDS.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert (command.help or "").startswith(summary.removesuffix("."))
 
 
 def test_a_folder_that_one_command_was_given_is_not_the_next_ones() -> None:
@@ -89,7 +96,7 @@ def test_an_up_is_not_refused_since_a_command_looks_whether_one_runs(tmp_path: P
         one.start()
     try:
         for _ in range(50):
-            with _alone_in(tmp_path):
+            with folder_lock(tmp_path):
                 assert is_up(tmp_path)
     finally:
         stopped.set()

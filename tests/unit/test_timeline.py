@@ -1,10 +1,10 @@
-"""The timeline of an order: deliveries and their repeats, attempts, and the actions of operators."""
+"""The timeline of an order: deliveries and their repeats, attempts, and operators' actions."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bridge.cli.timeline import tell
+from bridge.cli.timeline import timeline
 from bridge.issuance import Kind
 from bridge.ledger.actions import Action
 from bridge.ledger.attempts import Attempt
@@ -40,7 +40,7 @@ def delivery(
 
 
 def test_everything_comes_in_time_order_whatever_it_is() -> None:
-    events = tell(
+    events = timeline(
         [delivery(1, after(0), reason="paid"), delivery(2, after(9), reason="completed")],
         [
             Attempt(after(0.25), 30_012, "unknown", 504, "<html>", Kind.INVOICE),
@@ -60,7 +60,7 @@ def test_everything_comes_in_time_order_whatever_it_is() -> None:
 
 
 def test_at_the_same_moment_the_cause_comes_first_and_none_is_lost() -> None:
-    events = tell(
+    events = timeline(
         [delivery(10, NOON, reason="paid"), delivery(9, NOON, reason=None)],
         [Attempt(NOON, 1, "issued", 200, None, Kind.INVOICE)],
         [Action(NOON, "anna", "resend", "is due", None, 3), Action(NOON, "bob", "replay", "again", 10, None)],
@@ -76,7 +76,7 @@ def test_at_the_same_moment_the_cause_comes_first_and_none_is_lost() -> None:
 
 
 def test_a_delivery_that_arrived_several_times_says_so_where_the_last_one_stands() -> None:
-    events = tell(
+    events = timeline(
         [
             delivery(1, after(0), reason="paid", last=after(7), duplicates=2),
             delivery(2, after(3), reason="completed"),
@@ -92,7 +92,7 @@ def test_a_delivery_that_arrived_several_times_says_so_where_the_last_one_stands
 
 
 def test_a_repeated_deletion_has_its_effect_where_it_came_last() -> None:
-    events = tell(
+    events = timeline(
         [
             delivery(1, after(0), reason="deletes the order", last=after(7), duplicates=1),
             delivery(2, after(3), reason="restored"),

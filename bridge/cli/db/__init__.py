@@ -1,4 +1,4 @@
-"""`spacebridge db`: the ledger's database made and migrated, copied into another, backed up and put back."""
+"""`spacebridge db`: makes, migrates, copies, backs up and restores the ledger's database."""
 
 from __future__ import annotations
 

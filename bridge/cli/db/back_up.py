@@ -19,9 +19,9 @@ from bridge.db import Ledger
 @click.argument("file", type=click.Path(path_type=Path))
 @JSON_OPTION
 def backup(file: Path, as_json: bool) -> None:
-    """Write the embedded ledger into a new FILE, as it is at this moment. The bridge may run meanwhile.
+    """Write the embedded ledger to a new FILE, as it is at this moment. The bridge may run meanwhile.
 
-    The key is not in it. A ledger in PostgreSQL is backed up with pg_dump.
+    The file does not hold the key. Back up a ledger in PostgreSQL with pg_dump.
     """
     settings = settings_of_command()
     try:
@@ -31,7 +31,7 @@ def backup(file: Path, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(file), "bytes": size})
         return
-    click.echo(f"{file} holds the ledger as it was when this began: {size} bytes, checked.")
+    click.echo(f"{file} holds the ledger as it was when the back-up began: {size} bytes, checked.")
     key = "SPACEBRIDGE_SECRET_KEY" if settings.key_file is None else str(settings.key_file.path.absolute())
     click.echo(
         f"Its secrets are encrypted, and the key is not in it: back up {key}, too, in another place.",
@@ -44,18 +44,17 @@ def backup(file: Path, as_json: bool) -> None:
 @AS_OPTION
 @JSON_OPTION
 def after_restore(yes: bool, who: str, as_json: bool) -> None:
-    """Make a ledger safe that was put back from a back-up: nothing is sent that may be issued already.
+    """Make a restored ledger safe: nothing is sent that may be issued already.
 
     Pauses every store, and holds every document that is due or being sent, since it may have been issued
-    after the back-up was made. Type it before the bridge runs again, and once more when the orders that the
-    ledger has forgotten were delivered again: docs/backup-and-upgrade.md says how. It may be typed again at
-    any time.
+    after the back-up was made. Run it before the bridge runs again, and once more when the orders that the
+    back-up lacks were delivered again: docs/backup-and-upgrade.md says how. It may be run again at any time.
     """
     ledger = open_ledger()
-    found = restore.extent(ledger)
+    extent = restore.extent(ledger)
     click.echo(
-        f"Stores that will be paused: {', '.join(found.running) or 'none, for all are'}. Documents that will "
-        f"be held: {found.due} that are due, {found.sending} that are being sent.",
+        f"Stores that will be paused: {', '.join(extent.running) or 'none, for all are'}. Documents that "
+        f"will be held: {extent.due} that are due, {extent.sending} that are being sent.",
         err=True,
     )
     if not yes:
@@ -68,8 +67,8 @@ def after_restore(yes: bool, who: str, as_json: bool) -> None:
         return
     click.echo(f"Stores paused: {len(paused)}. Documents held: {held}.")
     click.echo(
-        "Now the bridge may run: it accepts deliveries, and sends nothing. Have every order delivered again "
-        "that was touched since the back-up, type this once more, look for each document of `spacebridge "
-        "issuances list --state held` in Space Invoices, then `spacebridge stores resume NAME`.",
+        "Now the bridge may run: it accepts deliveries, and sends nothing. Deliver every order again that "
+        "was touched since the back-up, run this command once more, look in Space Invoices for each document "
+        "of `spacebridge issuances list --state held`, then run `spacebridge stores resume NAME`.",
         err=True,
     )

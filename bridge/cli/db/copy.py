@@ -22,11 +22,11 @@ from bridge.doctor.installation import is_readable
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import Settings, SettingsError
 
-TELL_EVERY = 50_000  # rows
+REPORT_EVERY = 50_000  # rows
 
 
 @click.command()
-@click.option("--to-sqlite", metavar="PATH", help="An SQLite file to copy to, which is made.")
+@click.option("--to-sqlite", metavar="PATH", help="A new SQLite file to copy to.")
 @click.option("--to-url-file", metavar="FILE", help="A file with the URL of the database to copy to, or -.")
 @click.option("--from-sqlite", metavar="PATH", help="An SQLite file to copy from.")
 @click.option("--from-url-file", metavar="FILE", help="A file with the URL of the one to copy from, or -.")
@@ -42,9 +42,9 @@ def copy(
 ) -> None:
     """Copy the ledger into another database, SQLite or PostgreSQL: all of it or nothing.
 
-    From the ledger of the settings, if no other is named. Stop the bridge before: it can write nothing while
-    this runs, and to the old ledger nothing ever after, which is closed at the end. A URL may hold a
-    password, so it is read from a file, or from standard input (-).
+    Copies the ledger of the settings, unless an option names another. Stop the bridge first: it can write
+    nothing during the copy, and the old ledger is closed at the end. A URL may hold a password, so it is read
+    from a file, or from standard input (-).
     """
     settings = settings_of_command()
     if (to_sqlite is None) is (to_url_file is None):
@@ -53,15 +53,15 @@ def copy(
         raise click.UsageError("Give either --from-sqlite PATH or --from-url-file FILE.")
     if to_url_file == from_url_file == "-":
         raise click.UsageError("Standard input holds one URL: give the other in a file.")
-    os.umask(0o077)  # a copy holds orders, whoever makes it
+    os.umask(0o077)  # a copy holds customers' data
     source = _ledger("from", from_sqlite, from_url_file) or Ledger(settings.ledger_url)
     target = _ledger("to", to_sqlite, to_url_file)
     if target is None:
         raise AssertionError("one of the options is given")
-    _require_stopped(source, _folder(settings, from_sqlite, from_url_file), yes=yes)
+    _require_stopped(source, _data_folder(settings, from_sqlite, from_url_file), yes=yes)
     click.echo(
-        f"Copying from {source.place} to {target.place}. Whoever writes to the first waits meanwhile; a "
-        f"receiver that does answers 503 after {LOCK_TIMEOUT:.0f} s.",
+        f"Copying from {source.place} to {target.place}. Processes that write to the first wait meanwhile; a "
+        f"receiver answers 503 after {LOCK_TIMEOUT:.0f} s.",
         err=True,
     )
     rows = _copy(source, target)
@@ -77,16 +77,16 @@ def copy(
         )
     else:
         click.echo(f"Copied, read again and found equal: {sum(rows.values())} rows.")
-    click.echo("\n".join(_what_next(settings, source, target, unreadable)), err=True)
+    click.echo("\n".join(_next_steps(settings, source, target, unreadable)), err=True)
 
 
 def _copy(source: Ledger, target: Ledger) -> dict[str, int]:
-    """Copy and tell how far it has come; ends the command if it is not to be."""
-    told: dict[str, int] = {}
+    """Copy, print the progress, and return the rows of each table; ends the command if the copy fails."""
+    reported: dict[str, int] = {}
 
     def report(table: str, rows: int) -> None:
-        if rows >= told.get(table, 0) + TELL_EVERY:
-            told[table] = rows
+        if rows >= reported.get(table, 0) + REPORT_EVERY:
+            reported[table] = rows
             click.echo(f"  {table}: {rows} rows so far", err=True)
 
     try:
@@ -97,9 +97,9 @@ def _copy(source: Ledger, target: Ledger) -> dict[str, int]:
         fail(
             f"Nothing is copied, or not to the end: {error}. See that both can be reached and written, that "
             f"nobody uses them, and that the second has no tables of its own: {source.place}; "
-            f"{target.place}. Then type it again."
+            f"{target.place}. Then run the command again."
         )
-    rows = {table: found.rows for table, found in content.items()}
+    rows = {table: copied.rows for table, copied in content.items()}
     for table, number in rows.items():
         click.echo(f"  {table}: {number} rows", err=True)
     return rows
@@ -125,15 +125,15 @@ def _sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path.absolute())).render_as_string()
 
 
-def _folder(settings: Settings, from_sqlite: str | None, from_url_file: str | None) -> Path | None:
-    """The folder that `spacebridge up` holds while it runs over the source, as far as that can be told."""
+def _data_folder(settings: Settings, from_sqlite: str | None, from_url_file: str | None) -> Path | None:
+    """The folder that `spacebridge up` locks while it runs over the source; None if the source has none."""
     if from_sqlite is not None:
         return Path(from_sqlite).absolute().parent
     return settings.data_dir.absolute() if from_url_file is None and settings.is_embedded else None
 
 
 def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
-    """End the command unless the source is fit to be copied, and no bridge seems to run over it."""
+    """End the command unless the source can be copied and no bridge seems to run over it."""
     if folder is not None and is_up(folder):
         fail(
             f"`spacebridge up` runs over {folder}, and what it goes on accepting would not be in the copy: "
@@ -143,7 +143,7 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
         source.check()
         others = others_connected(source)
     except LedgerMovedError:
-        return  # perhaps by a copy that was broken off, and is brought to its end
+        return  # perhaps by a copy that was interrupted, which this one completes
     except LedgerNotMigratedError:
         if source.schema() is Schema.MISSING:
             fail(
@@ -151,7 +151,7 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
                 "--from-url-file, or its folder with --data-dir."
             )
         fail(
-            f"The ledger to copy from ({source.place}) is not of this version: type `spacebridge db upgrade` "
+            f"The ledger to copy from ({source.place}) is not of this version: run `spacebridge db upgrade` "
             "with the settings that name it."
         )
     except LedgerUnavailableError as error:
@@ -172,13 +172,14 @@ def _unreadable(settings: Settings, target: Ledger) -> Sequence[str] | None:
     except (SettingsError, OSError):
         return None
     with target.read() as connection:
-        return [one.name for one in ledger_stores.every(connection) if not is_readable(one, vault)]
+        stores = ledger_stores.every(connection)
+    return [store.name for store in stores if not is_readable(store, vault)]
 
 
-def _what_next(
+def _next_steps(
     settings: Settings, source: Ledger, target: Ledger, unreadable: Sequence[str] | None
 ) -> Sequence[str]:
-    """What the operator has to do now, a line for each step."""
+    """What the operator has to do now, in a line for each step."""
     if unreadable is None:
         key = "no key is configured here. Give every process the one that the ledger was used with"
     elif unreadable:
@@ -197,7 +198,7 @@ def _what_next(
     return [
         "Now:",
         f"1. The secrets are encrypted as they were: {key}.",
-        f"2. Have every process' settings name {target.place}, start them, and see `spacebridge doctor`.",
+        f"2. Name {target.place} in the settings of every process, start them, and run `spacebridge doctor`.",
         f"3. {source.place} is closed, and no process runs over it any more: what is due there would be "
         "issued a second time. Keep it as a back-up of this moment.",
     ]

@@ -13,9 +13,9 @@ from bridge.settings import load_settings
 @click.command()
 @YES_OPTION
 def reopen(yes: bool) -> None:
-    """Use a ledger again that `db copy` has closed: the way back, if its copy was never used.
+    """Use a ledger again that `db copy` has closed, if its copy was never used.
 
-    A copy that was used is copied back instead, into an empty database.
+    If the copy was used, copy it back instead, into an empty database.
     """
     ledger = Ledger(load_settings().ledger_url)
     note = ledger.closed()

@@ -14,15 +14,14 @@ from bridge.db import Ledger, Schema
 def upgrade() -> None:
     """Create the ledger, or migrate it to this version.
 
-    An embedded one, `spacebridge up` makes and migrates by itself. This makes one only in a folder that is
-    named, since the folder that it is typed in may be the wrong one.
+    `spacebridge up` makes and migrates an embedded ledger by itself. This command makes one only in a folder
+    that is named, since the current folder may be the wrong one.
     """
     settings = settings_of_command()
     ledger = Ledger(settings.ledger_url)
     is_new = ledger.schema() is Schema.MISSING
     if is_new and settings.is_embedded and "data_dir" not in settings.model_fields_set:
-        folder = settings.data_dir.absolute()
-        fail(f"{no_ledger_in(folder)} If yours is in another folder, name that with --data-dir.")
+        fail(no_ledger_in(settings.data_dir.absolute()))
     settings.make_key_file()
     make_private(settings.data_dir.absolute() if settings.is_embedded else None)
     ledger.upgrade()

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-from bridge.cli.terminal import fail
+from typing import Any
 
 _PACKAGED = Path(__file__).parent / "life-of-a-store.jsonl"
 _IN_REPOSITORY = Path(__file__).parents[2] / "tests/data/woocommerce-deliveries/life-of-a-store.jsonl"
+
+
+class RecordingUnreadableError(Exception):
+    """The recorded deliveries cannot be read; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +29,26 @@ class RecordedDelivery:
 
 
 def recorded_deliveries() -> Sequence[RecordedDelivery]:
-    """All of them, in the order in which they were sent."""
+    """All deliveries, in the order in which they were sent; raises RecordingUnreadableError."""
     path = _PACKAGED if _PACKAGED.exists() else _IN_REPOSITORY
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}. Install Spacebridge anew.")
-    found = []
-    for line in lines:
-        entry = json.loads(line)
-        headers = {name: value for name, value in entry["headers"] if name != "Connection"}
-        body = base64.b64decode(entry["body_b64"])
-        found.append(RecordedDelivery(entry["scenario"], headers, entry["secret"], body))
-    return found
+        raise RecordingUnreadableError(
+            f"{path} cannot be read: {error.strerror}. Install Spacebridge again."
+        ) from None
+    return [_delivery(json.loads(line)) for line in lines]
 
 
 def sample_order(number: int, now: datetime) -> bytes:
-    """An order as a shop would send it: paid by card at this moment, under an id of its own."""
+    """An order as a shop would send it, paid by card at `now`, with the id `number`.
+
+    Raises RecordingUnreadableError.
+    """
     recorded = next(
-        one for one in recorded_deliveries() if one.headers.get("X-WC-Webhook-Topic") == "order.created"
+        delivery
+        for delivery in recorded_deliveries()
+        if delivery.headers.get("X-WC-Webhook-Topic") == "order.created"
     )
     moment = now.strftime("%Y-%m-%dT%H:%M:%S")
     order = json.loads(recorded.body) | {
@@ -59,3 +63,8 @@ def sample_order(number: int, now: datetime) -> bytes:
         "date_paid_gmt": moment,
     }
     return json.dumps(order).encode()
+
+
+def _delivery(entry: Mapping[str, Any]) -> RecordedDelivery:
+    headers = {name: value for name, value in entry["headers"] if name != "Connection"}
+    return RecordedDelivery(entry["scenario"], headers, entry["secret"], base64.b64decode(entry["body_b64"]))
