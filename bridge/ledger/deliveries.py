@@ -370,12 +370,12 @@ def _with_store() -> Any:
 
 
 def _newest_of(sql: Sql) -> Any:
-    of_issuances = select(issuances.c.order_id).where(sql.among(issuances.c.id, "ids"))
+    of_issuances = select(issuances.c.order_id).where(sql.in_list(issuances.c.id, "ids"))
     return _newest_where(orders.c.id.in_(of_issuances))
 
 
 def _of_orders(sql: Sql) -> Any:
-    return _newest_where(sql.among(orders.c.id, "ids"))
+    return _newest_where(sql.in_list(orders.c.id, "ids"))
 
 
 def _newest_where(condition: ColumnElement[bool]) -> Any:
@@ -391,7 +391,7 @@ def _lock_resources_of(sql: Sql) -> Any:
         select(func.hashtextextended(name, 0).label("key"))
         .distinct()
         .where(
-            sql.among(deliveries.c.id, "ids"),
+            sql.in_list(deliveries.c.id, "ids"),
             deliveries.c.state == RECEIVED,
             deliveries.c.resource_id.is_not(None),
         )
@@ -405,7 +405,7 @@ def _lock_resources_of(sql: Sql) -> Any:
 def _lock_unprocessed(sql: Sql) -> Any:
     return (
         _with_store()
-        .where(sql.among(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
+        .where(sql.in_list(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
         .order_by(_arrival(), deliveries.c.id)
         # It stays what attempts refer to: who only adds one need not wait.
         .with_for_update(of=deliveries, key_share=True, skip_locked=True)

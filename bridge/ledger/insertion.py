@@ -9,7 +9,7 @@ from sqlalchemy import Dialect, and_, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningInsert
 
-from bridge.db.statements import Form, Sql
+from bridge.db.statements import CompiledStatement, Sql
 from bridge.db.tables import deliveries, stores
 from bridge.ledger.deliveries import RECEIVED, Recorded, counting_repeats
 
@@ -31,10 +31,10 @@ def insertion(dialect: Dialect) -> Insert:
 
     It is None for a row whose store has another secret by now, and for one that has to be recorded by itself.
     """
-    one = Form(_of_one, dialect)
+    one = CompiledStatement(_of_one, dialect)
     if dialect.name == "sqlite":
         return lambda cursor, rows: [_alone(one, cursor, row) for row in rows]
-    many = Form(_of_many, dialect)
+    many = CompiledStatement(_of_many, dialect)
 
     def insert(cursor: Any, rows: Sequence[Row]) -> Sequence[Recorded | None]:
         return [_alone(one, cursor, rows[0])] if len(rows) == 1 else _together(many, cursor, rows)
@@ -42,12 +42,12 @@ def insertion(dialect: Dialect) -> Insert:
     return insert
 
 
-def _alone(form: Form, cursor: Any, row: Row) -> Recorded | None:
+def _alone(form: CompiledStatement, cursor: Any, row: Row) -> Recorded | None:
     found = form.execute(cursor, row).fetchall()
     return _recorded(*found[0]) if found else None
 
 
-def _together(form: Form, cursor: Any, rows: Sequence[Row]) -> Sequence[Recorded | None]:
+def _together(form: CompiledStatement, cursor: Any, rows: Sequence[Row]) -> Sequence[Recorded | None]:
     """In one statement. It must not come upon the same delivery twice, so a repeat is left out."""
     firsts: dict[tuple[int, bytes], Row] = {}
     for row in rows:

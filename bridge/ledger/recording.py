@@ -37,7 +37,7 @@ class Recorder:
         dialect = ledger.dialect
         self._moment: Any = deliveries.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
         self._insert = insertion(dialect)
-        self._group = BatchWriter(self._commit, width=ledger.direct_writers)
+        self._group = BatchWriter(self._commit, concurrency=ledger.direct_writers)
 
     def record(self, store: CachedStore, *, now: datetime, **new: Unpack[NewDelivery]) -> Recorded | None:
         """The same as `deliveries.record`, but committed on return.

@@ -361,7 +361,7 @@ def probe_now(connection: Connection, store_id: int, now: datetime) -> None:
 
 
 def _each(sql: Sql) -> Any:
-    return select(stores).where(sql.among(stores.c.id, "ids"))
+    return select(stores).where(sql.in_list(stores.c.id, "ids"))
 
 
 def _of_orders(sql: Sql) -> Any:
@@ -370,7 +370,7 @@ def _of_orders(sql: Sql) -> Any:
 
 
 def _of_deliveries(sql: Sql) -> Any:
-    of_them = select(deliveries.c.store_id).where(sql.among(deliveries.c.id, "ids"))
+    of_them = select(deliveries.c.store_id).where(sql.in_list(deliveries.c.id, "ids"))
     return select(stores).where(stores.c.id.in_(of_them))
 
 

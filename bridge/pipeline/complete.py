@@ -79,7 +79,7 @@ def record(
 def release_expired(context: Context, issuance_id: int) -> None:
     """Settle an issuance whose worker died, or lost the ledger, while sending: nobody knows the outcome."""
     lost = Outcome(Effect.UNKNOWN, "the worker died while it was sending")
-    with context.ledger.write(wait=context.patience) as connection:
+    with context.ledger.write(lock_timeout=context.patience) as connection:
         issuance = issuances.get(connection, issuance_id)
         if issuance is None:
             return

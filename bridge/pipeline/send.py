@@ -191,7 +191,7 @@ def _write_each(
     `wait`: as for `Ledger.write`. Each by itself waits no longer than SPLIT_WAIT.
     """
     try:
-        with context.ledger.write(wait=wait) as connection:
+        with context.ledger.write(lock_timeout=wait) as connection:
             return _carry_out(context, connection, requests)
     except LedgerUnavailableError as error:
         if isinstance(error, LedgerBusyError) and len(requests) > 1:

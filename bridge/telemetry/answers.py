@@ -1,4 +1,4 @@
-"""Counts the receiver's answers to deliveries, and how soon they were acknowledged."""
+"""Counts the receiver's answers to deliveries, and measures how soon it acknowledged them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from flask import Blueprint, Response, g, request
 from prometheus_client import Counter, Histogram
 
-from bridge.telemetry.counts import REGISTRY, SECONDS, harmless
+from bridge.telemetry.counts import REGISTRY, SECONDS, never_raises
 
 OUTCOMES = ("accepted", "duplicate", "ignored", "refused", "too_large", "unavailable")
 
@@ -25,14 +25,14 @@ _ACK_SECONDS = Histogram(
     buckets=SECONDS,
     registry=REGISTRY,
 )
-# A request's path is whatever its caller made up, and no label.
-_OF_NO_STORE = {
+# A store name that is not known to exist is no label: strangers choose it.
+_NO_STORE = {
     outcome: _DELIVERIES.labels("", outcome) for outcome in ("unknown_store", "unavailable", "cut_off")
 }
 
 
 def count_answers(blueprint: Blueprint) -> None:
-    """Count what this blueprint answers to POST requests; its views say which store each is for."""
+    """Count this blueprint's answers to POST requests. Its views call `set_store` and `set_outcome`."""
 
     @blueprint.before_request
     def begin() -> None:
@@ -45,33 +45,33 @@ def count_answers(blueprint: Blueprint) -> None:
         return response
 
 
-def of_store(name: str) -> None:
-    """The request that is being answered is for this store, which there is."""
+def set_store(name: str) -> None:
+    """Count the current request for this store, which exists."""
     g.store_name = name
 
 
-def acknowledged_as(outcome: str) -> None:
-    """The delivery is recorded, and what it is called in the answer."""
-    g.acknowledged_as = outcome
+def set_outcome(outcome: str) -> None:
+    """Count the current request as a delivery that is recorded, with the outcome in its answer."""
+    g.outcome = outcome
 
 
-@harmless
+@never_raises
 def acknowledged(store: str, outcome: str, seconds: float) -> None:
-    """A delivery of this store, which there is, was acknowledged in so many seconds."""
+    """Count a delivery of this store, which exists, that was acknowledged after `seconds`."""
     _ACK_SECONDS.observe(seconds)
-    _of_store(store)[outcome].inc()
+    _store_counters(store)[outcome].inc()
 
 
-@harmless
+@never_raises
 def cut_off() -> None:
-    """A request did not arrive whole in time: whose it was to be is not known."""
-    _OF_NO_STORE["cut_off"].inc()
+    """Count a request that did not arrive completely in time; its store is not known."""
+    _NO_STORE["cut_off"].inc()
 
 
-@harmless
+@never_raises
 def _count(status: int) -> None:
     if status < 400:
-        if (outcome := g.get("acknowledged_as")) is not None:  # and not a ping
+        if (outcome := g.get("outcome")) is not None:  # else it is a ping
             acknowledged(g.store_name, outcome, time.perf_counter() - g.begun_at)
         return
     if status >= 500:
@@ -79,10 +79,10 @@ def _count(status: int) -> None:
     else:
         outcome = {404: "unknown_store", 413: "too_large"}.get(status, "refused")
     store = g.get("store_name")
-    (_OF_NO_STORE if store is None else _of_store(store))[outcome].inc()
+    (_NO_STORE if store is None else _store_counters(store))[outcome].inc()
 
 
 @cache
-def _of_store(store: str) -> Mapping[str, Counter]:
-    """The counters of a store: looked up once, and told from the start as 0."""
+def _store_counters(store: str) -> Mapping[str, Counter]:
+    """The counters of a store by outcome: cached, and all exported from the start, as 0."""
     return {outcome: _DELIVERIES.labels(store, outcome) for outcome in OUTCOMES}

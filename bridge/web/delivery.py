@@ -46,7 +46,7 @@ def log_recorded(
     environ: dict[str, Any], store: str, delivery: NewDelivery, recorded: Recorded, outcome: str
 ) -> None:
     """Tell of a delivery that is committed: in the request's one line."""
-    access.leave_out(environ)
+    access.skip(environ)
     log.info(
         "delivery recorded",
         store=store,

@@ -24,8 +24,8 @@ def render(backlog: SingleFlight[Backlog], queue: SingleFlight[int]) -> bytes:
     What the ledger (`backlog`) or the broker (`queue`: its messages) does not say in time is left out.
     """
     registry = counted()
-    registry.register(_Broker(queue.answer(within=BROKER_WITHIN)))
-    registry.register(_Ledger(backlog.answer(within=LEDGER_WITHIN)))
+    registry.register(_Broker(queue.result(timeout=BROKER_WITHIN)))
+    registry.register(_Ledger(backlog.result(timeout=LEDGER_WITHIN)))
     return generate_latest(registry)
 
 

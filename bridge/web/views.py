@@ -54,12 +54,12 @@ def make_blueprint(
             raise failure
         store = None
         if stores.NAME.fullmatch(name):
-            access.tell(request.environ, store=name)
+            access.add_fields(request.environ, store=name)
             with ledger.read() as connection:
                 store = stores.find(connection, name)
         if store is None:
             return error(404, "unknown_store", "No store has this delivery URL: compare it with the store's.")
-        answers.of_store(store.name)
+        answers.set_store(store.name)
         body = _read_body(max_body_bytes)
         signature = request.headers.get("X-WC-Webhook-Signature", "")
         if not signature and _PING.fullmatch(body):
@@ -113,7 +113,7 @@ def make_blueprint(
         if recorded.is_to_be_processed:
             notify(recorded.delivery_id)
         answer = delivery.answer(found, recorded)
-        answers.acknowledged_as(answer["status"])
+        answers.set_outcome(answer["status"])
         delivery.log_recorded(request.environ, store.name, found, recorded, answer["status"])
         return shop_urls, answer
 

@@ -135,10 +135,10 @@ class Other(Generic[_Result]):
                     "WHERE datname = current_database() AND wait_event_type = 'Lock'"
                 )
                 return bool(connection.execute(waiting).scalar_one())
-        return self._waits_for_its_turn()
+        return self._waits_for_the_write_lock()
 
-    def _waits_for_its_turn(self) -> bool:
-        """Whether the thread stands still in the code that gives turns to those who write to SQLite."""
+    def _waits_for_the_write_lock(self) -> bool:
+        """Whether the thread waits in the code of SQLite's write lock."""
         innermost = sys._current_frames().get(self._thread.ident or 0)
         if innermost is None or innermost.f_code.co_qualname != "Condition.wait":
             return False

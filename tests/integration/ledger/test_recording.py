@@ -106,7 +106,7 @@ def record_together(
 
 
 def _is_in_line(recorder: Recorder, number: int) -> bool:
-    (line,) = recorder._group._lines.values()
+    (line,) = recorder._group._queues.values()
     return len(line._waiting) == number
 
 
