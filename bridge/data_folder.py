@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 UP_LOCK = "up.lock"  # the one `spacebridge up` that uses a data folder holds a lock on it
+_FILES = ("ledger.db", "secret.key", UP_LOCK, "demo.log")  # how the names of the bridge's own files begin
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 log = structlog.get_logger(__name__)
@@ -44,13 +45,10 @@ def _make_private(folder: Path) -> None:
     elif folder.stat().st_mode & _OTHERS:
         log.warning("others may look into the data folder, which has more in it", folder=str(folder))
     for entry in entries:
-        if entry.is_file(follow_symlinks=False) and (is_own or entry.name.startswith(_NAMES)):
+        if entry.is_file(follow_symlinks=False) and (is_own or entry.name.startswith(_FILES)):
             _revoke_others(Path(entry.path))
         elif is_own and entry.is_dir(follow_symlinks=False):
             _make_private(Path(entry.path))
-
-
-_NAMES = ("ledger.db", "secret.key", UP_LOCK, "demo.log")
 
 
 def _is_data_folder(entry: os.DirEntry[str]) -> bool:

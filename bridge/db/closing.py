@@ -46,6 +46,20 @@ class Closed:
     copy_id: str
     at: datetime
 
+    def explanation(self, place: str) -> str:
+        """Why the ledger at `place` is closed, and what to do, for people."""
+        day = f"{self.at:%Y-%m-%d}"
+        if self.state is State.ARRIVING:
+            return (
+                f"This ledger ({place}) is a copy of {self.place}, made on {day}, that was not brought to "
+                "its end: type the same `spacebridge db copy` again."
+            )
+        return (
+            f"This ledger ({place}) was copied to {self.place} on {day}, and is closed: have the settings of "
+            "every process name that one (SPACEBRIDGE_DATABASE_URL, or SPACEBRIDGE_DATA_DIR); or, if nothing "
+            "has run over that one and nothing ever will, type `spacebridge db reopen`."
+        )
+
 
 def closed(connection: Connection) -> Closed | None:
     """Why the ledger is closed; None if it is open."""

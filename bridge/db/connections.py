@@ -25,9 +25,9 @@ IDLE_TRANSACTION_TIMEOUT = 30.0
 # How server and client notice that the other's machine is gone, or accepts no data. Without these, Linux
 # takes hours.
 _KEEPALIVE = {
-    "tcp_keepalives_idle": "20",  # seconds of silence before the first probe
-    "tcp_keepalives_interval": "5",  # seconds between probes
-    "tcp_keepalives_count": "4",  # probes without an answer
+    "tcp_keepalives_idle": "20",  # seconds of silence before the first keepalive
+    "tcp_keepalives_interval": "5",  # seconds between keepalives
+    "tcp_keepalives_count": "4",  # keepalives without an answer
     "tcp_user_timeout": "60000",  # milliseconds for which sent data may stay unacknowledged
 }
 # hide_parameters: the text of a database error would otherwise quote orders and secrets.

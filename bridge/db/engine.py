@@ -16,7 +16,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.db import closing
 from bridge.db.after_commit import collect_hooks, run_hooks
-from bridge.db.closing import Closed, State
+from bridge.db.closing import Closed
 from bridge.db.connections import IDLE_TRANSACTION_TIMEOUT, postgresql_engine, sqlite_engine, with_driver
 from bridge.db.error_translation import translated_errors
 from bridge.db.errors import LedgerMovedError, LedgerNotMigratedError
@@ -233,20 +233,8 @@ class Ledger:
 
     def require_open(self) -> None:
         """Raise LedgerMovedError if the ledger is closed, since it was copied to another database."""
-        note = self.closed()
-        if note is None:
-            return
-        day = f"{note.at:%Y-%m-%d}"
-        if note.state is State.ARRIVING:
-            raise LedgerMovedError(
-                f"This ledger ({self.place}) is a copy of {note.place}, made on {day}, that was not brought "
-                "to its end: type the same `spacebridge db copy` again."
-            )
-        raise LedgerMovedError(
-            f"This ledger ({self.place}) was copied to {note.place} on {day}, and is closed: have the "
-            "settings of every process name that one (SPACEBRIDGE_DATABASE_URL, or SPACEBRIDGE_DATA_DIR); "
-            "or, if nothing has run over that one and nothing ever will, type `spacebridge db reopen`."
-        )
+        if (note := self.closed()) is not None:
+            raise LedgerMovedError(note.explanation(self.place))
 
     def closed(self) -> Closed | None:
         """Why the ledger is closed; None if it is open or does not exist. Raises LedgerUnavailableError."""

@@ -65,6 +65,12 @@ metadata = MetaData(
     }
 )
 
+
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of only those rows that meet a condition."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
 stores = Table(
     "stores",
     metadata,
@@ -117,13 +123,7 @@ stores = Table(
     # Removed by an operator: its secrets are erased, its name is changed, its documents stay known.
     Column("removed_at", UTCDateTime),
     # In all organizations: the object alone decides where the API puts an order.
-    Index(
-        "uq_stores_woocommerce_id",
-        "woocommerce_id",
-        unique=True,
-        sqlite_where=text("removed_at IS NULL"),
-        postgresql_where=text("removed_at IS NULL"),
-    ),
+    _partial_index("uq_stores_woocommerce_id", "woocommerce_id", unique=True, where="removed_at IS NULL"),
 )
 
 deliveries = Table(
@@ -148,30 +148,10 @@ deliveries = Table(
     Column("last_received_at", UTCDateTime, nullable=False),
     UniqueConstraint("store_id", "digest"),
     Index("ix_deliveries_resource", "store_id", "resource_id"),
-    Index(
-        "ix_deliveries_unprocessed",
-        "id",
-        sqlite_where=text("state = 'received'"),
-        postgresql_where=text("state = 'received'"),
-    ),
-    Index(
-        "ix_deliveries_failed",
-        "id",
-        sqlite_where=text("state = 'failed'"),
-        postgresql_where=text("state = 'failed'"),
-    ),
-    Index(
-        "ix_deliveries_unreadable",
-        "id",
-        sqlite_where=text("state = 'unreadable'"),
-        postgresql_where=text("state = 'unreadable'"),
-    ),
-    Index(
-        "ix_deliveries_quarantined",
-        "id",
-        sqlite_where=text("state = 'quarantined'"),
-        postgresql_where=text("state = 'quarantined'"),
-    ),
+    _partial_index("ix_deliveries_unprocessed", "id", where="state = 'received'"),
+    _partial_index("ix_deliveries_failed", "id", where="state = 'failed'"),
+    _partial_index("ix_deliveries_unreadable", "id", where="state = 'unreadable'"),
+    _partial_index("ix_deliveries_quarantined", "id", where="state = 'quarantined'"),
 )
 
 orders = Table(
@@ -207,28 +187,11 @@ orders = Table(
     UniqueConstraint("store_id", "resource_id", "order_key"),
     Index("ix_orders_decision", "store_id", "decision", "decided_version"),
     # Orders that may wait for a person, by rules that few orders are under at a time.
-    Index(
-        "ix_orders_waiting",
-        "store_id",
-        "rule",
-        "rule_since",
-        sqlite_where=text("rule IN ('pending', 'unknown_status')"),
-        postgresql_where=text("rule IN ('pending', 'unknown_status')"),
+    _partial_index(
+        "ix_orders_waiting", "store_id", "rule", "rule_since", where="rule IN ('pending', 'unknown_status')"
     ),
-    Index(
-        "ix_orders_attention",
-        "store_id",
-        "rule_since",
-        sqlite_where=text("decision = 'attention'"),
-        postgresql_where=text("decision = 'attention'"),
-    ),
-    Index(
-        "ix_orders_inactive",
-        "store_id",
-        "delivery_id",
-        sqlite_where=text("rule = 'inactive'"),
-        postgresql_where=text("rule = 'inactive'"),
-    ),
+    _partial_index("ix_orders_attention", "store_id", "rule_since", where="decision = 'attention'"),
+    _partial_index("ix_orders_inactive", "store_id", "delivery_id", where="rule = 'inactive'"),
 )
 
 issuances = Table(
@@ -255,32 +218,10 @@ issuances = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("settled_at", UTCDateTime),
     UniqueConstraint("order_id", "kind"),  # the promise: one invoice, one estimate
-    Index(
-        "ix_issuances_due",
-        "store_id",
-        "next_attempt_at",
-        "id",
-        sqlite_where=text("state = 'due'"),
-        postgresql_where=text("state = 'due'"),
-    ),
-    Index(
-        "ix_issuances_sending",
-        "lease_ends_at",
-        sqlite_where=text("state = 'sending'"),
-        postgresql_where=text("state = 'sending'"),
-    ),
-    Index(
-        "ix_issuances_held",
-        "id",
-        sqlite_where=text("state = 'held'"),
-        postgresql_where=text("state = 'held'"),
-    ),
-    Index(
-        "ix_issuances_failed",
-        "id",
-        sqlite_where=text("state = 'failed'"),
-        postgresql_where=text("state = 'failed'"),
-    ),
+    _partial_index("ix_issuances_due", "store_id", "next_attempt_at", "id", where="state = 'due'"),
+    _partial_index("ix_issuances_sending", "lease_ends_at", where="state = 'sending'"),
+    _partial_index("ix_issuances_held", "id", where="state = 'held'"),
+    _partial_index("ix_issuances_failed", "id", where="state = 'failed'"),
 )
 
 attempts = Table(

@@ -107,10 +107,12 @@ def check_key(settings: Settings, contents: LedgerContents | None) -> tuple[Find
         vault = settings.vault()
     except (SettingsError, OSError) as error:
         return _missing_key(settings, error), None
-    every = contents.stores if contents else []
-    unreadable = [store.name for store in every if not is_readable(store, vault)]
+    all_stores = contents.stores if contents else []
+    unreadable = [store.name for store in all_stores if not is_readable(store, vault)]
     if not unreadable:
-        message = "There is a key, and it decrypts every store's secrets." if every else "There is a key."
+        message = (
+            "There is a key, and it decrypts every store's secrets." if all_stores else "There is a key."
+        )
         return Finding("key", Level.OK, message), vault
     if settings.secret_key:
         mend = "For every process: export SPACEBRIDGE_SECRET_KEY=<the present value>,<the former key>"

@@ -22,17 +22,17 @@ from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.send import DEFER_BY
 from bridge.pipeline.store_queues import Lanes
 from tests.api import Api, failing_api
-from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
+from tests.integration.ledger.crowds import Other, held_up, wait_until_queued
 from tests.servers import wait_until
 from tests.shop import Shop, at, forward_issuance
 
 
 def forwarding(context: Context, *issuance_ids: int) -> list[Other[bool]]:
-    """A thread for each of these, each of which is in line before the next one comes."""
+    """A thread for each of these, each of which waits in the queue before the next one comes."""
     others: list[Other[bool]] = []
     for one in issuance_ids:
         others.append(Other(partial(_forward, context, one)))
-        wait_until_in_line(len(others))
+        wait_until_queued(len(others))
     return others
 
 
@@ -85,13 +85,13 @@ def test_what_eight_threads_claim_and_record_together_is_sent_once_each(
 
     with held_up(shop.context.ledger, *due):
         threads = [Other(partial(forward_three, first)) for first in range(8)]
-        wait_until_in_line(8)
+        wait_until_queued(8)
     wait_until(lambda: len(api.orders) == 8, "eight requests")
     # One was claimed by whoever came first, and those that waited meanwhile in one transaction.
     assert sorted(Counter(column(shop, "attempts", "started_at")).values()) == [1, 7]
     with held_up(shop.context.ledger, *due):
         may_answer.set()
-        wait_until_in_line(8)
+        wait_until_queued(8)
     assert [one.result() for one in threads] == [[True] * 3] * 8
     assert sorted(api.orders) == list(range(1, 25))
     assert column(shop, "attempts", "outcome") == ["issued"] * 24
@@ -186,7 +186,7 @@ def test_outcomes_that_are_recorded_together_are_each_of_their_own_order(
     wait_until(lambda: len(api.orders) == 5, "five requests")
     with held_up(shop.context.ledger, *due):
         may_answer.set()
-        wait_until_in_line(5)
+        wait_until_queued(5)
     assert [one.result() for one in threads] == [True] * 5
     assert [shop.issuance(one).state for one in due] == ["issued", "failed", "due", "held", "issued"]
     ended = zip(column(shop, "attempts", "issuance_id"), column(shop, "attempts", "status"), strict=True)

@@ -33,15 +33,15 @@ def held_up(ledger: Ledger, *issuance_ids: int) -> Iterator[Connection]:
         yield connection
 
 
-def wait_until_in_line(threads: int) -> None:
+def wait_until_queued(threads: int) -> None:
     """Return when so many threads of this process have something to commit for an issuance.
 
     While they are held up, the first has begun to commit what it brought; the others are next, and together.
     """
-    wait_until(lambda: _in_line() == threads, f"{threads} threads that have something to commit")
+    wait_until(lambda: _queued() == threads, f"{threads} threads that have something to commit")
 
 
-def _in_line() -> int:
+def _queued() -> int:
     return sum(_is_in(frame, batch_writer.__file__) for frame in sys._current_frames().values())
 
 

@@ -24,7 +24,7 @@ from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.store_queues import Lanes
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
-from tests.integration.ledger.crowds import Other, held_up, wait_until_in_line
+from tests.integration.ledger.crowds import Other, held_up, wait_until_queued
 from tests.servers import PostgresServer
 from tests.shop import Shop, at, forward_issuance, open_shop
 
@@ -250,7 +250,7 @@ def _forward_together(filled: Filled) -> None:
     with filled.watched():
         with held_up(shop.context.ledger, *due):
             threads = [Other(partial(forward_issuance, shop.context, one)) for one in due]
-            wait_until_in_line(len(due))
+            wait_until_queued(len(due))
         for one in threads:
             one.result()
     assert {shop.issuance(one).state for one in due} == {"issued"}

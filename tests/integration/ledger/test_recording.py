@@ -94,7 +94,7 @@ def record_together(
     for number, body in enumerate(bodies):
         given = of[number] if of else {}
         others.append(Other(partial(record, recorder, store, body, **given)))
-        wait_until(partial(_is_in_line, recorder, number + 1), "one more in line")
+        wait_until(partial(_is_queued, recorder, number + 1), "one more in the queue")
     gate.may_go_on.release()
     assert first.result() is not None
     assert gate.begun.acquire(timeout=START_WITHIN)
@@ -105,9 +105,9 @@ def record_together(
     return results
 
 
-def _is_in_line(recorder: Recorder, number: int) -> bool:
-    (line,) = recorder._group._queues.values()
-    return len(line._waiting) == number
+def _is_queued(recorder: Recorder, number: int) -> bool:
+    (queue,) = recorder._group._queues.values()
+    return len(queue._waiting) == number
 
 
 @pytest.mark.parametrize("given", KINDS)
@@ -267,7 +267,7 @@ def test_only_those_of_a_store_that_changed_are_left_out_of_what_is_recorded_tog
     others = []
     for number, store in enumerate([stale, known(books.ledger), stale], 1):
         others.append(Other(partial(record, recorder, store, b"%d" % number)))
-        wait_until(partial(_is_in_line, recorder, number), "one more in line")
+        wait_until(partial(_is_queued, recorder, number), "one more in the queue")
     gate.may_go_on.release(2)
     results = [other.result() for other in others]
     assert [result is None for result in results] == [True, False, True]
