@@ -7,7 +7,7 @@ import sys
 import time
 
 from bridge.maintenance.sweep import sweep
-from worker.tasks import context
+from worker.runtime import context
 
 
 def main(times: int) -> None:

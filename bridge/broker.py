@@ -1,4 +1,4 @@
-"""Messages between the processes: the Celery app they share, and the publisher.
+"""Messages between the processes: the Celery app they share, and how tasks are published.
 
 A message carries ids and nothing else, and is only a hint: the work is in the ledger, and the sweep finds the
 work of a lost message.
@@ -51,8 +51,8 @@ class BrokerError(Exception):
     """The broker cannot be reached, or takes no messages. The text holds no password."""
 
 
-class Publisher:
-    """Sends messages to the workers. While the broker is away, the sweep finds the work, a little later."""
+class TaskPublisher:
+    """Publishes the workers' tasks, by ids. While the broker is away, the sweep finds the work, but later."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app

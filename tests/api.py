@@ -11,7 +11,7 @@ from dataclasses import replace
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
-from bridge.pipeline.context import Context
+from bridge.pipeline.context import Clients, Context
 from tests.shop import WOOCOMMERCE, Shop
 
 
@@ -63,7 +63,7 @@ def failing_api(shop: Shop) -> Iterator[tuple[Api, Context]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     url = f"http://127.0.0.1:{server.port}/v1"
-    context = replace(shop.context, api_url=url, _of_thread=threading.local())
+    context = replace(shop.context, api_url=url, _clients=Clients())
     try:
         yield api, context
     finally:

@@ -12,16 +12,16 @@ from bridge.issuance import (
     Decision,
     Details,
     Document,
-    Documents,
     Exceptions,
+    Kind,
     Order,
     Policy,
     Verdict,
     decide,
 )
 
-INVOICE, ESTIMATE, WAIT = Decision.INVOICE, Decision.ESTIMATE, Decision.WAIT
-SKIP, DONE, ATTENTION = Decision.SKIP, Decision.DONE, Decision.ATTENTION
+INVOICE, ESTIMATE = Kind.INVOICE, Kind.ESTIMATE
+WAIT, SKIP, DONE, ATTENTION = Decision.WAIT, Decision.SKIP, Decision.DONE, Decision.ATTENTION
 
 CREATED = datetime(2026, 11, 23, 11, 49, 26, tzinfo=UTC)
 CARD = Order(
@@ -48,10 +48,7 @@ DOCUMENT = Document(total="122.00", currency="EUR")
 BEGINNINGS = "The|It is|All of it,|Another plugin"
 LATER = CREATED + timedelta(days=1)
 
-_KNOWN = {
-    kind: {one.name for one in fields(kind)}
-    for kind in (Order, Details, Config, Policy, Documents, Exceptions)
-}
+_KNOWN = {kind: {one.name for one in fields(kind)} for kind in (Order, Details, Config, Policy, Exceptions)}
 
 
 def card(status: str, **changes: Any) -> Order:
@@ -70,11 +67,13 @@ def bank(status: str, **changes: Any) -> Order:
 def decided(order: Order = CARD, **knobs: Any) -> Verdict:
     """The verdict, of which every test wants a reason that is one sentence, and the rule as a word.
 
-    A knob is `deleted`, the `config`, or a field of the order, its details, the config, the policy, the
-    documents or the exceptions.
+    A knob is `deleted`, the `config`, a kind of document that there is, or a field of the order, its details,
+    the config, the policy or the exceptions.
     """
     parts: dict[type, dict[str, Any]] = {kind: {} for kind in _KNOWN}
     config, deleted = knobs.pop("config", DEFAULTS), knobs.pop("deleted", False)
+    given = {kind: knobs.pop(kind, None) for kind in Kind}
+    documents = {kind: document for kind, document in given.items() if document is not None}
     for name, value in knobs.items():
         (kind,) = (one for one in _KNOWN if name in _KNOWN[one])
         parts[kind][name] = value
@@ -85,7 +84,7 @@ def decided(order: Order = CARD, **knobs: Any) -> Verdict:
         deleted=deleted,
         config=replace(config, **parts[Config]) if config else None,
         policy=Policy(**parts[Policy]),
-        documents=Documents(**parts[Documents]),
+        documents=documents,
         exceptions=Exceptions(**parts[Exceptions]),
     )
     assert re.fullmatch(rf"({BEGINNINGS}) [^\n]*[^.\s]\.", verdict.reason), verdict.reason

@@ -24,10 +24,10 @@ from sqlalchemy import Table, func, select
 from bridge.db import Ledger
 from bridge.db.tables import deliveries, issuances, orders
 from bridge.db.tables import stores as store_table
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger import stores
 from bridge.ledger.orders import decided_before
-from bridge.ledger.stores import Store, StoreOptions
+from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.pipeline.store_configs import refresh_config
 from bridge.vault import Vault
@@ -193,13 +193,10 @@ class RunningBridge:
         flags: Mapping[str, object] | None = None,
         *,
         secret: str = SECRET,
-        policy: Policy | None = None,
-        chosen: StoreOptions | None = None,
+        options: StoreOptions | None = None,
+        is_config_known: bool = False,
     ) -> str:
-        """A store, with a store config of its own in the sandbox; returns that one's id.
-
-        With what it has `chosen`, its config is known at once.
-        """
+        """A store, with a store config of its own in the sandbox; returns that one's id."""
         woocommerce_id = self.add_config(name, flags)
         with self.ledger.write() as connection:
             store_id = stores.add(
@@ -210,12 +207,10 @@ class RunningBridge:
                 woocommerce_id=woocommerce_id,
                 api_token=self.token,
                 webhook_secret=secret,
-                policy=policy or Policy(),
+                options=options or StoreOptions(),
                 now=datetime.now(UTC),
             )
-            if chosen is not None:
-                stores.choose(connection, stores.get(connection, store_id), chosen, datetime.now(UTC))
-        if chosen is not None:
+        if is_config_known:
             context = Context(self.ledger, self.vault, f"{self.sandbox_url}/v1", 10, 300)
             assert refresh_config(context, store_id)
             context.close()

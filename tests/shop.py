@@ -6,28 +6,30 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from werkzeug.serving import make_server
 
 from bridge.db import Ledger, tables
-from bridge.issuance import Policy, read_delivery
+from bridge.issuance import StoreOptions, read_delivery
 from bridge.ledger import attempts, deliveries, issuances, orders, stores
+from bridge.ledger.insertion import insert
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
+from bridge.pipeline.dispatch import Dispatcher
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.send import Sender
+from bridge.pipeline.receive import describe
 from bridge.pipeline.store_configs import refresh_config
 from bridge.sandbox import create_sandbox
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
-from bridge.web.delivery import describe
 from tests.recorded import load
+from tests.servers import wait_until
 
 ORGANIZATION, WOOCOMMERCE, TOKEN = "64b7e0c0a1b2c3d4e5f60718", "64b7e0c0a1b2c3d4e5f60719", "the-token"
 CARD = {**load("life-of-a-store")[4].order(), "id": 1, "payment_method": "stripe", "date_paid": None}
@@ -148,25 +150,60 @@ class Shop:
         return counts["requests"]
 
 
-def forward_issuance(context: Context, issuance_id: int) -> bool:
-    """Have one document issued, as a lane does that has just read its store; whether the lane may go on."""
-    with context.ledger.read() as connection:
+@contextmanager
+def dispatching(context: Context, *, threads: int = 4) -> Iterator[Dispatcher]:
+    """A worker's sending threads."""
+    dispatcher = Dispatcher(context, threads=threads)
+    try:
+        yield dispatcher
+    finally:
+        dispatcher.close()
+        context.close()
+
+
+def forward(context: Context, store_id: int, *, threads: int = 4) -> None:
+    """Have what is due of a store issued, as a worker does that was woken for it."""
+    context.forget(store_id)  # which a worker knows for a second
+    with dispatching(context, threads=threads) as dispatcher:
+        dispatcher.wake([store_id])
+        wait_until(lambda: dispatcher.is_idle, "an idle dispatcher")
+
+
+def forward_issuance(context: Context, issuance_id: int) -> None:
+    """Have one document issued, if it is due, and no other of its store."""
+    of = tables.issuances.c
+    with context.ledger.write() as connection:
         issuance = issuances.get(connection, issuance_id)
         assert issuance is not None
-        if issuance.state != issuances.DUE:
-            return True  # no queue has it
-        store = stores.get(connection, issuance.store_id)
-    with Sender(context) as forwarder:
-        return forwarder.forward(issuance_id, store)
+        is_other = (of.store_id == issuance.store_id) & (of.state == issuances.DUE) & (of.id != issuance_id)
+        others = connection.execute(select(of.id, of.next_attempt_at).where(is_other)).all()
+        postponed = tables.issuances.update().where(is_other)
+        connection.execute(postponed.values(next_attempt_at=context.now() + timedelta(hours=1)))
+    if issuance.state == issuances.DUE:
+        forward(context, issuance.store_id, threads=1)
+    with context.ledger.write() as connection:
+        for one in others:
+            restored = tables.issuances.update().where(of.id == one.id, of.state == issuances.DUE)
+            connection.execute(restored.values(next_attempt_at=one.next_attempt_at))
 
 
 def record(
     connection: Connection, store_id: int, body: Mapping[str, Any], topic: str, *, now: datetime
 ) -> int:
-    """Record a delivery for a store, as the receiver does; return its id."""
-    raw = json.dumps(body).encode()
-    new = describe(topic, raw, read_delivery(topic, raw), ())
-    return deliveries.record(connection, store_id=store_id, **new, now=now).delivery_id
+    """Record a delivery for a store, as a receiver does that knows no address of its shop; return its id."""
+    return record_bytes(connection, store_id, json.dumps(body).encode(), topic, now=now)
+
+
+def record_bytes(
+    connection: Connection, store_id: int, body: bytes, topic: str, source: str = "", *, now: datetime
+) -> int:
+    """The same, of the very bytes."""
+    store = stores.get(connection, store_id)
+    store = replace(store, options=replace(store.options, shop_urls=()))
+    new = describe(store, topic, body, read_delivery(topic, body, source), now=now)
+    insertion = insert(connection, new)
+    assert insertion is not None
+    return insertion.delivery_id
 
 
 def at(second: int, **fields: Any) -> dict[str, Any]:
@@ -206,7 +243,7 @@ def open_shop(ledger: Ledger) -> Iterator[Shop]:
             woocommerce_id=WOOCOMMERCE,
             api_token=TOKEN,
             webhook_secret="s3cr3t",
-            policy=Policy(),
+            options=StoreOptions(),
             now=clock.now(),
         )
     refresh_config(context, store_id)

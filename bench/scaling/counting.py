@@ -20,16 +20,16 @@ from sqlalchemy import Connection, func, select, text
 
 from bridge.db import Ledger
 from bridge.db.tables import metadata
-from bridge.issuance import About, NotAnOrder, Policy, read_delivery
-from bridge.ledger import attempts, deliveries, due, issuances, orders, stores
+from bridge.issuance import About, NotAnOrder, StoreOptions, read_delivery
+from bridge.ledger import orders, store_configs, stores
+from bridge.pipeline.claim import Quota, claim
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import OrderBatch
 from bridge.pipeline.process import process_deliveries
+from bridge.pipeline.receive import DeliveryRecorder
 from bridge.spaceinvoices import Effect, Outcome
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
-from bridge.web.delivery import describe
 from tests.recorded import Recorded, load
 from tests.servers import PostgresServer
 
@@ -104,43 +104,31 @@ def _add_store(context: Context, name: str) -> int:
             woocommerce_id=f"the one of {name}",
             api_token="token",  # noqa: S106 - nobody is asked with it
             webhook_secret="secret",  # noqa: S106
-            policy=Policy(),
+            options=StoreOptions(),
             now=context.now(),
         )
-        stores.save_config(connection, stores.get(connection, store_id), CONFIG, context.now())
+        store_configs.save(connection, stores.get(connection, store_id), CONFIG, context.now())
     return store_id
 
 
 def _receive(context: Context, store_id: int, one: Recorded) -> None:
     """What the receiver does with a delivery, and the worker after it."""
-    about = _about(one)
-    with context.ledger.write() as connection:
-        recorded = deliveries.record(
-            connection, store_id=store_id, **describe(one.topic, one.body, about, ()), now=context.now()
-        )
-    if recorded.is_to_be_processed and process_deliveries(context, [recorded.delivery_id]).due_stores:
+    published: list[int] = []
+    recorder = DeliveryRecorder(context.ledger, publish=published.append, now=context.now)
+    with context.ledger.read() as connection:
+        store = stores.get(connection, store_id)
+    recorder.record(store, one.topic, one.body)
+    if published and process_deliveries(context, published).due_stores:
         _issue_what_is_due(context, store_id)
 
 
 def _issue_what_is_due(context: Context, store_id: int) -> None:
     with context.ledger.read() as connection:
-        waiting = due.of_store(connection, store_id, now=context.now(), after=None, limit=10)
-    for entry in waiting:
+        store = stores.get(connection, store_id)
+    for claimed in claim(context, [Quota(store, limit=10)]):
         with context.ledger.write() as connection:
-            (order,) = orders.lock_each(connection, [], of_issuances=[entry.id]).result.values()
-            (attempt,) = attempts.start(
-                connection,
-                [
-                    attempts.Claim.of(order, one)
-                    for one in issuances.of_order(connection, order.id)
-                    if one.id == entry.id
-                ],
-                now=context.now(),
-                lease_ends_at=context.now() + timedelta(seconds=90),
-            )
-        with context.ledger.write() as connection:
-            order_batch = OrderBatch(connection, [order.id])
-            record(context, connection, [Completed(attempt, ISSUED, duration=0.1)], order_batch)
+            locked = orders.lock_free(connection, [claimed.attempt.order_id])
+            record(context, connection, [Completed(claimed.attempt, ISSUED, duration=0.1)], locked)
 
 
 def _about(one: Recorded) -> About:

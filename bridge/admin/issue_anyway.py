@@ -53,17 +53,17 @@ def _issue(
     order_state = OrderState.of(order, issuances.of_order(connection, order.id))
     order_state.order = replace(order, issue_anyway_by=who)
     verdict = decide_on(order_state, store)
-    if not _is_on_its_way(verdict.decision) or verdict.decision is Decision.DONE:
-        message = f"{name} is not issued. {verdict.decision}: {verdict.reason} Nothing is changed."
+    if not _is_on_its_way(verdict.label) or verdict.decision is Decision.DONE:
+        message = f"{name} is not issued. {verdict} Nothing is changed."
         is_done = verdict.decision is Decision.DONE
         return Report(order, is_fulfilled=is_done, has_changed=False, message=message)
     save(connection, [order_state], now)
     reasons = f"{why}; " if why else ""
-    result = f"{reasons}was {order.decision} -> {verdict.decision}: {verdict.reason}"
+    result = f"{reasons}was {order.decision} -> {verdict}"
     actions.record(connection, Action(now, who, VERB, result, None, None, order_id=order.id))
-    message = f"{name}: {verdict.decision}. {verdict.reason}"
+    message = f"{name}: {verdict.label}. {verdict.reason}"
     if order_state.has_something_due:
-        message = f"The {verdict.decision} of order {order.resource_id} of {store.name} is due"
+        message = f"The {verdict.label} of order {order.resource_id} of {store.name} is due"
         message += f"{when_sent(store)}."
     return Report(order_state.order, is_fulfilled=True, has_changed=True, message=message)
 

@@ -1,7 +1,7 @@
-"""What an operator does to stores: a function for each verb, safe to repeat, recorded with who and when.
+"""What an operator does to stores: one function for each action. Each can be repeated, and is recorded.
 
-Each is a part of its caller's transaction, in which the store is locked. What changes nothing is not
-recorded.
+Each is a part of its caller's transaction, in which the store is locked. An action that changes nothing is
+not recorded.
 """
 
 from __future__ import annotations
@@ -14,12 +14,19 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bridge.admin import store_options as store_choices
-from bridge.admin import store_removal
-from bridge.issuance import Policy
-from bridge.ledger import actions, deliveries, store_secrets, stores, workload
+from bridge.admin import store_options, store_removal
+from bridge.issuance import StoreOptions
+from bridge.ledger import (
+    actions,
+    kept_deliveries,
+    store_configs,
+    store_pauses,
+    store_secrets,
+    stores,
+    workload,
+)
 from bridge.ledger.actions import Action
-from bridge.ledger.stores import Store, StoreExistsError, StoreOptions
+from bridge.ledger.stores import Store, StoreExistsError
 from bridge.pipeline.context import Context
 from bridge.pipeline.store_configs import fetch_config
 from bridge.spaceinvoices import SpaceInvoicesError
@@ -27,7 +34,7 @@ from bridge.vault import Vault
 
 
 class WoocommerceTakenError(Exception):
-    """Another store's orders go to this Woocommerce object; the text is its name."""
+    """The orders of another store go to this Woocommerce object; the text is that store's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class NewStore:
     woocommerce_id: str
     api_token: str = field(repr=False)
     webhook_secret: str = field(repr=False)
-    choices: StoreOptions
+    options: StoreOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +59,14 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """Space Invoices did not list the store's object, which is not believed yet; since when it has not."""
+    """Space Invoices does not list the store's object, since then; that is not believed yet."""
 
     since: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What was changed, a line for each, and how many orders are decided anew for it."""
+    """What was changed, a line for each, and how many orders are decided again for it."""
 
     lines: Sequence[str] = ()
     decided_anew: int = 0
@@ -68,23 +75,22 @@ class Changed:
 def add(
     connection: Connection, vault: Vault, new: NewStore, fetched: Fetched | None, *, who: str, now: datetime
 ) -> bool:
-    """Add a store, with its config if that is known. Returns whether it is one that had been removed.
+    """Add a store, with its config if that is known. Returns whether it is a store that had been removed.
 
-    A removed store whose orders went to the same Woocommerce object is taken up again, whatever its name was:
+    A removed store whose orders went to the same Woocommerce object is taken back, whatever its name was:
     what it issued must be known, or it would be issued again. Raises StoreExistsError, and
-    WoocommerceTakenError: the same order, delivered to two stores, would be issued twice.
+    WoocommerceTakenError, since an order that is delivered to two stores would be issued twice.
     """
     _require_free(connection, new)
     before = stores.of_woocommerce(connection, new.woocommerce_id, removed=True)
     try:
         store_id = _insert_or_take_back(connection, vault, new, before, now)
     except StoreExistsError:
-        _require_free(connection, new)  # somebody else has just added one
+        _require_free(connection, new)  # another transaction has just added one
         raise
     store = stores.lock(connection, store_id)
-    stores.choose(connection, store, new.choices, now)
     if fetched is not None:
-        stores.save_config(connection, store, fetched.config, fetched.at)
+        store_configs.save(connection, store, fetched.config, fetched.at)
     was = "" if before is None else f", and was {before.name}"
     _record(connection, store, "add", f"for Woocommerce object {new.woocommerce_id}{was}", who, now)
     return before is not None
@@ -99,7 +105,7 @@ def _require_free(connection: Connection, new: NewStore) -> None:
 def _insert_or_take_back(
     connection: Connection, vault: Vault, new: NewStore, before: Store | None, now: datetime
 ) -> int:
-    """The id of a store that is added, or was removed `before` and is taken back."""
+    """The id of the store that is added, or of the removed store `before` that is taken back."""
     if before is None:
         return stores.add(
             connection,
@@ -109,7 +115,7 @@ def _insert_or_take_back(
             woocommerce_id=new.woocommerce_id,
             api_token=new.api_token,
             webhook_secret=new.webhook_secret,
-            policy=Policy(),
+            options=new.options,
             now=now,
         )
     store_removal.take_back(
@@ -122,41 +128,42 @@ def _insert_or_take_back(
         webhook_secret=new.webhook_secret,
         now=now,
     )
+    stores.set_options(connection, before, new.options, now)
     return before.id
 
 
-def choose(
+def set_options(
     connection: Connection, store: Store, values: Mapping[str, object], *, who: str, now: datetime
 ) -> Changed:
-    """Change what was chosen for a store, by name; raises OptionError."""
-    chosen = store_choices.with_values(store.choices, values)
-    lines = store_choices.changes(store.choices, chosen)
+    """Change a store's options, by name, to values as JSON has them; raises OptionError."""
+    options = store_options.with_values(store.options, values)
+    lines = store_options.changes(store.options, options)
     if not lines:
         return Changed()
-    if chosen.shop_urls != store.shop_urls:
-        deliveries.release(connection, store.id, chosen.shop_urls)
+    if options.shop_urls != store.options.shop_urls:
+        kept_deliveries.release(connection, store.id, options.shop_urls)
     decided_anew = 0
-    if stores.choose(connection, store, chosen, now):
-        decided_anew = workload.to_decide_anew(connection, stores.get(connection, store.id))
+    if stores.set_options(connection, store, options, now):
+        decided_anew = workload.count_to_redecide(connection, stores.get(connection, store.id))
     _record(connection, store, "set", "; ".join(lines), who, now)
     return Changed(lines, decided_anew)
 
 
 def pause(connection: Connection, store: Store, *, why: str | None, who: str, now: datetime) -> bool:
-    """Stop forwarding until somebody resumes it, whatever Space Invoices says; False if it is so already."""
+    """Stop forwarding until an operator resumes the store; False if it is paused so already."""
     reason = f"paused by {who}" if why is None else f"paused by {who}: {why}"
     if store.is_paused_by_operator and (why is None or store.pause_reason == reason):
         return False
-    stores.pause(connection, store.id, reason=reason, now=now, next_probe_at=None)
+    store_pauses.pause(connection, store.id, reason=reason, now=now, next_probe_at=None)
     _record(connection, store, "pause", why or "", who, now)
     return True
 
 
 def resume(connection: Connection, store: Store, *, who: str, now: datetime) -> bool:
-    """Forward again. The time it was paused counts against none of its orders. False if it was not paused."""
+    """Forward again. The pause does not count in the time of retries. False if the store was not paused."""
     if store.paused_at is None:
         return False
-    stores.resume(connection, store.id, now, by_operator=True)
+    store_pauses.resume(connection, store.id, now, by_operator=True)
     _record(connection, store, "resume", f"was {store.pause_reason}", who, now)
     return True
 
@@ -179,9 +186,9 @@ def rotate_secret(
     who: str,
     now: datetime,
 ) -> bool:
-    """Have deliveries signed with another secret; the ones before stay good for a while, if they are kept.
+    """Expect another webhook secret; those before it are accepted for a while, if they are kept.
 
-    False if it is this one already, and none that is to be ended is good. Raises TooManySecretsError.
+    False if it is the current one, and no other has to be ended. Raises TooManySecretsError.
     """
     if store_secrets.is_webhook_secret(store, vault, secret):
         return not keep_previous and end_previous_secrets(connection, store, who=who, now=now)
@@ -194,7 +201,7 @@ def rotate_secret(
 
 
 def end_previous_secrets(connection: Connection, store: Store, *, who: str, now: datetime) -> bool:
-    """Accept none but the current webhook secret; False if it is so already."""
+    """Accept only the current webhook secret; False if it is so already."""
     if not store_secrets.end_previous(connection, store):
         return False
     _record(connection, store, "rotate-secret", "the ones before are good no more", who, now)
@@ -211,23 +218,23 @@ def set_token(
     who: str,
     now: datetime,
 ) -> bool:
-    """Use this token from now on, with what was fetched by it. False if it is the store's token already.
+    """Use this token, and the config that was fetched with it. False if it is the store's token already.
 
-    A store that is probed is probed at once, if the token is another, or was found to be good just now.
+    A store that is probed is probed at once if the token is new, or was just checked.
     """
     is_new = not store_secrets.is_token(store, vault, token)
     if is_new:
         store_secrets.replace_token(connection, store, vault, token)
         _record(connection, store, "set-token", "", who, now)
     if fetched is not None:
-        stores.save_config(connection, store, fetched.config, fetched.at)
+        store_configs.save(connection, store, fetched.config, fetched.at)
     if is_new or fetched is not None:
-        stores.probe_now(connection, store.id, now)
+        store_pauses.probe_now(connection, store.id, now)
     return is_new
 
 
 def sync(context: Context, store: Store) -> Changed | NotListed | SpaceInvoicesError:
-    """Fetch a store's config now; what changed in it, or why it failed. In transactions of its own."""
+    """Fetch a store's config now, in its own transactions; returns what changed in it, or the error."""
     error = fetch_config(context, store)
     if error is not None:
         return error
@@ -237,7 +244,7 @@ def sync(context: Context, store: Store) -> Changed | NotListed | SpaceInvoicesE
             return NotListed(after.config_missing_since)
         decided_anew = 0
         if after.decision_version != store.decision_version:
-            decided_anew = workload.to_decide_anew(connection, after)
+            decided_anew = workload.count_to_redecide(connection, after)
     return Changed(config_changes(store.config or {}, after.config or {}), decided_anew)
 
 

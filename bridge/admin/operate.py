@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection
 
 from bridge.db import Ledger
-from bridge.ledger import actions, attempts, deliveries, issuances, orders, stores
+from bridge.ledger import actions, attempts, deliveries, issuances, kept_deliveries, orders, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import DUE, FAILED, HELD, ISSUED, SENDING, WITHDRAWN, Issuance
@@ -123,7 +123,7 @@ def replay(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Repo
                 "`spacebridge deliveries list` shows the newest."
             )
             return Report(None, is_fulfilled=False, has_changed=False, message=message)
-        if deliveries.replay(connection, delivery_id):
+        if kept_deliveries.replay(connection, delivery_id):
             result = f"was {found.state}, is to be processed again"
             actions.record(connection, Action(now, who, "replay", result, delivery_id, issuance_id=None))
             message = f"Delivery {delivery_id} is processed again within seconds, while the bridge runs."
@@ -146,7 +146,9 @@ def ignore(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Repo
                 "`spacebridge deliveries list` shows the newest."
             )
             return Report(None, is_fulfilled=False, has_changed=False, message=message)
-        if deliveries.ignore(connection, delivery_id, f"ignored by {who}; was {found.state}: {found.reason}"):
+        if kept_deliveries.ignore(
+            connection, delivery_id, f"ignored by {who}; was {found.state}: {found.reason}"
+        ):
             actions.record(
                 connection, Action(now, who, "ignore", f"was {found.state}", delivery_id, issuance_id=None)
             )
@@ -202,7 +204,7 @@ def _follow_up(
     settlement = settle(connection, stores.get(connection, order.store_id), order, now)
     after = _of_order(connection, order.id, before.id)
     verdict = settlement.verdict
-    result = f"was {before.state}, is {after.state} -> {verdict.decision}: {verdict.reason}"
+    result = f"was {before.state}, is {after.state} -> {verdict}"
     actions.record(connection, Action(now, who, verb, result, delivery_id=None, issuance_id=before.id))
     return after, settlement
 
@@ -211,7 +213,7 @@ def _changed(
     connection: Connection, after: Issuance, settlement: Reconciliation, message: str
 ) -> Report[Issuance]:
     verdict = settlement.verdict
-    message += f" Its order now: {verdict.decision}. {verdict.reason}"
+    message += f" Its order now: {verdict.label}. {verdict.reason}"
     for other in issuances.of_order(connection, after.order_id):
         if other.id != after.id and other.state == DUE:
             message += f" Its {other.kind}, issuance {other.id}, is due."

@@ -41,7 +41,7 @@ def encrypt_all_anew(ledger: Ledger, vault: Vault) -> Rekeyed:
         with ledger.write() as connection:
             store = stores.lock(connection, store_id)
             if store.removed_at is None:
-                changed += store_secrets.encrypt_anew(connection, store, vault)
+                changed += store_secrets.re_encrypt(connection, store, vault)
                 secrets += 2 + len(store.encrypted_previous_secrets)
     return Rekeyed(secrets, changed)
 

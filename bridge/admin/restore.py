@@ -96,7 +96,7 @@ def _hold(connection: Connection, issuance_id: int, *, who: str, now: datetime) 
     attempts.finish(connection, [end])
     issuances.mark_held(connection, attempt, error=WHY, now=now)
     verdict = settle(connection, stores.get(connection, order.store_id), order, now).verdict
-    result = f"was {found.state}, is held -> {verdict.decision}: {verdict.reason}"
+    result = f"was {found.state}, is held -> {verdict}"
     actions.record(connection, Action(now, who, VERB, result, delivery_id=None, issuance_id=found.id))
     return True
 

@@ -1,21 +1,19 @@
-"""Whether a store's token and ids are right, asked of Space Invoices before they are kept."""
+"""Checks a store's token and ids with Space Invoices before they are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any
 
 from bridge.ledger.stores import flags
-from bridge.pipeline.context import Context
-from bridge.pipeline.store_configs import ask_for_config
-from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError
+from bridge.pipeline.context import Context, connect
+from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
 
-MOST_NAMED = 5  # Woocommerce objects that are named where the one that was given is not among them
+MOST_NAMED = 5  # Woocommerce objects in the message if the given id is not among them
 
 
 class StoreCheckError(Exception):
-    """Space Invoices takes no orders so, or cannot be asked. The message says why, and what to mend."""
+    """Space Invoices would refuse the store's orders, or gives no answer; the message says what to do."""
 
 
 def check_account(
@@ -23,11 +21,11 @@ def check_account(
 ) -> Mapping[str, Any]:
     """The Woocommerce object that this token has access to; raises StoreCheckError.
 
-    The token may be used in a header, and the ids are of the form that Space Invoices gives them.
+    The caller has checked the form of the token and the ids.
     """
     try:
-        with closing(SpaceInvoices(context.api_url, token, timeout=context.api_timeout)) as api:
-            config = ask_for_config(api, organization_id, woocommerce_id)
+        with connect(context.api_url, token, timeout=context.api_timeout) as api:
+            config = api.find_config(organization_id, woocommerce_id)
             if config is None:
                 raise StoreCheckError(_not_among(api, organization_id, woocommerce_id))
     except SpaceInvoicesError as error:
@@ -45,7 +43,7 @@ def check_account(
 
 
 def why_not_answered(error: SpaceInvoicesError, organization_id: str) -> str:
-    """What a failure to ask for a store's config means, and what to do."""
+    """What an error of a request for a store's config means, and what to do."""
     match error.status:
         case 401 | 403:
             return (
@@ -65,13 +63,13 @@ def why_not_answered(error: SpaceInvoicesError, organization_id: str) -> str:
             return f"{error} See that SPACEBRIDGE_API_URL is its address."
 
 
-def _not_among(api: SpaceInvoices, organization_id: str, woocommerce_id: str) -> str:
-    others = api.find_woocommerces(organization_id)
-    said = f"Organization {organization_id} has no Woocommerce object {woocommerce_id}, or it was deleted."
+def _not_among(api: SpaceInvoicesApi, organization_id: str, woocommerce_id: str) -> str:
+    others = api.list_configs(organization_id)
+    message = f"Organization {organization_id} has no Woocommerce object {woocommerce_id}, or it was deleted."
     if not others:
-        return f"{said} It has none at all: make one in Space Invoices."
-    named = ", ".join(f"{one.get('id')} ({_named(one)})" for one in others[:MOST_NAMED])
-    return f"{said} It has {named}{', and more' if len(others) > MOST_NAMED else ''}."
+        return f"{message} It has none at all: make one in Space Invoices."
+    named = ", ".join(f"{other.get('id')} ({_named(other)})" for other in others[:MOST_NAMED])
+    return f"{message} It has {named}{', and more' if len(others) > MOST_NAMED else ''}."
 
 
 def _named(config: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, literal_column, select, update
 
 from bridge.db.tables import issuances, orders, stores
-from bridge.issuance import Decision
+from bridge.issuance import Decision, Kind
 from bridge.ledger.issuances import DUE, WITHDRAWN
 from bridge.ledger.store import Store, store_of
 from bridge.ledger.stores import NAME, StoreExistsError, find
@@ -72,7 +72,7 @@ def remove(connection: Connection, store: Store, *, who: str, now: datetime) -> 
         .where(issuances.c.store_id == store.id, issuances.c.state == literal_column(f"'{DUE}'"))
         .values(state=WITHDRAWN, withdrawn_by=who, next_attempt_at=None, settled_at=now)
     ).rowcount
-    open_ones = [Decision.INVOICE, Decision.ESTIMATE, Decision.WAIT]
+    open_ones = [*Kind, Decision.WAIT]
     connection.execute(
         update(orders)
         .where(orders.c.store_id == store.id, orders.c.decision.in_([*open_ones, Decision.SKIP]))

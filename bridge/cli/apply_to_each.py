@@ -1,4 +1,4 @@
-"""Carries an operator's verb out for one id after another, and tells what came of each."""
+"""Applies an operator's command to each of several ids, and reports the result of each."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def for_each(
     *,
     as_json: bool,
 ) -> None:
-    """Do it for each id, each in a transaction of its own; end with status 1 unless all is as was wished.
+    """Call `do` for each id, each in its own transaction; end with status 1 unless all are fulfilled.
 
-    What came of each is told as soon as it is done, so that a command that is cut off has told of the most.
+    Each report is printed at once, so that an interrupted command has printed all that it did.
     """
     reports = []
-    for one in ids:
-        report = do(one)
+    for id_ in ids:
+        report = do(id_)
         click.echo(report.message, err=True)
         reports.append(report)
     if as_json:
@@ -37,11 +37,12 @@ def for_each(
         sys.exit(1)
 
 
-def ask(about: Sequence[Issuance], *, why: str, question: str) -> None:
-    """Have the operator confirm it for these issuances; end the command, with nothing changed, if not."""
+def ask(issuances: Sequence[Issuance], *, why: str, question: str) -> None:
+    """Ask the operator to confirm for these issuances; without a yes, end the command, nothing changed."""
     rows = [
-        f"  issuance {one.id}, {one.state}: the {one.kind} of order {one.order} of {one.store}"
-        for one in about
+        f"  issuance {issuance.id}, {issuance.state}: the {issuance.kind} of order {issuance.order} of "
+        f"{issuance.store}"
+        for issuance in issuances
     ]
     click.echo("\n".join([why, *rows]), err=True)
     confirm_or_fail(question)

@@ -21,7 +21,7 @@ from bridge.cli.recorded import RecordedDelivery, recorded_deliveries
 from bridge.cli.terminal import fail, styled_console
 from bridge.db import Ledger, LedgerUnavailableError
 from bridge.embedded.supervisor import Part
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger import deliveries, issuances, orders
 from bridge.ledger import stores as ledger_stores
 from bridge.pipeline.context import Context
@@ -108,7 +108,7 @@ def _add_store(settings: Settings, ledger: Ledger, secret: str) -> None:
             woocommerce_id=WOOCOMMERCE,
             api_token=_TOKEN,
             webhook_secret=secret,
-            policy=Policy(),
+            options=StoreOptions(),
             now=datetime.now(UTC),
         )
     refresh_config(context, store_id)

@@ -16,11 +16,12 @@ from bridge.cli.ledger_access import open_ledger, require_store
 from bridge.cli.options import AS_OPTION, ID, LIMIT_OPTION, STORE_OPTION
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
 from bridge.cli.timeline import tell
-from bridge.issuance import Decision
+from bridge.issuance import LABELS, Decision
 from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger import issuances as ledger_issuances
+from bridge.ledger import kept_deliveries
 from bridge.ledger import orders as ledger_orders
 from bridge.ledger.deliveries import UNREADABLE, Delivery
 from bridge.ledger.orders import KnownOrder
@@ -35,7 +36,7 @@ def orders() -> None:
 
 @orders.command("list")
 @STORE_OPTION
-@click.option("--decision", type=click.Choice(["invoice", "estimate", "wait", "skip", "done", "attention"]))
+@click.option("--decision", type=click.Choice(LABELS))
 @click.option("--rule", help="The rule that decided, in a word: pending, unknown_status, inactive...")
 @LIMIT_OPTION
 @JSON_OPTION
@@ -48,7 +49,7 @@ def list_(store: str | None, decision: str | None, rule: str | None, limit: int,
         found = ledger_orders.listed(connection, store=store, decision=decision, rule=rule, limit=limit)
         unreadable: Sequence[Delivery] = ()
         if decision in {None, Decision.ATTENTION} and rule in {None, UNREADABLE}:
-            unreadable = ledger_deliveries.unreadable(connection, store=store, limit=limit)
+            unreadable = kept_deliveries.unreadable(connection, store=store, limit=limit)
     columns = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
     # First what waits for a person, and has no place among the orders.
     rows = [*(unreadable_row(one) for one in unreadable), *(order_row(one) for one in found)]
@@ -99,7 +100,7 @@ def show(store: str, order: int, as_json: bool) -> None:
 @ORDER_ARGUMENT
 @JSON_OPTION
 def explain(store: str, order: int, as_json: bool) -> None:
-    """Tell the story of an order, by its id in WooCommerce, in time order, and where it stands.
+    """Show the timeline of an order, by its id in WooCommerce, and how it stands.
 
     Every delivery with the decision on it, every attempt, and all that operators did.
     """

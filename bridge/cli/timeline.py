@@ -1,4 +1,4 @@
-"""An order's story: what came in, what was decided, what was sent, and what operators did, in time order."""
+"""The timeline of an order: what came in, was decided, and was sent, and what operators did."""
 
 from __future__ import annotations
 

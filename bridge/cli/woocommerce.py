@@ -26,6 +26,7 @@ from bridge.cli.properties import (
     read_text,
 )
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json, print_rows
+from bridge.pipeline.context import connect
 from bridge.settings import PREFIX, Settings
 from bridge.spaceinvoices import (
     NewWoocommerce,
@@ -192,7 +193,7 @@ def _account(store: str | None, *, is_change: bool = False) -> Iterator[SpaceInv
     settings = settings_of_command()
     token, place = _token(settings, store)
     try:
-        with SpaceInvoices(settings.api_url, token, timeout=settings.api_timeout) as api:
+        with connect(settings.api_url, token, timeout=settings.api_timeout) as api:
             yield api
     except SpaceInvoicesError as error:
         said = f": {error.api_message.removesuffix('.')}" if error.api_message else ""

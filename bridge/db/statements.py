@@ -106,7 +106,7 @@ class Statement:
         self, connection: Connection, read: Callable[[Sequence[Any]], _Result], /, **parameters: Any
     ) -> Pending[_Result]:
         """Execute it. `read` makes the result from the rows, which have the columns as attributes."""
-        compiled = self._compile(connection.dialect)
+        compiled = self.compile(connection.dialect)
         cursor = compiled.send(connection, parameters)
         pending = Pending(lambda: compiled.rows(fetch_all(connection, cursor)), read)
         if connection.dialect.name == "sqlite":
@@ -115,9 +115,10 @@ class Statement:
 
     def execute(self, connection: Connection, /, **parameters: Any) -> None:
         """Execute it. In PostgreSQL, its error may be raised later."""
-        self._compile(connection.dialect).send(connection, parameters)
+        self.compile(connection.dialect).send(connection, parameters)
 
-    def _compile(self, dialect: Dialect) -> CompiledStatement:
+    def compile(self, dialect: Dialect) -> CompiledStatement:
+        """The statement as this database's driver takes it."""
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = CompiledStatement(self._make, dialect)

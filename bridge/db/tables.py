@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from bridge.db.errors import LedgerFaultError
+from bridge.issuance import OPTIONS, StoreOptions
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -71,6 +73,24 @@ def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
+def _option_columns() -> Iterator[Column[Any]]:
+    """A column for each option of a store, of the type that the option's default has in JSON."""
+    defaults = StoreOptions()
+    for name, option in OPTIONS.items():
+        default = option.dump(getattr(defaults, name))
+        kind: TypeEngine[Any]
+        match default:
+            case bool():
+                kind, default = Boolean(), text(str(default).lower())
+            case str():
+                kind = Text()
+            case _:
+                kind, default = JSON(none_as_null=True), None
+        yield Column(
+            name, kind, nullable=option.nullable, server_default=None if option.nullable else default
+        )
+
+
 stores = Table(
     "stores",
     metadata,
@@ -83,18 +103,7 @@ stores = Table(
     # The secrets it replaced, encrypted, newest first: valid until a day after the new one was first seen.
     Column("previous_webhook_secrets", JSON(none_as_null=True)),
     Column("webhook_secret_seen_at", UTCDateTime),
-    Column("issue_pending", Boolean, nullable=False, server_default=text("false")),
-    Column("bank_payment_methods", JSON, nullable=False),
-    Column("status_map", JSON, nullable=False),
-    Column("order_body", Text, nullable=False, server_default="merged"),
-    Column("unknown_outcome", Text, nullable=False, server_default="hold"),
-    Column("issue_from", Text),  # a time, or `all`; null: when the store was added
-    Column("shop_urls", JSON(none_as_null=True)),  # null until its first order
-    Column("sub_orders", Text, nullable=False, server_default="ask"),
-    Column("unpaid_on_hold", Text, nullable=False, server_default="issue"),
-    Column("zero_total", Text, nullable=False, server_default="issue"),
-    Column("test_orders", Text, nullable=False, server_default="skip"),
-    Column("invoiced_meta", JSON(none_as_null=True)),  # null: the default
+    *_option_columns(),
     # The Woocommerce object in Space Invoices, as last fetched.
     Column("config", JSON(none_as_null=True)),
     Column("config_fetched_at", UTCDateTime),
@@ -200,7 +209,7 @@ issuances = Table(
     Column("id", BigId, Identity(), primary_key=True),
     Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
     Column("order_id", BigId, ForeignKey("orders.id"), nullable=False),
-    Column("kind", Text, nullable=False),  # invoice | estimate
+    Column("kind", Text, nullable=False),  # a Kind
     Column("state", Text, nullable=False),  # due | sending | issued | failed | held | withdrawn
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("attempt_id", BigId),  # the last attempt; an outcome counts only for the attempt it belongs to

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError, inq
+from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
 
 THREADS = 16
 BATCH = 50  # stores; a query is part of the address, which has to stay short
@@ -74,13 +74,13 @@ def _fetch_batch(context: Context, stores: Sequence[Store], deadline: float) -> 
 
 
 def _list(
-    context: Context, api: SpaceInvoices, stores: Sequence[Store], deadline: float
+    context: Context, api: SpaceInvoicesApi, stores: Sequence[Store], deadline: float
 ) -> Mapping[str, Mapping[str, Any]]:
-    """The configs of these stores by their Woocommerce object's id; none if the API takes no such filter."""
+    """The configs of these stores by their Woocommerce object's id; none if the API refuses the filter."""
     _wait_for_slot(context, stores[0], deadline)
     ids = [store.woocommerce_id for store in stores]
     try:
-        configs = api.find_woocommerces(stores[0].organization_id, where={"id": inq(ids)})
+        configs = api.list_configs(stores[0].organization_id, ids)
     except SpaceInvoicesError as error:
         if error.status in {400, 422}:
             return {}
@@ -88,13 +88,12 @@ def _list(
     return {config["id"]: config for config in configs if isinstance(config.get("id"), str)}
 
 
-def _fetch_one(context: Context, api: SpaceInvoices, store: Store, deadline: float) -> ConfigFetch:
+def _fetch_one(context: Context, api: SpaceInvoicesApi, store: Store, deadline: float) -> ConfigFetch:
     try:
         _wait_for_slot(context, store, deadline)
-        configs = api.find_woocommerces(store.organization_id, where={"id": store.woocommerce_id})
+        return ConfigFetch(api.find_config(store.organization_id, store.woocommerce_id))
     except SpaceInvoicesError as error:
         return ConfigFetch(error=error)
-    return ConfigFetch(next((config for config in configs if config.get("id") == store.woocommerce_id), None))
 
 
 def _wait_for_slot(context: Context, store: Store, deadline: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from bridge.admin.store_options import cannot_be_said
+from bridge.admin.store_options import lost_in_bare_body
 from bridge.doctor import orders
 from bridge.doctor.finding import Finding, Level, format_duration
 from bridge.doctor.observation import WEBHOOKS, StoreObservation
@@ -24,7 +24,7 @@ def check_store(observation: StoreObservation) -> Iterator[Finding]:
     yield from _token(observation)
     yield from _pause(observation)
     yield from _config(observation)
-    yield from _choices(observation)
+    yield from _options(observation)
     yield from _issuances(observation)
     yield from orders.check_orders(observation)
     yield from _deliveries(observation)
@@ -132,9 +132,9 @@ def _inactive(observation: StoreObservation) -> Finding:
     return observation.finding("config", Level.WRONG, message, mend)
 
 
-def _choices(observation: StoreObservation) -> Iterator[Finding]:
+def _options(observation: StoreObservation) -> Iterator[Finding]:
     """Report options that are refused now, and that an earlier version accepted."""
-    names = cannot_be_said(observation.store.choices)
+    names = lost_in_bare_body(observation.store.options)
     if names:
         yield observation.finding(
             "choices",

@@ -1,10 +1,15 @@
-"""Whose order it is, when a document is due, and what is sent for it: pure functions over plain values."""
+"""Whose order it is, when a document is due, and what is sent for it: pure functions over plain values.
 
-from bridge.issuance.case import Config, Decision, Document, Documents, Exceptions, Verdict
+`decide` (decision.py) applies the rules (rules.py) to what they need to know (case.py).
+"""
+
+from bridge.issuance.case import LABELS, Config, Decision, Document, Documents, Exceptions, Verdict
 from bridge.issuance.decision import decide
+from bridge.issuance.kinds import Kind
+from bridge.issuance.option_types import Option, OptionError
+from bridge.issuance.options import BANK_PAYMENT, OPTIONS, Policy, StoreOptions
 from bridge.issuance.order import Deletion, Details, NotAnOrder, Order, Timekeeping, Unreadable, printable
-from bridge.issuance.payload import CONFIG_PROPERTIES, compose, said_of
-from bridge.issuance.policy import BANK_PAYMENT, Policy
+from bridge.issuance.payload import CONFIG_PROPERTIES, compose, overrides_of
 from bridge.issuance.reading import About, content_digest, read_delivery
 from bridge.issuance.shop import address_of, is_foreign
 from bridge.issuance.status import (
@@ -20,6 +25,8 @@ from bridge.issuance.status import (
 __all__ = [
     "BANK_PAYMENT",
     "CONFIG_PROPERTIES",
+    "LABELS",
+    "OPTIONS",
     "STANDARD_STATUSES",
     "About",
     "Config",
@@ -29,11 +36,15 @@ __all__ = [
     "Document",
     "Documents",
     "Exceptions",
+    "Kind",
     "NotAnOrder",
+    "Option",
+    "OptionError",
     "Order",
     "OrderStage",
     "Place",
     "Policy",
+    "StoreOptions",
     "Timekeeping",
     "Unreadable",
     "Verdict",
@@ -43,9 +54,9 @@ __all__ = [
     "decide",
     "is_foreign",
     "is_newer",
+    "overrides_of",
     "printable",
     "read_delivery",
-    "said_of",
     "stage_of",
     "standard_status",
     "was_saved_later",

@@ -9,11 +9,11 @@ FIRST_DELAY = 5.0  # seconds
 LONGEST_DELAY = 3600.0  # seconds
 LONGEST_PROBE_DELAY = 60.0  # seconds; a probe asks for the config first, which costs nothing
 GIVE_UP_AFTER = timedelta(days=3)
-LEAST_ATTEMPTS = 10  # whatever the time is said to be: a clock that steps forward must end nothing
+LEAST_ATTEMPTS = 10  # so that a clock that steps forward does not end the retries
 
 
 def is_to_be_given_up(*, tries: int, since: datetime, now: datetime) -> bool:
-    """Whether what failed that many times since then has failed for long enough."""
+    """Whether to stop retrying after `tries` failures, the first of them at `since`."""
     return now - since >= GIVE_UP_AFTER and tries >= LEAST_ATTEMPTS
 
 
@@ -22,8 +22,9 @@ def next_attempt(
 ) -> datetime | None:
     """When the next attempt is due after `attempts` of them (at least 1), or None to give up.
 
-    Full jitter: a random moment from now to the backoff's end, so that a crowd of orders that failed
-    together does not come back together. `retry_after` (seconds) is what the server asked for at least.
+    The longest delay doubles with each attempt: 5 s, 10 s, 20 s and so on to 43 min, then 1 h from the
+    eleventh. Full jitter: the delay is random, from 0 to the longest, so that orders that failed together are
+    not retried together. `retry_after` is the least delay, in seconds, that the server asked for.
     """
     if is_to_be_given_up(tries=attempts, since=first_attempt_at, now=now):
         return None
@@ -37,9 +38,9 @@ def next_attempt(
 def next_probe(
     *, failures: int, is_costly: bool, now: datetime, retry_after: float | None, random: Random
 ) -> datetime:
-    """When a store that only fails is tried again, after `failures` (at least 1) since it was paused.
+    """When a paused store is probed next, after `failures` (at least 1) since it was paused.
 
-    `is_costly`: what failed left an order of unknown outcome, for an operator to look at.
+    `is_costly`: the last failure left an order of unknown outcome, which an operator has to look at.
     """
     longest = LONGEST_DELAY if is_costly else LONGEST_PROBE_DELAY
     delay = min(longest, FIRST_DELAY * 2 ** min(failures - 1, 20))

@@ -1,21 +1,23 @@
-"""What a decision rests on, and what it says: plain values."""
+"""What a decision depends on, and the verdict: plain values."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
+from bridge.issuance.kinds import Kind
+from bridge.issuance.options import Policy
 from bridge.issuance.order import Order, decimal
-from bridge.issuance.policy import Policy
 from bridge.issuance.status import OrderStage
 
 
 class Decision(StrEnum):
-    """What to do with an order now; INVOICE and ESTIMATE name the document that is due."""
+    """What to do with an order now."""
 
-    INVOICE = "invoice"
-    ESTIMATE = "estimate"
+    ISSUE = "issue"
     WAIT = "wait"
     SKIP = "skip"
     DONE = "done"
@@ -24,7 +26,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The properties of a Space Invoices Woocommerce object that decide, with its defaults."""
+    """The properties of a Woocommerce object that decide, with the API's defaults."""
 
     active: bool = True
     issue_invoice_for_bank_payment: bool = False
@@ -44,21 +46,17 @@ class Document:
     customer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """The documents of an order that exist or may exist."""
-
-    invoice: Document | None = None
-    estimate: Document | None = None
+Documents: TypeAlias = Mapping[Kind, Document]
+"""The documents of an order that exist or may exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """What holds for one order alone.
+    """What applies to one order alone.
 
-    `issue_anyway`: a person wants its document in spite of what keeps it back. `is_from_before`: it was known
-    before there were rules on old orders and on sub-orders, which do not apply to it. `former_key` is the key
-    that it had before the shop changed it.
+    `issue_anyway`: an operator wants its document, although a rule holds it back. `is_from_before`: the order
+    was known before there were rules on old orders and sub-orders, which do not apply to it. `former_key` is
+    the key that it had before the shop changed it.
     """
 
     issue_anyway: bool = False
@@ -68,16 +66,41 @@ class Exceptions:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision and one sentence on why; `rule` names what decided, in a word that holds no value."""
+    """A decision, one sentence on why, and the name of the rule that decided, which contains no value.
+
+    `kind` is the kind of document that is due; None unless the decision is to issue one.
+    """
 
     decision: Decision
     reason: str
     rule: str = "other"
+    kind: Kind | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind is not None) != (self.decision is Decision.ISSUE):
+            raise ValueError("a verdict names a kind of document if it is to issue one, and else none")
+
+    @classmethod
+    def issue(cls, kind: Kind, reason: str, rule: str) -> Verdict:
+        """A document of this kind is due."""
+        return cls(Decision.ISSUE, reason, rule, kind)
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.reason}"
+
+    @property
+    def label(self) -> str:
+        """The decision as it is stored and shown: one of LABELS."""
+        return (self.kind or self.decision).value
+
+
+LABELS: Sequence[str] = [one.value for one in (*Kind, *Decision) if one is not Decision.ISSUE]
+"""The decisions as the ledger, JSON and metrics have them: the kind that is due, or why none is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a decision rests on. `reached` is where the order stands by the store's own statuses."""
+    """All that a decision depends on. `stage` is the order's, with the store's own statuses mapped."""
 
     order: Order
     config: Config
@@ -85,7 +108,7 @@ class Case:
     documents: Documents
     exceptions: Exceptions
     is_deleted: bool
-    reached: OrderStage
+    stage: OrderStage
 
     @property
     def total(self) -> Decimal:
@@ -96,5 +119,9 @@ class Case:
         return decimal(self.order.details.paid_back) or Decimal(0)
 
     @property
-    def has_documents(self) -> bool:
-        return self.documents.invoice is not None or self.documents.estimate is not None
+    def invoice(self) -> Document | None:
+        return self.documents.get(Kind.INVOICE)
+
+    @property
+    def estimate(self) -> Document | None:
+        return self.documents.get(Kind.ESTIMATE)

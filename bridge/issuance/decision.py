@@ -1,10 +1,10 @@
-"""The decision: which document of an order is due now, or why none is."""
+"""Decides which document of an order is due now, or why none is."""
 
 from __future__ import annotations
 
 from bridge.issuance.case import Case, Config, Decision, Documents, Exceptions, Verdict
+from bridge.issuance.options import Policy
 from bridge.issuance.order import Order
-from bridge.issuance.policy import Policy
 from bridge.issuance.rules import RULES
 from bridge.issuance.status import stage_of, standard_status
 
@@ -18,9 +18,9 @@ def decide(
     documents: Documents,
     exceptions: Exceptions | None = None,
 ) -> Verdict:
-    """Say what is due. The first rule that has something to say wins; `RULES` has them in their order.
+    """Return the verdict of the first rule in `RULES` that applies to the order.
 
-    `config` is None while it has never been fetched from Space Invoices.
+    `config` is None until it has been fetched from Space Invoices.
     """
     if config is None:
         return Verdict(
@@ -34,16 +34,16 @@ def decide(
         documents=documents,
         exceptions=exceptions or Exceptions(),
         is_deleted=deleted or status == "trash",
-        reached=stage_of(order, policy.status_map),
+        stage=stage_of(order, policy.status_map),
     )
     verdict = next(verdict for rule in RULES if (verdict := rule(case)) is not None)
-    return _with_changed_key(case, verdict)
+    return _noting_changed_key(case, verdict)
 
 
-def _with_changed_key(case: Case, verdict: Verdict) -> Verdict:
-    """An order whose key the shop has changed goes its way, and a person is told of it."""
+def _noting_changed_key(case: Case, verdict: Verdict) -> Verdict:
+    """The verdict; for attention if nothing is to be issued and the shop has changed the order's key."""
     former = case.exceptions.former_key
-    if former is None or verdict.decision in {Decision.INVOICE, Decision.ESTIMATE, Decision.ATTENTION}:
+    if former is None or verdict.decision in {Decision.ISSUE, Decision.ATTENTION}:
         return verdict
     return Verdict(
         Decision.ATTENTION,

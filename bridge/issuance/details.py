@@ -1,4 +1,4 @@
-"""What an order's metadata, lines and address tell the decision: pure."""
+"""What the decision needs of an order's metadata, lines and address: pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from bridge.issuance.order import NO_SUM, Details
 
-# Gateways note in an order's metadata that they were in test mode: WooPayments `_wcpay_mode`, Mollie
+# In an order's metadata, a gateway notes that it was in test mode: WooPayments `_wcpay_mode`, Mollie
 # `_mollie_payment_mode`, PayPal `_ppcp_paypal_payment_mode`, SkyVerge's `_wc_<gateway>_environment`.
 _MODE = re.compile(r".*(_mode|_environment|_env)", re.IGNORECASE)
 _TEST_FLAG = re.compile(r".*(test_?mode|_sandbox|_is_test|test_order|_livemode)", re.IGNORECASE)
@@ -30,37 +30,37 @@ _ADDRESSEE = (
     "country",
 )
 _LINES = ("line_items", "fee_lines", "shipping_lines")
-_OF_LINE = ("name", "method_title", "quantity", "total", "total_tax")
-MAX_VALUE = 100  # characters of a value that is kept
+_LINE_FIELDS = ("name", "method_title", "quantity", "total", "total_tax")
+MAX_VALUE = 100  # characters of a metadata value that are kept
 
 
 def read_details(data: Mapping[str, object]) -> Details:
-    """What an order's body tells beside its fields. `invoiced_by` holds all metadata that has a value.
+    """The details of an order's body that come from its metadata, lines and address.
 
-    The caller keeps of that what its store asks for.
+    `invoiced_by` is all metadata with a value; the caller keeps the keys that its store names.
     """
     meta = dict(_metadata(data.get("meta_data")))
     return Details(
         is_test=any(_is_test_mode(key, value) for key, value in meta.items()),
         is_anonymized=meta.get("_anonymized", "").lower() in _YES,
         invoiced_by=meta,
-        lines=_digest([_line(one) for name in _LINES for one in _objects(data.get(name))]),
+        lines=_digest([_line(line) for name in _LINES for line in _objects(data.get(name))]),
         customer=_digest(_customer(data.get("billing"), meta)),
     )
 
 
 def summed_refunds(refunds: object, amount: Callable[[object], str]) -> str | None:
-    """What was paid back in all, `10.00` for one refund of `-10.00`; None if a sum cannot be read.
+    """The sum of the refunds, `10.00` for one of `-10.00`; None if one cannot be read.
 
-    `amount` reads one sum, and returns nothing for what is none.
+    `amount` reads one amount, and returns an empty string for what is no amount.
     """
     if not refunds:
         return NO_SUM
     if not isinstance(refunds, list):
         return None
     paid_back = Decimal(0)
-    for one in refunds:
-        total = amount(one.get("total")) if isinstance(one, dict) else ""
+    for refund in refunds:
+        total = amount(refund.get("total")) if isinstance(refund, dict) else ""
         if not total:
             return None
         paid_back += abs(Decimal(total))
@@ -68,9 +68,9 @@ def summed_refunds(refunds: object, amount: Callable[[object], str]) -> str | No
 
 
 def _metadata(meta_data: object) -> Iterator[tuple[str, str]]:
-    """Keys with their values as text; what is empty, or no single value, is left out."""
-    for one in _objects(meta_data):
-        key, value = one.get("key"), one.get("value")
+    """Keys with their values as text; empty values, lists and objects are left out."""
+    for entry in _objects(meta_data):
+        key, value = entry.get("key"), entry.get("value")
         if isinstance(value, bool):
             value = "true" if value else "false"
         if isinstance(key, str) and isinstance(value, str | int | float) and str(value).strip():
@@ -87,7 +87,7 @@ def _is_test_mode(key: str, value: str) -> bool:
 
 
 def _line(line: Mapping[str, object]) -> list[str]:
-    return [str(line.get(name) or "") for name in _OF_LINE]
+    return [str(line.get(name) or "") for name in _LINE_FIELDS]
 
 
 def _customer(billing: object, meta: Mapping[str, str]) -> list[str]:
@@ -98,11 +98,11 @@ def _customer(billing: object, meta: Mapping[str, str]) -> list[str]:
 
 def _objects(value: object) -> Iterator[Mapping[str, object]]:
     if isinstance(value, list):
-        yield from (one for one in value if isinstance(one, dict))
+        yield from (element for element in value if isinstance(element, dict))
 
 
 def _digest(value: list[object] | list[str] | list[list[str]]) -> str:
-    """Empty for a body that has nothing to compare, as test doubles and old API versions send it."""
+    """A digest for comparison; empty for a body without such data, as old API versions send it."""
     if not any(value):
         return ""
     raw = json.dumps(value, ensure_ascii=True).encode()

@@ -1,4 +1,4 @@
-"""An order as one delivery describes it, and what else a delivery can be about: plain values."""
+"""An order as one delivery describes it, and the other contents that a delivery can have: plain values."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
-NO_SUM = "0"
+NO_SUM = "0"  # paid back
+_LOOKS_LIKE_BANK = ("bank", "transfer", "prepay", "vorkasse", "sepa", "bacs", "überweisung", "ueberweisung")
 
 
 class Timekeeping(StrEnum):
-    """What the time of a snapshot's last modification can be compared with."""
+    """Which other times the time of a snapshot's last modification can be compared with."""
 
     UTC = "utc"
-    LOCAL = "local"  # the shop's own time, whose offset is not known: with other local times alone
-    NONE = "none"  # nothing: it lies after its own arrival
+    LOCAL = "local"  # the shop's own time, whose offset is not known: only with other local times
+    NONE = "none"  # with none: it lies after its own arrival
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
     """What the decision needs of an order beside the fields that every list shows.
 
-    `created` is None where the delivery does not tell; `created_is_local` where it tells it in the shop's own
-    time. `paid_back` is the sum of the refunds, `parent_id` 0 for an order of its own. `invoiced_by` holds
-    the metadata in which other plugins note their invoices. `lines` and `customer` are digests: they are
-    equal where an invoice would read the same.
+    `created` is None if the delivery does not say; `created_is_local`: it is in the shop's own time.
+    `paid_back` is the sum of the refunds; `parent_id` is 0 for an order that is no sub-order. `invoiced_by`
+    is the metadata in which other plugins note their invoices. `lines` and `customer` are digests, which are
+    equal if an invoice would have the same content.
     """
 
     timekeeping: Timekeeping = Timekeeping.UTC
@@ -46,8 +47,8 @@ class Details:
 class Order:
     """What the decision needs of an order, as one delivery describes it.
 
-    `order_key` is empty for an imported order. `total` stays the string that WooCommerce sent; `modified` has
-    a resolution of one second. `shop` is the address of the site that the signed body names, or empty.
+    `order_key` is empty for an imported order. `total` is the string that WooCommerce sent; `modified` has a
+    resolution of one second. `shop` is the address of the site that the signed body names, or empty.
     """
 
     resource_id: int
@@ -66,7 +67,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The order was moved to the trash. WooCommerce says no more than its id, and not when.
+    """The order was moved to the trash. WooCommerce sends its id and nothing else, not even when.
 
     `shop` comes from a header that is not signed.
     """
@@ -77,7 +78,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class NotAnOrder:
-    """A delivery the bridge has no use for; `reason` is a phrase that an operator can read."""
+    """A delivery that the bridge ignores; `reason` is a phrase for the operator."""
 
     reason: str
     resource_id: int | None = None
@@ -86,15 +87,21 @@ class NotAnOrder:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A delivery that looks like an order and cannot be read as one: it waits for a person."""
+    """A delivery that looks like an order and cannot be read as one: it waits for an operator."""
 
     reason: str
     resource_id: int | None = None
     shop: str = ""
 
 
+def looks_like_bank_payment(order: Order) -> bool:
+    """Whether the method's id or title has a word that bank payments have."""
+    text = f"{order.payment_method} {order.details.payment_title}".casefold()
+    return any(word in text for word in _LOOKS_LIKE_BANK)
+
+
 def decimal(amount: str) -> Decimal | None:
-    """The amount as a number, or None where it is none: `300` and `300.00` are the same amount."""
+    """The amount as a number, or None if it is no number: `300` and `300.00` are the same amount."""
     try:
         number = Decimal(amount)
     except InvalidOperation:
@@ -103,6 +110,6 @@ def decimal(amount: str) -> Decimal | None:
 
 
 def printable(text: str) -> str:
-    """`text` as it may stand in a log line or a column: short, and without control characters."""
+    """`text` for a log line or a column: short, and without control characters."""
     clean = "".join(character if character.isprintable() else "?" for character in text[:60])
     return clean or "(none)"

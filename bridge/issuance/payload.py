@@ -1,4 +1,4 @@
-"""The body of `POST /v1/Woocommerce/:id/order`: the order as received, and over it the store's config."""
+"""The body of `POST /v1/Woocommerce/:id/order`: the order with the store's config over it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.issuance.case import Decision
+from bridge.issuance.kinds import Kind
+from bridge.issuance.options import BANK_PAYMENT, Policy
 from bridge.issuance.order import Order
-from bridge.issuance.policy import BANK_PAYMENT, Policy
 from bridge.issuance.status import OrderStage, stage_of, standard_status
 
 # "Create Woocommerce ... /order", Properties, in the API document. Read-only ones (`id`, dates,
@@ -32,61 +32,57 @@ CONFIG_PROPERTIES = (
 
 _decode = json.JSONDecoder().raw_decode
 _WHITESPACE = " \t\n\r"
-ORIGINALS = "woocommerce"  # in `custom`: the values of the shop that others are sent in the place of
+ORIGINALS = "woocommerce"  # in `custom`: the shop's own values of what is overridden
 
 
-def said_of(order: Order, policy: Policy, kind: str, *, issue_anyway: bool) -> Mapping[str, str | bool]:
-    """What has to be sent in other words, so that Space Invoices reads what was decided by a store's choices.
+def overrides_of(order: Order, policy: Policy, kind: Kind, *, issue_anyway: bool) -> Mapping[str, str | bool]:
+    """The properties to send with other values, so that Space Invoices issues the kind that was decided.
 
     It decides the kind of document by itself, from the flags, `status` and `payment_method`. It knows one
-    bank payment, `bacs`, and no status but WooCommerce's own.
+    bank payment, `bacs`, and no custom status.
     """
-    said: dict[str, str | bool] = {}
+    overrides: dict[str, str | bool] = {}
     status = standard_status(order, policy.status_map)
     by_bank = policy.is_bank_payment(order)
     if by_bank and order.payment_method != BANK_PAYMENT:
-        said["payment_method"] = BANK_PAYMENT
+        overrides["payment_method"] = BANK_PAYMENT
     if status != order.status:
-        said["status"] = status
+        overrides["status"] = status
     is_unpaid = stage_of(order, policy.status_map) in {OrderStage.PENDING, OrderStage.ON_HOLD}
-    if kind == Decision.INVOICE and is_unpaid and not by_bank and order.payment_method == BANK_PAYMENT:
-        said["issueInvoiceForBankPayment"] = True
-    if kind == Decision.INVOICE and issue_anyway:
-        said["issueInvoiceOnComplete"] = False
-    return said
+    if kind is Kind.INVOICE and is_unpaid and not by_bank and order.payment_method == BANK_PAYMENT:
+        overrides["issueInvoiceForBankPayment"] = True
+    if kind is Kind.INVOICE and issue_anyway:
+        overrides["issueInvoiceOnComplete"] = False
+    return overrides
 
 
 def compose(
-    order: bytes, config: Mapping[str, object], said: Mapping[str, str | bool] | None = None
+    order: bytes, config: Mapping[str, object], overrides: Mapping[str, str | bool] | None = None
 ) -> bytes:
-    """Lay the config's documented properties over the order; raises ValueError if it is no JSON object.
+    """Merge the config's documented properties over the order, and `overrides` over both.
 
-    Over both is laid what is `said` in other words; what the shop said itself goes along in `custom`.
-
-    Every value of the order keeps its own bytes. Parsing and writing it again would turn PHP's
-    `40.979999999999997` into `40.98`: equal as a float, and yet not what the shop sent.
+    The shop's own values of what is overridden are sent in `custom`. Every other value of the order keeps its
+    bytes: to parse and write it again would turn PHP's `40.979999999999997` into `40.98`, equal as a float,
+    and not what the shop sent. Raises ValueError if the order is no JSON object.
     """
     try:
         members = _members(order.decode("utf-8"))
     except RecursionError:
         raise ValueError("the order is nested too deeply") from None
-    said = said or {}
-    originals = {
-        name: json.loads(members[name]) for name in said if name in members and name not in CONFIG_PROPERTIES
-    }
-    laid_over: dict[str, Any] = {**config, **said}
+    of_order = {name: value for name, value in (overrides or {}).items() if name not in CONFIG_PROPERTIES}
+    originals = {name: json.loads(members[name]) for name in of_order if name in members}
+    merged: dict[str, Any] = {**config, **(overrides or {})}
     if originals:
         custom = config.get("custom")
-        of_config = custom if isinstance(custom, dict) else {}
-        laid_over["custom"] = {**of_config, ORIGINALS: originals}
-    for name in (*CONFIG_PROPERTIES, *(one for one in said if one not in CONFIG_PROPERTIES)):
-        if laid_over.get(name) is not None:
-            members[name] = json.dumps(laid_over[name])
+        merged["custom"] = {**(custom if isinstance(custom, dict) else {}), ORIGINALS: originals}
+    for name in (*CONFIG_PROPERTIES, *of_order):
+        if merged.get(name) is not None:
+            members[name] = json.dumps(merged[name])
     return ("{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in members.items()) + "}").encode()
 
 
 def _members(text: str) -> dict[str, str]:
-    """The members of a JSON object as raw text; of a repeated name the last counts, as in PHP."""
+    """The members of a JSON object as raw text; the last of a repeated name counts, as in PHP."""
     members: dict[str, str] = {}
     at = _skip(text, _expect(text, _skip(text, 0), "{"))
     if text[at : at + 1] == "}":

@@ -1,4 +1,4 @@
-"""Reads what a signed delivery says: an order, the deletion of one, or neither, with the reason."""
+"""Reads the content of a signed delivery: an order, the deletion of one, or neither, with the reason."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ About = Order | Deletion | NotAnOrder | Unreadable
 
 
 def content_digest(topic: str, body: bytes, shop: str = "") -> bytes:
-    """What two deliveries share if they are the same: the SHA-256 of the body, 32 bytes.
+    """The identity of a delivery, by which a repeat is recognised: the SHA-256 of the body, 32 bytes.
 
-    WooCommerce's delivery id repeats within a second, so it cannot serve. A bare `{"id": n}` is the
-    deletion of an order or of a customer alike, in one shop or in its copy: there, the topic counts, too,
-    and the `shop` that the delivery says it comes from.
+    WooCommerce's delivery id is not unique within a second. A bare `{"id": n}` may be the deletion of an
+    order or of a customer, in the shop or in a copy of it: its digest includes the topic, and the `shop` that
+    the delivery names.
     """
     digest = hashlib.sha256(body)
     if _BARE_ID.fullmatch(body):
@@ -39,11 +39,11 @@ def content_digest(topic: str, body: bytes, shop: str = "") -> bytes:
 
 
 def read_delivery(topic: str, body: bytes, source: str = "") -> About:
-    """Tell from the body, whatever is in it, what a delivery is about. Never raises.
+    """Read what a delivery is about from its body, whatever that contains. Never raises.
 
-    WooCommerce's headers are not signed, so the body decides. Only a bare `{"id": n}` needs the
-    topic: the deletions of an order, a customer and a product look the same. `source` is the header
-    X-WC-Webhook-Source, which serves only where the body does not name its site.
+    WooCommerce's headers are not signed, so the body decides. Only a bare `{"id": n}` needs the topic: the
+    deletions of an order, a customer and a product look the same. `source` is the header X-WC-Webhook-Source,
+    which counts only if the body does not name its site.
     """
     try:
         data = json.loads(body.decode("utf-8"))
@@ -61,7 +61,7 @@ def read_delivery(topic: str, body: bytes, source: str = "") -> About:
 
 
 def _undecodable(topic: str, body: bytes, why: str) -> NotAnOrder | Unreadable:
-    """What no decoder takes is an order nevertheless, if it has the names of an order's fields."""
+    """A body that is no JSON counts as an order if it contains the name of an order's field."""
     if _is_order_topic(topic) and b'"line_items"' in body:
         return Unreadable(f"it looks like an order, and cannot be read: {why}")
     return NotAnOrder(f"unreadable: {why}")
@@ -69,8 +69,8 @@ def _undecodable(topic: str, body: bytes, why: str) -> NotAnOrder | Unreadable:
 
 def _bare_id(topic: str, resource_id: int | None, shop: str) -> About:
     if resource_id is None:
-        what = Unreadable if _is_order_topic(topic) else NotAnOrder
-        return what("an id that is none, and nothing else", shop=shop)
+        kind = Unreadable if _is_order_topic(topic) else NotAnOrder
+        return kind("an id that is none, and nothing else", shop=shop)
     if topic == "order.deleted":
         return Deletion(resource_id, shop)
     if _is_order_topic(topic):
@@ -160,13 +160,13 @@ def _what_is_wrong(
     if "id" not in data and "line_items" not in data:
         return NotAnOrder(f"not an order: {', '.join(wrong)} missing or of the wrong type")
     return Unreadable(
-        f"it looks like an order, and cannot be read: {', '.join(_with_value(data, one) for one in wrong)}",
+        f"it looks like an order, and cannot be read: {', '.join(_with_value(data, name) for name in wrong)}",
         resource_id,
     )
 
 
 def _with_value(data: Mapping[str, object], name: str) -> str:
-    """A field that is wrong, with what stands in it where that says more than that it is missing."""
+    """A field that is wrong, with its value if it has one that may be shown."""
     value = data.get(name)
     if name in {"total", "currency", "status", "id"} and isinstance(value, str) and value:
         return f"{name} {printable(value)!r}"
@@ -186,7 +186,7 @@ def _resource_id(value: object) -> int | None:
 
 
 def _parent_id(value: object) -> int | None:
-    """0 for an order of its own; None if it cannot be told."""
+    """0 for an order without a parent; None if the id cannot be read."""
     return 0 if value in (None, 0, "0", "", False) else _resource_id(value)
 
 
@@ -195,7 +195,7 @@ def _number(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    """The string, or nothing for what no column could hold (PostgreSQL refuses NUL and lone surrogates)."""
+    """The string, or an empty one if a column cannot hold it (PostgreSQL refuses NUL and lone surrogates)."""
     if isinstance(value, str) and len(value) <= MAX_TEXT and value.isprintable():
         return value
     return ""
@@ -209,9 +209,9 @@ def _amount(value: object) -> str:
 
 
 def _first_moment(data: Mapping[str, object], *names: str) -> tuple[datetime | None, bool]:
-    """The first of these dates that is there, and whether it is in the shop's own time.
+    """The first of these dates that there is, and whether it is in the shop's own time.
 
-    API v1 has no `*_gmt`: its times may be hours off, yet they order one shop's snapshots among themselves.
+    API v1 has no `*_gmt`: its times may be hours off, but they still order the snapshots of one shop.
     """
     for name in names:
         if (moment := _moment(data.get(f"{name}_gmt"))) is not None:

@@ -1,4 +1,4 @@
-"""The rules of the decision in their order: each returns a verdict, or None where it has nothing to say."""
+"""The rules of the decision, in their order: each returns a verdict, or None if it does not apply."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from bridge.issuance.case import Case, Decision, Verdict
-from bridge.issuance.order import decimal
-from bridge.issuance.policy import looks_like_bank_payment
+from bridge.issuance.kinds import Kind
+from bridge.issuance.order import decimal, looks_like_bank_payment
 from bridge.issuance.status import OrderStage, standard_status
 
-# Offsets from UTC lie between -12 and +14 hours.
-_FURTHEST_WEST = timedelta(hours=12)
+_FURTHEST_WEST = timedelta(hours=12)  # offsets from UTC are between -12 and +14 hours
 
 
 def _inactive(case: Case) -> Verdict | None:
@@ -23,8 +22,8 @@ def _inactive(case: Case) -> Verdict | None:
 def _deleted(case: Case) -> Verdict | None:
     if not case.is_deleted:
         return None
-    issued = "invoice" if case.documents.invoice else "estimate" if case.documents.estimate else ""
-    if issued:
+    issued = next((kind for kind in Kind if kind in case.documents), None)
+    if issued is not None:
         return Verdict(
             Decision.ATTENTION,
             f"The order was deleted in WooCommerce after its {issued}.",
@@ -34,10 +33,10 @@ def _deleted(case: Case) -> Verdict | None:
 
 
 def _credit_due(case: Case) -> Verdict | None:
-    """After the invoice: the order died, or money went back."""
-    if case.documents.invoice is None:
+    """The order was invoiced, and then paid back or ended."""
+    invoice, order = case.invoice, case.order
+    if invoice is None:
         return None
-    invoice, order = case.documents.invoice, case.order
     credit = "a credit note is due, to be made in Space Invoices."
     status = standard_status(order, case.policy.status_map)
     if case.paid_back or order.has_refunds or status == "refunded":
@@ -48,12 +47,12 @@ def _credit_due(case: Case) -> Verdict | None:
             f"back: {credit}",
             "refunded_after_invoice",
         )
-    if case.reached is not OrderStage.DEAD:
+    if case.stage is not OrderStage.DEAD:
         return None
-    kind = status if status in {"cancelled", "failed"} else "dead"
-    what = "its payment failed" if kind == "failed" else f"it is {order.status} now"
+    end = status if status in {"cancelled", "failed"} else "dead"
+    event = "its payment failed" if end == "failed" else f"it is {order.status} now"
     return Verdict(
-        Decision.ATTENTION, f"The order has its invoice, and {what}: {credit}", f"{kind}_after_invoice"
+        Decision.ATTENTION, f"The order has its invoice, and {event}: {credit}", f"{end}_after_invoice"
     )
 
 
@@ -64,7 +63,7 @@ def _paid_back_of(case: Case, status: str) -> str:
 
 
 def _changed_after_invoice(case: Case) -> Verdict | None:
-    invoice, order, details = case.documents.invoice, case.order, case.order.details
+    invoice, order, details = case.invoice, case.order, case.order.details
     if invoice is None:
         return None
     if decimal(order.total) != decimal(invoice.total) or order.currency != invoice.currency:
@@ -91,15 +90,15 @@ def _changed_after_invoice(case: Case) -> Verdict | None:
 
 
 def _invoiced(case: Case) -> Verdict | None:
-    if case.documents.invoice is None:
+    if case.invoice is None:
         return None
     return Verdict(Decision.DONE, "The order has its invoice.", "invoiced")
 
 
 def _dead(case: Case) -> Verdict | None:
-    if case.reached is not OrderStage.DEAD:
+    if case.stage is not OrderStage.DEAD:
         return None
-    if case.documents.estimate:
+    if case.estimate:
         return Verdict(
             Decision.ATTENTION,
             f"The order is {case.order.status}, and its estimate is still standing.",
@@ -115,12 +114,14 @@ def _erased(case: Case) -> Verdict | None:
 
 
 def _invoiced_elsewhere(case: Case) -> Verdict | None:
-    found = case.order.details.invoiced_by
-    key = next((one for one in sorted(case.policy.invoiced_meta) if one in found), None)
-    if key is None or case.has_documents:
+    metadata = case.order.details.invoiced_by
+    key = next((key for key in sorted(case.policy.invoiced_meta) if key in metadata), None)
+    if key is None or case.documents:
         return None
     return Verdict(
-        Decision.SKIP, f"Another plugin has invoiced the order: {key} is {found[key]}.", "invoiced_elsewhere"
+        Decision.SKIP,
+        f"Another plugin has invoiced the order: {key} is {metadata[key]}.",
+        "invoiced_elsewhere",
     )
 
 
@@ -135,7 +136,7 @@ def _test_order(case: Case) -> Verdict | None:
 def _before_the_bridge(case: Case) -> Verdict | None:
     begins, created = case.policy.issue_from, case.order.details.created
     is_excepted = case.exceptions.issue_anyway or case.exceptions.is_from_before
-    if begins is None or created is None or case.has_documents or is_excepted:
+    if begins is None or created is None or case.documents or is_excepted:
         return None
     if not _is_certainly_before(created, begins, is_local=case.order.details.created_is_local):
         return None
@@ -148,13 +149,13 @@ def _before_the_bridge(case: Case) -> Verdict | None:
 
 
 def _is_certainly_before(created: datetime, begins: datetime, *, is_local: bool) -> bool:
-    """A local time is one of many moments: it lies before another only if the latest of them does."""
+    """A local time may be several moments: it is before another if the latest of them is."""
     return created + (_FURTHEST_WEST if is_local else timedelta(0)) < begins
 
 
 def _not_received(case: Case) -> Verdict | None:
     order = case.order
-    match case.reached:
+    match case.stage:
         case OrderStage.NOT_YET_AN_ORDER:
             return Verdict(Decision.WAIT, f"The order is still a draft ({order.status}).", "draft")
         case OrderStage.PENDING if not case.policy.issue_pending:
@@ -203,11 +204,11 @@ def _nothing_to_pay(case: Case) -> Verdict | None:
 
 
 def _sub_order(case: Case) -> Verdict | None:
-    parent, choice = case.order.details.parent_id, case.policy.sub_orders
+    parent, option = case.order.details.parent_id, case.policy.sub_orders
     is_excepted = case.exceptions.issue_anyway or case.exceptions.is_from_before
-    if not parent or choice == "issue" or is_excepted:
+    if not parent or option == "issue" or is_excepted:
         return None
-    if choice == "skip":
+    if option == "skip":
         return Verdict(
             Decision.SKIP,
             f"It is a part of order {parent}, which has the document (sub_orders).",
@@ -222,24 +223,24 @@ def _sub_order(case: Case) -> Verdict | None:
 
 
 def _completed(case: Case) -> Verdict | None:
-    if case.reached is not OrderStage.COMPLETED:
+    if case.stage is not OrderStage.COMPLETED:
         return None
-    return Verdict(Decision.INVOICE, f"The order is completed{_refunded_in_part(case)}.", "completed")
+    return Verdict.issue(Kind.INVOICE, f"The order is completed{_refunded_in_part(case)}.", "completed")
 
 
 def _bank_payment(case: Case) -> Verdict | None:
-    """The estimate, by which a customer pays by bank transfer."""
+    """An unpaid order by bank transfer gets an estimate."""
     is_awaited = _is_unpaid(case) and case.policy.is_bank_payment(case.order)
     if not is_awaited or case.config.issue_invoice_for_bank_payment:
         return None
-    estimate, order = case.documents.estimate, case.order
+    estimate, order = case.estimate, case.order
     if estimate is None and case.total == 0:
         return Verdict(
             Decision.WAIT, "The order's total is 0: there is nothing to estimate.", "zero_estimate"
         )
     if estimate is None:
-        return Verdict(
-            Decision.ESTIMATE,
+        return Verdict.issue(
+            Kind.ESTIMATE,
             f"The order was received and is to be paid by bank transfer{_refunded_in_part(case)}.",
             "by_bank",
         )
@@ -264,7 +265,7 @@ def _on_completion(case: Case) -> Verdict | None:
 
 
 def _unpaid_on_hold(case: Case) -> Verdict | None:
-    if case.reached is not OrderStage.ON_HOLD or case.policy.unpaid_on_hold != "wait":
+    if case.stage is not OrderStage.ON_HOLD or case.policy.unpaid_on_hold != "wait":
         return None
     if case.policy.is_bank_payment(case.order):
         return None
@@ -278,9 +279,9 @@ def _unpaid_on_hold(case: Case) -> Verdict | None:
 
 def _received(case: Case) -> Verdict:
     by_bank = _is_unpaid(case) and case.policy.is_bank_payment(case.order)
-    how = "is to be paid by bank transfer" if by_bank else "is " + case.order.status
-    more = f"{_refunded_in_part(case)}{_bank_hint(case)}"
-    return Verdict(Decision.INVOICE, f"The order was received and {how}{more}.", "received")
+    state = "is to be paid by bank transfer" if by_bank else f"is {case.order.status}"
+    notes = f"{_refunded_in_part(case)}{_bank_hint(case)}"
+    return Verdict.issue(Kind.INVOICE, f"The order was received and {state}{notes}.", "received")
 
 
 RULES: Sequence[Callable[[Case], Verdict | None]] = (
@@ -308,7 +309,7 @@ RULES: Sequence[Callable[[Case], Verdict | None]] = (
 
 
 def _is_unpaid(case: Case) -> bool:
-    return case.reached in {OrderStage.PENDING, OrderStage.ON_HOLD}
+    return case.stage in {OrderStage.PENDING, OrderStage.ON_HOLD}
 
 
 def _refunded_in_part(case: Case) -> str:
@@ -318,7 +319,7 @@ def _refunded_in_part(case: Case) -> str:
 
 
 def _bank_hint(case: Case) -> str:
-    """What may have been missed: an unpaid order by what looks like a bank payment and is not listed."""
+    """A hint for an unpaid order whose method looks like a bank payment and is not in the store's list."""
     order = case.order
     if not _is_unpaid(case) or case.policy.is_bank_payment(order) or not looks_like_bank_payment(order):
         return ""

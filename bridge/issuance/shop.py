@@ -1,4 +1,4 @@
-"""The address of a shop, by which its orders are told from those of a copy: pure."""
+"""The address of a shop, which tells its orders from those of a copy: pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 # `<home>/index.php?rest_route=/wc/v3/orders/N`. A site may have another word for `wp-json` (rest_url_prefix).
 _API = re.compile(r"(/index\.php)?(/wp-json(/|$)|/?\?(.*&)?rest_route=|/[^/?]+/wc/v[0-9]+/).*")
 _SCHEME = re.compile(r"^https?://", re.IGNORECASE)
-MOST = 300  # characters of an address
+MAX_URL = 300  # characters
 
 
 def address_of(url: object) -> str:
-    """The shop that a URL of its home page or its API leads to; empty if that cannot be told.
+    """The address of the shop with this home page or API; empty if the URL cannot be read.
 
     Scheme, a leading `www.`, case and a slash at the end do not count: `https://www.Shop.example/de/` is
     `shop.example/de`.
     """
-    if not isinstance(url, str) or len(url) > MOST or not url.isprintable() or " " in url:
+    if not isinstance(url, str) or len(url) > MAX_URL or not url.isprintable() or " " in url:
         return ""
     home = _API.sub("", _SCHEME.sub("", url)).lower().rstrip("/").removeprefix("www.")
     try:
@@ -30,7 +30,7 @@ def address_of(url: object) -> str:
 
 
 def shop_of(data: Mapping[str, object]) -> str:
-    """The address of the site that a body names in its `_links`, which are signed with it; or empty."""
+    """The address of the site that a signed body names in its `_links`; or empty."""
     links = data.get("_links")
     own = links.get("self") if isinstance(links, dict) else None
     first = own[0] if isinstance(own, list) and own else own
@@ -38,5 +38,5 @@ def shop_of(data: Mapping[str, object]) -> str:
 
 
 def is_foreign(shop: str, shop_urls: Collection[str]) -> bool:
-    """Whether a delivery of this address is another site's. One that names none is taken for the shop's."""
+    """Whether a delivery that names this address is another site's. Without an address, it is the shop's."""
     return bool(shop and shop_urls) and shop not in shop_urls

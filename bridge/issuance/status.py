@@ -1,4 +1,4 @@
-"""What WooCommerce's order statuses mean to the bridge, and which of two snapshots is the newer."""
+"""What the statuses of orders mean to the bridge, and which of two snapshots is newer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.issuance.order import Order, Timekeeping
 
 
 class OrderStage(IntEnum):
-    """How far along its life an order is; a higher one wins among snapshots of the same second."""
+    """How far an order has come; within one second, the snapshot with the higher stage is newer."""
 
     NOT_YET_AN_ORDER = 0
     UNKNOWN = 1  # a custom status that is not mapped
@@ -36,15 +36,15 @@ STANDARD_STATUSES: Mapping[str, OrderStage] = {
     "refunded": OrderStage.DEAD,
     "trash": OrderStage.DEAD,
 }
-# Custom statuses of which the name alone says that the money went back, or may.
+# Custom statuses whose names say that the money went back, or may.
 _DEAD_WORDS = ("chargeback", "charge-back", "dispute", "fraud")
 _DEAD_BEGINNING = "refund"
 
 
 def stage_of(order: Order, status_map: Mapping[str, str]) -> OrderStage:
-    """Where the order stands; `status_map` gives a store's custom statuses a standard one each.
+    """The order's stage; `status_map` gives a standard status for each custom one.
 
-    That an order of an unmapped status was paid says nothing: chargebacks were, too.
+    A date of payment proves nothing about an unmapped status: chargebacks have one, too.
     """
     status = standard_status(order, status_map)
     if status in STANDARD_STATUSES:
@@ -55,7 +55,7 @@ def stage_of(order: Order, status_map: Mapping[str, str]) -> OrderStage:
 
 
 def standard_status(order: Order, status_map: Mapping[str, str]) -> str:
-    """The order's status, or the one that a custom status is mapped to; a custom one that is not as it is."""
+    """The order's status, or the standard one that it is mapped to."""
     if order.status in STANDARD_STATUSES:
         return order.status
     return status_map.get(order.status, order.status)
@@ -63,7 +63,7 @@ def standard_status(order: Order, status_map: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A snapshot's place among those of its order. `arrival` is its place in the ledger's sequence."""
+    """What orders the snapshots of an order. `arrival` is the place in the ledger's sequence."""
 
     modified: datetime
     timekeeping: Timekeeping
@@ -71,24 +71,25 @@ class Place:
     arrival: int
 
 
-def is_newer(one: Place, other: Place) -> bool:
+def is_newer(place: Place, other: Place) -> bool:
     """Whether a snapshot replaces another.
 
-    `date_modified_gmt` orders them. It has a resolution of one second: within a second the one further along
-    wins, and of two that are level, the one that arrived last. Where one of the two times is the shop's own,
-    and the other is not, or one of them cannot be believed, only the arrival is left.
+    1. The later `date_modified_gmt` wins. It has a resolution of one second.
+    2. Within a second, the higher stage wins.
+    3. At the same stage, the later arrival wins. It alone decides if the two times cannot be compared: one is
+       local and the other is not, or one is not believed.
     """
-    if _are_comparable(one, other):
-        return (one.modified, one.stage, one.arrival) >= (other.modified, other.stage, other.arrival)
-    return one.arrival >= other.arrival
+    if _are_comparable(place, other):
+        return (place.modified, place.stage, place.arrival) >= (other.modified, other.stage, other.arrival)
+    return place.arrival >= other.arrival
 
 
-def was_saved_later(one: Place, other: Place) -> bool:
-    """Whether the shop saved a snapshot after another: by its own word or, where that fails, by arrival."""
-    if _are_comparable(one, other):
-        return one.modified > other.modified
-    return one.arrival > other.arrival
+def was_saved_later(place: Place, other: Place) -> bool:
+    """Whether the shop saved a snapshot after another: by its times if they compare, else by arrival."""
+    if _are_comparable(place, other):
+        return place.modified > other.modified
+    return place.arrival > other.arrival
 
 
-def _are_comparable(one: Place, other: Place) -> bool:
-    return one.timekeeping is other.timekeeping and one.timekeeping is not Timekeeping.NONE
+def _are_comparable(place: Place, other: Place) -> bool:
+    return place.timekeeping is other.timekeeping and place.timekeeping is not Timekeeping.NONE

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from bridge.db.statements import Sql, Statement
 from bridge.db.tables import attempts, issuances
-from bridge.issuance import Order
+from bridge.issuance import Kind, Order
 from bridge.ledger import issuances as ledger_issuances
+from bridge.ledger.clock import has_passed
 from bridge.ledger.issuances import SENDING, Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 
-# No lease is as long. One that ends later was given by a clock that has been set back since.
-LONGEST_LEASE = timedelta(hours=1)
+LONGEST_LEASE = timedelta(hours=1)  # no lease is as long
 
 
 class NotDueError(Exception):
@@ -33,7 +33,7 @@ class Attempt:
     outcome: str | None
     status: int | None
     excerpt: str | None
-    kind: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
         .order_by(attempts.c.id)
     )
     return [
-        Attempt(row.started_at, row.duration_ms, row.outcome, row.status, row.excerpt, row.kind)
+        Attempt(row.started_at, row.duration_ms, row.outcome, row.status, row.excerpt, Kind(row.kind))
         for row in connection.execute(query)
     ]
 
@@ -171,4 +171,4 @@ _FINISH = Statement(_finish)
 
 
 def _has_ended(now: datetime) -> ColumnElement[bool]:
-    return or_(issuances.c.lease_ends_at <= now, issuances.c.lease_ends_at > now + LONGEST_LEASE)
+    return has_passed(issuances.c.lease_ends_at, now, at_most=LONGEST_LEASE)

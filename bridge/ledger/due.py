@@ -5,46 +5,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
+    ColumnElement,
     Connection,
-    Integer,
-    bindparam,
+    FromClause,
+    and_,
     exists,
     func,
     literal_column,
     or_,
     select,
-    tuple_,
 )
 
-from bridge.db.statements import Sql, Statement
-from bridge.db.tables import issuances, stores
-from bridge.ledger.issuances import DUE, Issuance
+from bridge.db.tables import issuances, orders, stores
+from bridge.ledger.clock import has_passed
+from bridge.ledger.issuances import DUE, SENDING, Issuance
+from bridge.ledger.orders import KnownOrder, known_order
 
-# Nothing is postponed for as long. What is due later was postponed by a clock that has been set back since.
-LONGEST_WAIT = timedelta(hours=2)
+LONGEST_WAIT = timedelta(hours=2)  # nothing is postponed for as long
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """One entry of a store's queue of due issuances, and its place in it."""
+class LockedDue:
+    """A due issuance, by its id, and its order, which nobody else changes until the transaction ends."""
 
-    next_attempt_at: datetime
-    id: int
+    issuance_id: int
+    order: KnownOrder
 
 
-def of_store(
-    connection: Connection, store_id: int, *, now: datetime, after: Due | None, limit: int
-) -> Sequence[Due]:
-    """What of a store is due by now, in the order it fell due; `after` that place in the queue."""
-    given = {"store_id": store_id, "now": now, "beyond": now + LONGEST_WAIT, "limit": limit}
-    if after is None:
-        return _OF_STORE.query(connection, _read, **given).result
-    place = {"after_at": after.next_attempt_at, "after_id": after.id}
-    return _OF_STORE_AFTER.query(connection, _read, **given, **place).result
+def of_store(connection: Connection, store_id: int, *, now: datetime, limit: int) -> Sequence[int]:
+    """Ids of the issuances of a store that may be sent by now, in the order they fell due."""
+    query = select(issuances.c.id).where(*_is_due_of(store_id, now)).order_by(*_PLACE).limit(limit)
+    return connection.execute(query).scalars().all()
+
+
+def lock_of_store(connection: Connection, store_id: int, *, now: datetime, limit: int) -> Sequence[LockedDue]:
+    """The same with their orders, which are locked; those that another transaction has locked are skipped.
+
+    One request for an order at a time: two could overtake each other on their way, and the estimate come
+    after the invoice. So what is due of an order that has a document under way is left out, and of an order
+    that has two due, the one that was added first is taken.
+    """
+    sibling = issuances.alias("sibling")
+    is_under_way = exists().where(
+        sibling.c.order_id == issuances.c.order_id,
+        or_(
+            sibling.c.state == SENDING,
+            and_(sibling.c.state == DUE, sibling.c.id < issuances.c.id, _fallen_due(sibling, now)),
+        ),
+    )
+    query = (
+        select(orders, stores.c.name.label("store"), issuances.c.id.label("issuance_id"))
+        .select_from(issuances.join(orders, orders.c.id == issuances.c.order_id))
+        .join(stores, stores.c.id == orders.c.store_id)
+        .where(*_is_due_of(store_id, now), ~is_under_way)
+        .order_by(*_PLACE)
+        .limit(limit)
+        .with_for_update(of=orders, skip_locked=True)
+    )
+    return [LockedDue(row.issuance_id, known_order(row)) for row in connection.execute(query)]
 
 
 def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
@@ -52,13 +72,11 @@ def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Se
 
     In random order, so that no store is always behind the limit.
     """
-    may_send = or_(
-        stores.c.paused_at.is_(None),
-        stores.c.next_probe_at <= now,
-        stores.c.next_probe_at > now + LONGEST_WAIT,
+    probe_at = stores.c.next_probe_at
+    may_send = or_(stores.c.paused_at.is_(None), has_passed(probe_at, now, at_most=LONGEST_WAIT))
+    something_due = exists().where(
+        issuances.c.store_id == stores.c.id, issuances.c.state == DUE, _fallen_due(issuances, now)
     )
-    fallen_due = or_(issuances.c.next_attempt_at <= now, issuances.c.next_attempt_at > now + LONGEST_WAIT)
-    something_due = exists().where(issuances.c.store_id == stores.c.id, issuances.c.state == DUE, fallen_due)
     query = select(stores.c.id).where(may_send, something_due).order_by(func.random()).limit(limit)
     return connection.execute(query).scalars().all()
 
@@ -66,38 +84,17 @@ def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Se
 def has_fallen_due(issuance: Issuance, now: datetime) -> bool:
     """Whether its time has come."""
     at = issuance.next_attempt_at
-    return at is not None and (at <= now or at > now + LONGEST_WAIT)
+    return at is not None and has_passed(at, now, at_most=LONGEST_WAIT)
 
 
-def _of_store(sql: Sql) -> Any:
-    at = issuances.c.next_attempt_at
-    fallen_due = or_(at <= _moment("now"), at > _moment("beyond"))
-    return (
-        select(at, issuances.c.id)
-        # The state in the text: whoever plans for any state knows no index of those that are due.
-        .where(
-            issuances.c.store_id == bindparam("store_id", type_=issuances.c.store_id.type),
-            issuances.c.state == literal_column(f"'{DUE}'"),
-            fallen_due,
-        )
-        .order_by(at, issuances.c.id)
-        .limit(bindparam("limit", type_=Integer))
-    )
+_PLACE = (issuances.c.next_attempt_at, issuances.c.id)
 
 
-def _of_store_after(sql: Sql) -> Any:
-    place = tuple_(issuances.c.next_attempt_at, issuances.c.id)
-    after = tuple_(_moment("after_at"), bindparam("after_id", type_=issuances.c.id.type))
-    return _of_store(sql).where(place > after)
+def _is_due_of(store_id: int, now: datetime) -> Sequence[ColumnElement[bool]]:
+    # The state in the text: a plan for any state knows no index of those that are due.
+    is_due = issuances.c.state == literal_column(f"'{DUE}'")
+    return issuances.c.store_id == store_id, is_due, _fallen_due(issuances, now)
 
 
-def _moment(name: str) -> BindParameter[datetime]:
-    return bindparam(name, type_=issuances.c.next_attempt_at.type)
-
-
-_OF_STORE = Statement(_of_store)
-_OF_STORE_AFTER = Statement(_of_store_after)
-
-
-def _read(rows: Sequence[Any]) -> Sequence[Due]:
-    return [Due(row.next_attempt_at, row.id) for row in rows]
+def _fallen_due(table: FromClause, now: datetime) -> ColumnElement[bool]:
+    return has_passed(table.c.next_attempt_at, now, at_most=LONGEST_WAIT)

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import attempts, issuances, orders, stores
+from bridge.issuance import Kind
 from bridge.ledger.orders import KnownOrder, Resource, orders_wanted
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
@@ -42,7 +43,7 @@ class Issuance:
     store: str
     order_id: int
     order: int
-    kind: str
+    kind: Kind
     state: str
     attempts: int
     attempt_id: int | None
@@ -57,7 +58,7 @@ class Issuance:
     deferrals: int = 0
 
     @classmethod
-    def new(cls, order: KnownOrder, kind: str) -> Issuance:
+    def new(cls, order: KnownOrder, kind: Kind) -> Issuance:
         """One that is due and not in the ledger yet, so without an id."""
         return cls(
             id=NOT_ADDED_YET,
@@ -129,8 +130,8 @@ def listed(
 
 
 def make_due(
-    connection: Connection, documents: Sequence[tuple[int, int, str]], now: datetime
-) -> Pending[Mapping[tuple[int, str], int]]:
+    connection: Connection, documents: Sequence[tuple[int, int, Kind]], now: datetime
+) -> Pending[Mapping[tuple[int, Kind], int]]:
     """Have documents issued, each of a store and an order (by their ids) and of a kind.
 
     Nothing changes for one that is due, under way or settled otherwise. A withdrawn one comes back to life,
@@ -138,8 +139,10 @@ def make_due(
     """
     return _MAKE_DUE.query(
         connection,
-        lambda rows: {(row.order_id, row.kind): row.id for row in rows},
-        documents=[(*document, DUE, now, now, now) for document in documents],
+        lambda rows: {(row.order_id, Kind(row.kind)): row.id for row in rows},
+        documents=[
+            (store_id, order_id, kind.value, DUE, now, now, now) for store_id, order_id, kind in documents
+        ],
     )
 
 
@@ -406,7 +409,7 @@ def _issuance(row: Row[Any]) -> Issuance:
         store=row.store,
         order_id=row.order_id,
         order=row.order,
-        kind=row.kind,
+        kind=Kind(row.kind),
         state=row.state,
         attempts=row.attempts,
         attempt_id=row.attempt_id,

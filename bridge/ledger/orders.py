@@ -13,6 +13,7 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Row,
+    Select,
     and_,
     delete,
     false,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 
 from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import issuances, orders, stores
-from bridge.issuance import STANDARD_STATUSES, Decision, Order, OrderStage
+from bridge.issuance import LABELS, STANDARD_STATUSES, Decision, Order, OrderStage
 from bridge.ledger.order_details import read, written
 
 Resource = tuple[int, int]
@@ -82,6 +83,13 @@ def lock_each(
     return _LOCK_EACH.query(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
+def lock_free(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
+    """Those of these orders that no other transaction has locked, locked likewise; by their ids."""
+    query = _with_store().where(orders.c.id.in_(order_ids)).order_by(orders.c.id)
+    rows = connection.execute(query.with_for_update(of=orders, skip_locked=True))
+    return {row.id: known_order(row) for row in rows}
+
+
 def add(connection: Connection, identities: Sequence[Identity]) -> None:
     """Add the orders of these identities that are not there yet. Nothing is known of them.
 
@@ -114,16 +122,16 @@ def listed(
         query = query.where(orders.c.decision == decision)
     if rule is not None:
         query = query.where(orders.c.rule == rule)
-    return [_order(row) for row in connection.execute(query)]
+    return [known_order(row) for row in connection.execute(query)]
 
 
 def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequence[KnownOrder]:
     """The orders with this WooCommerce id: more than one if the shop was installed anew."""
     query = _with_store().where(orders.c.store_id == store_id, orders.c.resource_id == resource_id)
-    return [_order(row) for row in connection.execute(query.order_by(orders.c.id))]
+    return [known_order(row) for row in connection.execute(query.order_by(orders.c.id))]
 
 
-def to_decide_anew(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
+def to_redecide(connection: Connection, store_id: int, version: int, *, limit: int) -> Sequence[int]:
     """Ids of a store's orders that were decided on before `version`, and are not settled for good."""
     query = select(orders.c.id).where(orders.c.store_id == store_id, *decided_before(version))
     return connection.execute(query.limit(limit)).scalars().all()
@@ -135,7 +143,7 @@ def decided_before(version: int | ColumnElement[int]) -> Sequence[ColumnElement[
     What has its invoice is settled for good, and no rule brings to life what the shop has deleted or ended.
     """
     # By name: an index finds what is equal, and would have to be read whole for all but one.
-    open_ones = [decision.value for decision in Decision if decision is not Decision.DONE]
+    open_ones = [label for label in LABELS if label != Decision.DONE]
     dead = [status for status, stage in STANDARD_STATUSES.items() if stage is OrderStage.DEAD]
     is_settled = or_(orders.c.rule == "deleted", and_(orders.c.rule == "dead", orders.c.status.in_(dead)))
     return [
@@ -157,7 +165,7 @@ def drop_unknown(connection: Connection, order_ids: Sequence[int]) -> None:
         connection.execute(delete(orders).where(orders.c.id.in_(order_ids), orders.c.delivery_id.is_(None)))
 
 
-def _with_store() -> Any:
+def _with_store() -> Select[Any]:
     return select(orders, stores.c.name.label("store")).join(stores)
 
 
@@ -215,7 +223,7 @@ _SAVE = Statement(_save)
 
 
 def _by_id(rows: Sequence[Any]) -> Mapping[int, KnownOrder]:
-    return {row.id: _order(row) for row in rows}
+    return {row.id: known_order(row) for row in rows}
 
 
 def _row(order: KnownOrder) -> Sequence[Any]:
@@ -226,7 +234,8 @@ def _row(order: KnownOrder) -> Sequence[Any]:
     return [order.id, order.delivery_id, *of_snapshot, details, *rest]
 
 
-def _order(row: Row[Any]) -> KnownOrder:
+def known_order(row: Row[Any]) -> KnownOrder:
+    """The order in a row with all columns of orders, and its store's name as `store`."""
     snapshot = None
     if row.delivery_id is not None:
         snapshot = Order(

@@ -1,4 +1,4 @@
-"""A store: which shop's orders go to which Woocommerce object in Space Invoices, and how."""
+"""A store: a shop, the Woocommerce object in Space Invoices that its orders go to, and its options."""
 
 from __future__ import annotations
 
@@ -7,38 +7,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, update
 
-from bridge.issuance import Config, Policy
-from bridge.issuance.policy import INVOICED_META
+from bridge.db.tables import stores
+from bridge.issuance import OPTIONS, Config, StoreOptions
 from bridge.vault.encryption import Vault
 
-ALL = "all"  # in the place of the moment from which orders are issued
 PREVIOUS_SECRET_LASTS = timedelta(days=1)  # from when the new one was first seen
 
 
 @dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """What the bridge itself lets a store choose, with its defaults."""
-
-    policy: Policy = field(default_factory=Policy)
-    order_body: str = "merged"  # or bare
-    unknown_outcome: str = "hold"  # or resend
-    shop_urls: Sequence[str] = ()  # addresses of the shop; none until its first order has told one
-
-
-@dataclass(frozen=True, slots=True)
 class Store:
-    """A store as the ledger holds it. Secrets stay encrypted until they are asked for."""
+    """A store as the ledger has it. Secrets stay encrypted until a method decrypts them."""
 
     id: int
     name: str
     organization_id: str
     woocommerce_id: str
-    policy: Policy
-    order_body: str
-    unknown_outcome: str
-    shop_urls: Sequence[str]
+    options: StoreOptions
     config: Mapping[str, Any] | None
     config_fetched_at: datetime | None
     config_tried_at: datetime | None
@@ -57,21 +43,26 @@ class Store:
     encrypted_api_token: str = field(repr=False)
     encrypted_webhook_secret: str = field(repr=False)
     encrypted_previous_secrets: Sequence[str] = field(repr=False)
-    config_missing_since: datetime | None = None  # Space Invoices does not list it, by its last answer
+    config_missing_since: datetime | None = None  # since when Space Invoices has not listed it
     inactive_since: datetime | None = None
     refused_deliveries: int = 0
     last_refused_at: datetime | None = None
+
+    @property
+    def shop_urls(self) -> Sequence[str]:
+        """The addresses of its shop, as far as they are known."""
+        return self.options.shop_urls
 
     def api_token(self, vault: Vault) -> str:
         """The token for Space Invoices; raises WrongKeyError."""
         return vault.decrypt(self.encrypted_api_token)
 
     def webhook_secret(self, vault: Vault) -> str:
-        """The secret as it stands in WooCommerce's settings; raises WrongKeyError."""
+        """The secret as WooCommerce's settings have it; raises WrongKeyError."""
         return vault.decrypt(self.encrypted_webhook_secret)
 
     def still_good(self, now: datetime) -> Sequence[str]:
-        """The secrets that the webhook secret has replaced and that are still good, encrypted."""
+        """The webhook secrets before the present one that are still accepted, encrypted."""
         seen_at = self.webhook_secret_seen_at
         is_over = seen_at is not None and now - seen_at >= PREVIOUS_SECRET_LASTS
         return [] if is_over else self.encrypted_previous_secrets
@@ -87,24 +78,24 @@ class Store:
 
     @property
     def decision_config(self) -> Config | None:
-        """The flags that decide; None while the config has never been fetched."""
+        """The flags that decide; None until the config has been fetched."""
         if self.removed_at is not None:
-            return Config(active=False)  # whatever is still processed of it, nothing falls due
+            return Config(active=False)  # nothing falls due by deliveries that are still processed
         return None if self.config is None else flags(self.config)
 
     @property
     def is_gone(self) -> bool:
-        """Whether its Woocommerce object is not in Space Invoices any more, as far as that is believed."""
+        """Whether its Woocommerce object was deleted in Space Invoices, as far as that is believed."""
         return self.config is not None and self.config.get("_isDeleted") is True
 
     @property
     def is_paused_by_operator(self) -> bool:
-        """Whether it is paused until somebody resumes it: nothing probes it."""
+        """Whether it is paused until an operator resumes it: nothing probes it."""
         return self.paused_at is not None and self.next_probe_at is None
 
     @property
     def state(self) -> str:
-        """How it stands, in a word: removed, paused, new (its config is not known), inactive or active."""
+        """Its state: removed, paused, new (its config is not known), inactive or active."""
         if self.removed_at is not None:
             return "removed"
         if self.paused_at is not None:
@@ -113,14 +104,9 @@ class Store:
             return "new"
         return "active" if flags(self.config).active else "inactive"
 
-    @property
-    def choices(self) -> StoreOptions:
-        """What was chosen for it."""
-        return StoreOptions(self.policy, self.order_body, self.unknown_outcome, self.shop_urls)
-
 
 def flags(config: Mapping[str, Any]) -> Config:
-    """The flags of a Woocommerce object that decide, with the API document's defaults."""
+    """The flags of a Woocommerce object that decide, with the API's defaults."""
     return Config(
         active=config.get("active") is not False and config.get("_isDeleted") is not True,
         issue_invoice_for_bank_payment=config.get("issueInvoiceForBankPayment") is True,
@@ -135,10 +121,7 @@ def store_of(row: Row[Any]) -> Store:
         name=row.name,
         organization_id=row.organization_id,
         woocommerce_id=row.woocommerce_id,
-        policy=_policy(row),
-        order_body=row.order_body,
-        unknown_outcome=row.unknown_outcome,
-        shop_urls=tuple(row.shop_urls or ()),
+        options=_options(row),
         config=row.config,
         config_fetched_at=row.config_fetched_at,
         config_tried_at=row.config_tried_at,
@@ -164,38 +147,23 @@ def store_of(row: Row[Any]) -> Store:
     )
 
 
-def _policy(row: Row[Any]) -> Policy:
-    issue_from: datetime | None = row.created_at
-    if row.issue_from is not None:
-        issue_from = None if row.issue_from == ALL else datetime.fromisoformat(row.issue_from)
-    invoiced_meta = INVOICED_META if row.invoiced_meta is None else frozenset(row.invoiced_meta)
-    return Policy(
-        issue_pending=row.issue_pending,
-        bank_payment_methods=frozenset(row.bank_payment_methods),
-        status_map=row.status_map,
-        issue_from=issue_from,
-        sub_orders=row.sub_orders,
-        unpaid_on_hold=row.unpaid_on_hold,
-        zero_total=row.zero_total,
-        test_orders=row.test_orders,
-        invoiced_meta=invoiced_meta,
-    )
+def _options(row: Row[Any]) -> StoreOptions:
+    columns = {name: getattr(row, name) for name in OPTIONS}
+    values = {name: OPTIONS[name].load(value) for name, value in columns.items() if value is not None}
+    if row.issue_from is None:  # a store that was added before there was this option
+        values["issue_from"] = row.created_at
+    return StoreOptions(**values)
 
 
-def columns_of(choices: StoreOptions) -> dict[str, object]:
-    """The columns that keep what a store chooses."""
-    policy = choices.policy
-    return {
-        "issue_pending": policy.issue_pending,
-        "bank_payment_methods": sorted(policy.bank_payment_methods),
-        "status_map": dict(policy.status_map),
-        "issue_from": ALL if policy.issue_from is None else policy.issue_from.isoformat(),
-        "sub_orders": policy.sub_orders,
-        "unpaid_on_hold": policy.unpaid_on_hold,
-        "zero_total": policy.zero_total,
-        "test_orders": policy.test_orders,
-        "invoiced_meta": sorted(policy.invoiced_meta),
-        "order_body": choices.order_body,
-        "unknown_outcome": choices.unknown_outcome,
-        "shop_urls": list(choices.shop_urls) or None,
-    }
+def columns_of(options: StoreOptions) -> dict[str, object]:
+    """The columns that keep a store's options."""
+    columns: dict[str, object] = {}
+    for name, option in OPTIONS.items():
+        value = option.dump(getattr(options, name))
+        columns[name] = None if option.is_learned and not value else value  # NULL until it is learned
+    return columns
+
+
+def update_store(connection: Connection, store_id: int, **columns: object) -> None:
+    """Write columns of a store."""
+    connection.execute(update(stores).where(stores.c.id == store_id).values(**columns))

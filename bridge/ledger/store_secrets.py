@@ -1,4 +1,4 @@
-"""The stores' secrets: tokens given anew, webhook secrets rotated, and all of them encrypted anew."""
+"""The stores' secrets: tokens are replaced, webhook secrets rotated, and all encrypted with another key."""
 
 from __future__ import annotations
 
@@ -8,45 +8,46 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from bridge.db.tables import stores
-from bridge.ledger.store import PREVIOUS_SECRET_LASTS, Store
+from bridge.ledger.store import PREVIOUS_SECRET_LASTS, Store, update_store
 from bridge.vault.encryption import Vault, WrongKeyError
 
-MOST_PREVIOUS = 4  # a delivery under a wrong secret is checked against each
+MOST_PREVIOUS = 4  # a delivery with a wrong signature is checked against each
 
 
 class TooManySecretsError(Exception):
-    """A webhook secret was rotated again and again, and no delivery has come under the last ones."""
+    """A webhook secret was rotated many times, and no delivery was signed with the last ones."""
 
 
 def is_token(store: Store, vault: Vault, token: str) -> bool:
-    """Whether this is the store's token already; one that cannot be read is not."""
+    """Whether this is the store's token; a token that cannot be decrypted is another."""
     return _fits(vault, store.encrypted_api_token, token)
 
 
 def is_webhook_secret(store: Store, vault: Vault, secret: str) -> bool:
-    """Whether this is the store's current webhook secret already; one that cannot be read is not."""
+    """Whether this is the store's webhook secret; a secret that cannot be decrypted is another."""
     return _fits(vault, store.encrypted_webhook_secret, secret)
 
 
 def replace_token(connection: Connection, store: Store, vault: Vault, token: str) -> None:
     """Use another token from now on."""
-    _update(connection, store.id, api_token=vault.encrypt(token))
+    update_store(connection, store.id, api_token=vault.encrypt(token))
 
 
 def rotate_webhook_secret(
     connection: Connection, store: Store, vault: Vault, secret: str, *, keep_previous: bool, now: datetime
 ) -> None:
-    """Use another webhook secret from now on. The store is locked.
+    """Use another webhook secret from now on. The caller has locked the store.
 
-    The ones before stay good until a day after the first delivery under the new one, if they are kept:
-    WooCommerce has them until somebody enters the new one in each webhook. Raises TooManySecretsError.
+    The secrets before it are accepted until a day after the first delivery that is signed with the new one,
+    if they are kept: WooCommerce has them until a person enters the new one in each webhook. Raises
+    TooManySecretsError.
     """
     before = [store.encrypted_webhook_secret, *store.still_good(now)] if keep_previous else []
-    # One that no key reads could accept nothing. The new one may be one of those before.
+    # A secret that no key decrypts verifies nothing. The new secret may be one of those before.
     kept = [token for token in before if _is_readable(vault, token) and not _fits(vault, token, secret)]
     if len(kept) > MOST_PREVIOUS:
         raise TooManySecretsError
-    _update(
+    update_store(
         connection,
         store.id,
         webhook_secret=vault.encrypt(secret),
@@ -56,15 +57,15 @@ def rotate_webhook_secret(
 
 
 def end_previous(connection: Connection, store: Store) -> bool:
-    """Accept none but the current webhook secret from now on; whether others were accepted until now."""
-    _update(connection, store.id, previous_webhook_secrets=None, webhook_secret_seen_at=None)
+    """Accept only the current webhook secret from now on; returns whether others were accepted."""
+    update_store(connection, store.id, previous_webhook_secrets=None, webhook_secret_seen_at=None)
     return bool(store.encrypted_previous_secrets)
 
 
 def note_seen(connection: Connection, store: Store, now: datetime) -> None:
-    """A delivery was signed with the current webhook secret: its predecessors have a day left.
+    """A delivery was signed with the current webhook secret: those before it expire in a day.
 
-    Nothing changes if it was noted before, or if the secret was replaced since `store` was read.
+    Nothing changes if that was noted before, or if the secret was replaced since `store` was read.
     """
     connection.execute(
         update(stores)
@@ -78,13 +79,13 @@ def note_seen(connection: Connection, store: Store, now: datetime) -> None:
 
 
 def with_previous_over(connection: Connection, now: datetime) -> Sequence[int]:
-    """Ids of stores that still hold previous webhook secrets which have had their day."""
+    """Ids of stores whose previous webhook secrets have expired."""
     query = select(stores.c.id).where(stores.c.webhook_secret_seen_at <= now - PREVIOUS_SECRET_LASTS)
     return connection.execute(query).scalars().all()
 
 
-def encrypt_anew(connection: Connection, store: Store, vault: Vault) -> int:
-    """Encrypt a locked store's secrets with the first key where they are not; returns how many were not.
+def re_encrypt(connection: Connection, store: Store, vault: Vault) -> int:
+    """Encrypt those secrets of a locked store that are not encrypted with the first key; returns how many.
 
     Raises WrongKeyError.
     """
@@ -97,7 +98,7 @@ def encrypt_anew(connection: Connection, store: Store, vault: Vault) -> int:
     changed = len(values) + sum(new is not None for _, new in previous)
     if changed:
         values["previous_webhook_secrets"] = [new or old for old, new in previous] or None
-        _update(connection, store.id, **values)
+        update_store(connection, store.id, **values)
     return changed
 
 
@@ -114,7 +115,3 @@ def _is_readable(vault: Vault, token: str) -> bool:
     except WrongKeyError:
         return False
     return True
-
-
-def _update(connection: Connection, store_id: int, **values: object) -> None:
-    connection.execute(update(stores).where(stores.c.id == store_id).values(**values))

@@ -63,7 +63,7 @@ def of_store(connection: Connection, store_id: int) -> Workload:
     return measure(connection, store_id).get(store_id, Workload())
 
 
-def to_decide_anew(connection: Connection, store: Store) -> int:
-    """How many of a store's orders were decided by rules that have changed since, and are decided anew."""
+def count_to_redecide(connection: Connection, store: Store) -> int:
+    """How many of a store's orders are to be decided again, since its rules have changed."""
     query = select(func.count()).where(orders.c.store_id == store.id, *decided_before(store.decision_version))
     return connection.execute(query).scalar_one()

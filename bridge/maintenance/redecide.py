@@ -38,7 +38,7 @@ def redecide(context: Context) -> bool:
 
 def _redecide_each(context: Context, *, until: float) -> bool:
     with context.ledger.read() as connection:
-        changed = stores.deciding_anew(connection)
+        changed = stores.to_redecide(connection)
     stuck: set[int] = set()  # orders that cannot be decided on just now: they keep no other waiting
     # Store after store, a batch of each: a store of many orders keeps no other waiting either.
     while changed and time.monotonic() < until:
@@ -49,7 +49,7 @@ def _redecide_each(context: Context, *, until: float) -> bool:
 def _redecide_some(context: Context, store: Store, stuck: set[int]) -> bool:
     """Decide on a batch of a store's orders again; whether there may be more of them."""
     with context.ledger.read() as connection:
-        ids = orders.to_decide_anew(connection, store.id, store.decision_version, limit=BATCH + len(stuck))
+        ids = orders.to_redecide(connection, store.id, store.decision_version, limit=BATCH + len(stuck))
     if ids:
         wanted = [one for one in ids if one not in stuck][:BATCH]
         stuck |= _decide(context, store, wanted)
@@ -57,7 +57,7 @@ def _redecide_some(context: Context, store: Store, stuck: set[int]) -> bool:
     since = store.deciding_anew_since
     if since is not None and context.now() - since > REDECIDE_FOR:
         with context.ledger.write() as connection:
-            stores.finish_deciding_anew(connection, store)
+            stores.finish_redeciding(connection, store)
     return False
 
 

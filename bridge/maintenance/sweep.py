@@ -11,7 +11,7 @@ import structlog
 
 from bridge.db import LedgerUnavailableError
 from bridge.db.errors import LedgerBusyError
-from bridge.ledger import attempts, deliveries, due, store_secrets, stores
+from bridge.ledger import attempts, due, kept_deliveries, processing, store_secrets, stores
 from bridge.pipeline.complete import release_expired
 from bridge.pipeline.context import Context
 from bridge.pipeline.pending_work import PendingWork
@@ -40,10 +40,10 @@ def _sweep(context: Context) -> PendingWork:
     now = context.now()
     with context.ledger.read() as connection:
         return PendingWork(
-            deliveries=deliveries.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
+            deliveries=processing.unprocessed(connection, received_before=now - GRACE, limit=BATCH),
             due_stores=due.stores_with_some(connection, now=now, limit=MENDED),
             configs=to_fetch(context, connection),
-            has_rules_changed=bool(stores.deciding_anew(connection)),
+            has_rules_changed=bool(stores.to_redecide(connection)),
         )
 
 
@@ -56,12 +56,12 @@ def _release_what_is_allowed(context: Context, store_id: int) -> None:
     """Have processed what was quarantined as its store was given the address of its shop."""
     with context.ledger.write() as connection:
         store = stores.get(connection, store_id)
-        deliveries.release(connection, store_id, store.shop_urls)
+        kept_deliveries.release(connection, store_id, store.options.shop_urls)
 
 
 def _with_quarantined(context: Context) -> Sequence[int]:
     with context.ledger.read() as connection:
-        return deliveries.with_quarantined(connection)
+        return kept_deliveries.with_quarantined(connection)
 
 
 def _over(context: Context) -> Sequence[int]:

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from bridge.db.after_commit import after_commit
 from bridge.issuance.backoff import next_probe
-from bridge.ledger import stores
+from bridge.ledger import store_pauses, stores
+from bridge.ledger.clock import has_passed
 from bridge.ledger.due import LONGEST_WAIT
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
@@ -53,9 +54,9 @@ def note_outcome(
 
 
 def is_probe_due(store: Store, now: datetime) -> bool:
-    """Whether a paused store may be tried now. If that is much later, the clock has been set back since."""
+    """Whether a paused store may be tried now."""
     at = store.next_probe_at
-    return at is not None and (at <= now or at > now + LONGEST_WAIT)
+    return at is not None and has_passed(at, now, at_most=LONGEST_WAIT)
 
 
 def probe(context: Context, store: Store) -> bool:
@@ -66,7 +67,7 @@ def probe(context: Context, store: Store) -> bool:
     # If this worker dies, the next one may probe when it surely has ended.
     ends_at = now + timedelta(seconds=4 * context.api_timeout)
     with context.ledger.write() as connection:
-        if not stores.claim_probe(connection, store, ends_at):
+        if not store_pauses.claim_probe(connection, store, ends_at):
             return False
     error = fetch_config(context, store)
     if error is None:
@@ -82,7 +83,7 @@ def probe(context: Context, store: Store) -> bool:
 def _count_failure(
     context: Context, connection: Connection, store: Store, outcome: Outcome, now: datetime
 ) -> None:
-    failures = stores.count_failure(connection, store.id)
+    failures = store_pauses.count_failure(connection, store.id)
     refused = outcome.effect is Effect.ACCOUNT_REFUSED
     if store.paused_at is None and not refused and failures < PAUSE_AFTER:
         return
@@ -98,18 +99,18 @@ def _count_failure(
         retry_after=outcome.retry_after,
         random=context.random,
     )
-    stores.pause(connection, store.id, reason=reason, now=now, next_probe_at=at)
+    store_pauses.pause(connection, store.id, reason=reason, now=now, next_probe_at=at)
     if store.paused_at is None:
         after_commit(connection, partial(log.warning, "store paused", store=store.name, reason=reason))
 
 
 def _resume(connection: Connection, store: Store, now: datetime) -> bool:
     if store.paused_at is not None:
-        stores.resume(connection, store.id, now, by_operator=False)
+        store_pauses.resume(connection, store.id, now, by_operator=False)
         after_commit(connection, partial(log.info, "store resumed", store=store.name))
         return True
     if store.failures:
-        stores.forget_failures(connection, store.id)
+        store_pauses.forget_failures(connection, store.id)
         return True
     return False
 

@@ -1,38 +1,42 @@
-"""Claims due issuances: the last thing before a request is sent."""
+"""Claims due issuances: the last thing before their requests are sent."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import Enum
 from urllib.parse import quote
 
+import structlog
 from sqlalchemy import Connection
 
-from bridge.db.statements import Pending
-from bridge.issuance import compose, said_of
-from bridge.ledger import attempts, due, issuances
+from bridge.db import LedgerUnavailableError
+from bridge.db.errors import LedgerBusyError
+from bridge.issuance import Kind, compose, overrides_of
+from bridge.ledger import attempts, deliveries, due, issuances, stores
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.pipeline.context import Account, Context
-from bridge.pipeline.decide import OrderBatch, decide_on, save
+from bridge.pipeline.context import Context
+from bridge.pipeline.decide import OrderState, decide_on, save
+from bridge.pipeline.deferral import DEFER_BY, defer
 from bridge.pipeline.snapshot import reread
 from bridge.pipeline.store_configs import is_to_be_awaited
 
 LEASE_MARGIN = 30.0  # seconds beyond what a request may take
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An issuance that a thread wants to send, by the account that it has for its store."""
+class Quota:
+    """How many issuances of a store may be claimed. `store` is as it was a moment ago."""
 
-    issuance_id: int
-    account: Account
-    is_probe: bool
+    store: Store
+    limit: int
+    is_probe: bool = False  # of a paused store, which is half-open for one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,88 +45,131 @@ class Claimed:
 
     attempt: StartedAttempt
     store: Store
-    account: Account
     body: bytes
     idempotency_key: str
     is_probe: bool
     is_too_late: Callable[[], bool]
 
 
-class ClaimRefused(Enum):
-    """Why there is no claim."""
+def claim(context: Context, quotas: Sequence[Quota]) -> Sequence[Claimed]:
+    """Claim what is due within the quotas, in one transaction, and begin an attempt for each.
 
-    NOT_NOW = "it is due no more, or not yet"
-    PAUSED = "its store is paused"
+    A worker that dies before the commit leaves `due`. One that dies after it, before the outcome is recorded,
+    leaves `sending`, which expires to `held`: nobody can tell it from a request that was sent.
 
-
-def claim(
-    context: Context,
-    connection: Connection,
-    wanted: Mapping[int, Wanted],
-    order_batch: OrderBatch,
-    sent: Pending[Mapping[int, Delivery]],
-) -> Mapping[int, Claimed | ClaimRefused]:
-    """Claim what may be sent of what is wanted; the answers by the issuances' ids.
-
-    The `order_batch` has their orders; `sent`: of each order, the delivery that would be sent.
+    What another transaction has locked is skipped. Where the transaction fails, each issuance has one of its
+    own, so that none costs the others anything; one that cannot be sent by a fault on this side is deferred.
+    Raises LedgerUnavailableError.
     """
-    order_states = order_batch.order_states.values()
-    now = context.now()  # and no sooner: the locks may have been waited for
-    answers: dict[int, Claimed | ClaimRefused] = {}
-    chosen: list[tuple[KnownOrder, Issuance]] = []
-    for order_state in order_states:
-        if not any(issuance.id in wanted for issuance in order_state.issuances.values()):
-            continue
-        store = order_batch.stores[order_state.order.store_id]
-        if order_state.order.decided_version != store.decision_version:
-            order_state.order = reread(order_state.order, sent.result[order_state.order.id], store)
-            decide_on(order_state, store)
-            save(connection, [order_state], now)
-        siblings = list(order_state.issuances.values())
-        for issuance in siblings:
-            if (one := wanted.get(issuance.id)) is None:
-                continue
-            no = _why_not(context, store, issuance, siblings, one, now)
-            if no is not None:
-                answers[issuance.id] = no
-            elif order_state.order.snapshot is not None:
-                chosen.append((order_state.order, issuance))
-                break  # the other one, if it is wanted, too, has to wait
-    context.remember(order_batch.stores.values())
-    return {**answers, **_start(context, connection, wanted, order_batch.stores, chosen, sent.result, now)}
+    due_ids: list[int] = []
+    try:
+        with context.ledger.write(lock_timeout=context.patience) as connection:
+            return _claim(context, connection, quotas, due_ids)
+    except LedgerBusyError:
+        return _claim_each(context, quotas) if len(due_ids) > 1 else []
+    except LedgerUnavailableError:
+        raise
+    except Exception as error:
+        if len(due_ids) > 1:
+            return _claim_each(context, quotas)
+        if not due_ids:
+            raise
+        log.exception("a document cannot be sent", issuance=due_ids[0])
+        defer(context, due_ids[0], error, by=DEFER_BY)
+        return claim(context, quotas)
 
 
-def _start(
-    context: Context,
-    connection: Connection,
-    wanted: Mapping[int, Wanted],
-    by_store: Mapping[int, Store],
-    chosen: Sequence[tuple[KnownOrder, Issuance]],
-    sent: Mapping[int, Delivery],
-    now: datetime,
-) -> Mapping[int, Claimed]:
-    """Begin an attempt for each of these. All that can go wrong on this side goes wrong before that."""
-    if not chosen:
-        return {}
-    bodies = [
-        _compose(by_store[order.store_id], sent[order.id], order, issuance.kind) for order, issuance in chosen
-    ]
+def _claim_each(context: Context, quotas: Sequence[Quota]) -> Sequence[Claimed]:
+    each = [replace(quota, limit=1) for quota in quotas for _ in range(quota.limit)]
+    return [claimed for quota in each for claimed in claim(context, [quota])]
+
+
+def _claim(
+    context: Context, connection: Connection, quotas: Sequence[Quota], due_ids: list[int]
+) -> Sequence[Claimed]:
+    """`due_ids` gets the ids of the issuances that the transaction is about."""
+    now = context.now()
+    by_store = stores.get_each(connection, [quota.store.id for quota in quotas]).result
+    context.remember(by_store.values())
+    candidates: list[_Candidate] = []
+    for quota in quotas:
+        store = by_store[quota.store.id]
+        if _may_send(context, store, quota):
+            locked = due.lock_of_store(connection, store.id, now=now, limit=quota.limit)
+            due_ids.extend(one.issuance_id for one in locked)
+            candidates += _candidates(connection, replace(quota, store=store), locked, now)
     started = attempts.start(
         connection,
-        [attempts.Claim.of(order, issuance) for order, issuance in chosen],
+        [attempts.Claim.of(one.order, one.issuance) for one in candidates],
         now=now,
         lease_ends_at=now + timedelta(seconds=2 * context.api_timeout + LEASE_MARGIN),
     )
-    claims = {}
-    for (order, issuance), body, attempt in zip(chosen, bodies, started, strict=True):
-        store = by_store[order.store_id]
-        key = f"{store.woocommerce_id}-{order.resource_id}-{order.order_key}-{issuance.kind}"
-        one = wanted[issuance.id]
-        # A plugin may have made the order's key of letters that no header can carry.
-        claims[issuance.id] = Claimed(
-            attempt, store, one.account, body, quote(key), one.is_probe, _half_of_the_lease(context)
+    is_too_late = _half_of_the_lease(context)
+    return [
+        Claimed(
+            attempt,
+            one.quota.store,
+            one.body,
+            _idempotency_key(one),
+            one.quota.is_probe,
+            is_too_late,
         )
-    return claims
+        for one, attempt in zip(candidates, started, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A due issuance, and what its request is made of."""
+
+    quota: Quota
+    order: KnownOrder
+    issuance: Issuance
+    body: bytes
+
+
+def _may_send(context: Context, store: Store, quota: Quota) -> bool:
+    """Whether requests of a store may be sent, as it is now."""
+    # A probe is for a store that failures have paused; an operator's pause is a stop.
+    is_paused = store.paused_at is not None and (not quota.is_probe or store.next_probe_at is None)
+    has_other_token = store.encrypted_api_token != quota.store.encrypted_api_token
+    return not (is_paused or has_other_token or is_to_be_awaited(context, store))
+
+
+def _candidates(
+    connection: Connection, quota: Quota, locked: Sequence[due.LockedDue], now: datetime
+) -> Iterator[_Candidate]:
+    """Those that are due by the store's rules of today, too, with the bodies that are sent for them."""
+    order_ids = [one.order.id for one in locked]
+    documents = issuances.of_orders(connection, order_ids).result
+    newest = deliveries.of_orders(connection, order_ids).result
+    for one in locked:
+        order_state = OrderState.of(one.order, documents[one.order.id])
+        if one.order.decided_version != quota.store.decision_version:
+            order_state.order = reread(one.order, newest[one.order.id], quota.store)
+            decide_on(order_state, quota.store)
+            save(connection, [order_state], now)
+        # As they are now that the order is locked: another process may have claimed one just before.
+        siblings = order_state.issuances.values()
+        (issuance,) = (each for each in siblings if each.id == one.issuance_id)
+        is_under_way = any(each.state == issuances.SENDING for each in siblings)
+        if issuance.state == issuances.DUE and due.has_fallen_due(issuance, now) and not is_under_way:
+            body = _compose(quota.store, newest[one.order.id], order_state.order, issuance.kind)
+            yield _Candidate(quota, order_state.order, issuance, body)
+
+
+def _compose(store: Store, delivery: Delivery, order: KnownOrder, kind: Kind) -> bytes:
+    if store.options.order_body == "bare" or order.snapshot is None:
+        return delivery.body
+    issue_anyway = order.issue_anyway_by is not None
+    overrides = overrides_of(order.snapshot, store.options, kind, issue_anyway=issue_anyway)
+    return compose(delivery.body, store.config or {}, overrides)
+
+
+def _idempotency_key(one: _Candidate) -> str:
+    order = one.order
+    key = f"{one.quota.store.woocommerce_id}-{order.resource_id}-{order.order_key}-{one.issuance.kind}"
+    return quote(key)  # a plugin may have made the order's key of letters that no header can carry
 
 
 def _half_of_the_lease(context: Context) -> Callable[[], bool]:
@@ -133,35 +180,3 @@ def _half_of_the_lease(context: Context) -> Callable[[], bool]:
     seconds = context.api_timeout + LEASE_MARGIN / 2
     ends_at, ends_after = context.now() + timedelta(seconds=seconds), time.monotonic() + seconds
     return lambda: time.monotonic() > ends_after or context.now() > ends_at
-
-
-def _why_not(
-    context: Context,
-    store: Store,
-    issuance: Issuance,
-    siblings: Sequence[Issuance],
-    wanted: Wanted,
-    now: datetime,
-) -> ClaimRefused | None:
-    """Why an issuance may not be sent now; None if it may."""
-    # A store that was paused since is not probed by what was on its way; by an operator, it is at a stop.
-    if store.paused_at is not None and (not wanted.is_probe or store.next_probe_at is None):
-        return ClaimRefused.PAUSED
-    if store.encrypted_api_token != wanted.account.encrypted_token:
-        return ClaimRefused.NOT_NOW  # it was given another just now
-    if issuance.state != issuances.DUE or not due.has_fallen_due(issuance, now):
-        return ClaimRefused.NOT_NOW
-    if is_to_be_awaited(context, store):
-        return ClaimRefused.NOT_NOW  # by rules that are just being asked for; the sweep comes back to it
-    # One request for an order at a time: two could overtake each other on their way, and the
-    # estimate come after the invoice.
-    if any(one.state == issuances.SENDING for one in siblings):
-        return ClaimRefused.NOT_NOW
-    return None
-
-
-def _compose(store: Store, delivery: Delivery, order: KnownOrder, kind: str) -> bytes:
-    if store.order_body == "bare" or order.snapshot is None:
-        return delivery.body
-    said = said_of(order.snapshot, store.policy, kind, issue_anyway=order.issue_anyway_by is not None)
-    return compose(delivery.body, store.config or {}, said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -10,9 +10,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from bridge.db.after_commit import after_commit
-from bridge.db.statements import Pending
-from bridge.issuance import Decision, Document, Documents, Exceptions, Verdict, decide
-from bridge.ledger import issuances, orders, stores
+from bridge.issuance import Decision, Document, Exceptions, Kind, Verdict, decide
+from bridge.ledger import issuances, orders
 from bridge.ledger.issuances import DUE, NOT_ADDED_YET, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
@@ -29,9 +28,9 @@ class OrderState:
     """
 
     order: KnownOrder
-    issuances: dict[str, Issuance]
+    issuances: dict[Kind, Issuance]
     saved_order: KnownOrder
-    saved_issuances: Mapping[str, Issuance]
+    saved_issuances: Mapping[Kind, Issuance]
     uncounted: list[Verdict] = field(default_factory=list)  # what was decided since
 
     @classmethod
@@ -58,55 +57,6 @@ class Reconciliation:
     due: bool
 
 
-class OrderBatch:
-    """What is known of orders that are locked for the caller. It is waited for when it is looked at."""
-
-    def __init__(
-        self, connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-    ) -> None:
-        """The orders of these ids, and those of these issuances."""
-        self._connection = connection
-        self._wanted = order_ids, of_issuances
-        self._orders = orders.lock_each(connection, order_ids, of_issuances=of_issuances)
-        self.ask_for_stores()
-        self._documents: Pending[Mapping[int, Sequence[Issuance]]] | None = None
-        self._dossiers: Mapping[int, OrderState] | None = None
-
-    def ask_for_stores(self) -> None:
-        """Have the stores read as they are now."""
-        order_ids, of_issuances = self._wanted
-        self._stores = stores.of_orders(self._connection, order_ids, of_issuances=of_issuances)
-
-    def ask_for_documents(self) -> None:
-        """Have the issuances read as they are now."""
-        self._documents, self._dossiers = self._ask_for_documents(), None
-
-    def _ask_for_documents(self) -> Pending[Mapping[int, Sequence[Issuance]]]:
-        order_ids, of_issuances = self._wanted
-        return issuances.of_orders(self._connection, order_ids, of_issuances=of_issuances)
-
-    @property
-    def orders(self) -> Mapping[int, KnownOrder]:
-        """The orders by their ids, as they were when they were locked."""
-        return self._orders.result
-
-    @property
-    def stores(self) -> Mapping[int, Store]:
-        """The orders' stores, by their ids."""
-        return self._stores.result
-
-    @property
-    def order_states(self) -> Mapping[int, OrderState]:
-        """The states of the orders, by the orders' ids."""
-        if self._dossiers is None:
-            self._documents = self._documents or self._ask_for_documents()
-            found = self._documents.result
-            self._dossiers = {
-                one.id: OrderState.of(one, found.get(one.id, ())) for one in self.orders.values()
-            }
-        return self._dossiers
-
-
 def decide_on(order_state: OrderState, store: Store) -> Verdict:
     """Decide on an order that has a snapshot, and change its state accordingly."""
     order, known = order_state.order, order_state.issuances
@@ -116,10 +66,8 @@ def decide_on(order_state: OrderState, store: Store) -> Verdict:
         order.snapshot,
         deleted=order.deleted_at is not None,
         config=store.decision_config,
-        policy=store.policy,
-        documents=Documents(
-            invoice=_document(known.get("invoice")), estimate=_document(known.get("estimate"))
-        ),
+        policy=store.options,
+        documents={kind: _document(one) for kind, one in known.items() if one.state in _MAY_EXIST},
         exceptions=Exceptions(
             issue_anyway=order.issue_anyway_by is not None,
             is_from_before=order.is_from_before,
@@ -129,13 +77,13 @@ def decide_on(order_state: OrderState, store: Store) -> Verdict:
     shown = _for_the_operator(verdict, known)
     order_state.uncounted.append(shown)
     for kind, issuance in list(known.items()):
-        if issuance.state == DUE and kind != verdict.decision:
+        if issuance.state == DUE and kind is not verdict.kind:
             _withdraw(known, issuance)
-    if verdict.decision in {Decision.INVOICE, Decision.ESTIMATE}:
-        _make_due(known, order, verdict.decision.value)
+    if verdict.kind is not None:
+        _make_due(known, order, verdict.kind)
     order_state.order = replace(
         order,
-        decision=shown.decision.value,
+        decision=shown.label,
         reason=shown.reason,
         rule=shown.rule,
         decided_version=store.decision_version,
@@ -175,7 +123,7 @@ def save(connection: Connection, order_states: Collection[OrderState], now: date
 
 def _count(connection: Connection, order_state: OrderState) -> None:
     for shown in order_state.uncounted:
-        after_commit(connection, partial(counts.decided, shown.decision.value, shown.rule))
+        after_commit(connection, partial(counts.decided, shown.label, shown.rule))
     order_state.uncounted = []
 
 
@@ -194,14 +142,14 @@ def settle(connection: Connection, store: Store, order: KnownOrder, now: datetim
     return Reconciliation(verdict, order_state.has_something_due)
 
 
-def _withdraw(known: dict[str, Issuance], issuance: Issuance) -> None:
+def _withdraw(known: dict[Kind, Issuance], issuance: Issuance) -> None:
     if issuance.id == NOT_ADDED_YET:
         del known[issuance.kind]
     else:
         known[issuance.kind] = replace(issuance, state=WITHDRAWN)
 
 
-def _make_due(known: dict[str, Issuance], order: KnownOrder, kind: str) -> None:
+def _make_due(known: dict[Kind, Issuance], order: KnownOrder, kind: Kind) -> None:
     """A document that was withdrawn comes back to life, unless an operator withdrew it."""
     issuance = known.get(kind)
     if issuance is None:
@@ -210,14 +158,12 @@ def _make_due(known: dict[str, Issuance], order: KnownOrder, kind: str) -> None:
         known[kind] = replace(issuance, state=DUE)
 
 
-def _document(issuance: Issuance | None) -> Document | None:
-    if issuance is None or issuance.state not in _MAY_EXIST:
-        return None
+def _document(issuance: Issuance) -> Document:
     lines, _, customer = (issuance.content or "").partition(".")
     return Document(issuance.total or "", issuance.currency or "", lines, customer)
 
 
-def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdict:
+def _for_the_operator(verdict: Verdict, known: Mapping[Kind, Issuance]) -> Verdict:
     """The verdict as it is to be shown where an issuance is stuck: a decision cannot get it going."""
     for issuance in known.values():
         if issuance.state == issuances.HELD:
@@ -227,13 +173,13 @@ def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdic
                 f"issuance {issuance.id} as issued or have it sent again.",
                 "held",
             )
-        if issuance.state == issuances.FAILED and issuance.kind == verdict.decision:
+        if issuance.state == issuances.FAILED and issuance.kind is verdict.kind:
             return Verdict(
                 Decision.ATTENTION,
                 f"The {issuance.kind} could not be issued: see the last error of issuance {issuance.id}.",
                 "failed",
             )
-        if issuance.withdrawn_by is not None and issuance.kind == verdict.decision:
+        if issuance.withdrawn_by is not None and issuance.kind is verdict.kind:
             return Verdict(
                 Decision.SKIP,
                 f"The {issuance.kind} was withdrawn by {issuance.withdrawn_by}: have issuance {issuance.id} "
@@ -241,5 +187,5 @@ def _for_the_operator(verdict: Verdict, known: Mapping[str, Issuance]) -> Verdic
                 "withdrawn",
             )
         if issuance.state == issuances.SENDING and verdict.decision is Decision.DONE:
-            return Verdict(Decision.INVOICE, "The invoice is being sent.", "sending")
+            return Verdict.issue(issuance.kind, f"The {issuance.kind} is being sent.", "sending")
     return verdict

@@ -7,13 +7,24 @@ from datetime import datetime, timedelta
 import structlog
 
 from bridge.issuance.backoff import is_to_be_given_up
-from bridge.ledger import issuances, orders, stores
+from bridge.ledger import due, issuances, orders, stores
 from bridge.ledger.issuances import DUE
 from bridge.pipeline.context import Context
 from bridge.pipeline.decide import settle
 from bridge.vault import WrongKeyError
 
+DEFER_BY = timedelta(minutes=5)
+AT_ONCE = 100  # documents of a store
+
 log = structlog.get_logger(__name__)
+
+
+def defer_due(context: Context, store_id: int, error: Exception) -> None:
+    """Defer what of a store is due by now: none of it can be sent."""
+    with context.ledger.read() as connection:
+        ids = due.of_store(connection, store_id, now=context.now(), limit=AT_ONCE)
+    for issuance_id in ids:
+        defer(context, issuance_id, error, by=DEFER_BY)
 
 
 def defer(context: Context, issuance_id: int, error: Exception, *, by: timedelta) -> None:

@@ -15,9 +15,10 @@ from bridge.db import LedgerUnavailableError
 from bridge.db.after_commit import after_commit
 from bridge.db.errors import LedgerBusyError
 from bridge.issuance import About, Deletion, Order, Place, is_newer, read_delivery, stage_of, was_saved_later
-from bridge.ledger import deliveries, issuances, orders, stores
-from bridge.ledger.deliveries import Delivery, Finished, KnownDeletion
+from bridge.ledger import deliveries, issuances, orders, processing, stores
+from bridge.ledger.deliveries import Delivery
 from bridge.ledger.orders import Identity, KnownOrder, Resource
+from bridge.ledger.processing import Finished, KnownDeletion
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.pipeline.decide import OrderState, decide_on, save
@@ -61,7 +62,7 @@ def _process_each(context: Context, delivery_ids: Collection[int], wait: float) 
         for delivery_id in delivery_ids:
             log.exception("a delivery could not be processed", delivery=delivery_id)
             with context.ledger.write() as connection:
-                deliveries.note_failure(
+                processing.note_failure(
                     connection, delivery_id, f"could not be processed: {type(error).__name__}"
                 )
         return PendingWork()
@@ -83,7 +84,7 @@ def _one_by_one(context: Context, delivery_ids: Collection[int], error: Exceptio
 
 def _process(context: Context, connection: Connection, delivery_ids: Collection[int]) -> PendingWork:
     # Whoever processes a delivery locks what it is about first, and then all else by its id.
-    deliveries.lock_resources_of(connection, delivery_ids)
+    processing.lock_resources_of(connection, delivery_ids)
     batch = _read(connection, delivery_ids)
     for delivery, about in batch.read:
         if delivery.id not in batch.finished:
@@ -91,8 +92,8 @@ def _process(context: Context, connection: Connection, delivery_ids: Collection[
     context.remember(batch.stores.values())
     save(connection, batch.order_states.values(), context.now())
     orders.drop_unknown(connection, [one.order.id for one in batch.order_states.values() if not one.is_known])
-    deliveries.finish(connection, list(batch.finished.values()))
-    deliveries.supersede(
+    processing.finish(connection, list(batch.finished.values()))
+    processing.supersede(
         connection,
         [
             (*_resource(one), one.arrival)
@@ -136,13 +137,15 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
     """Lock these deliveries and their orders, and read what is known of them; new orders are added."""
     # If a store's rules change from here on, its decisions bear the old version, and they are taken again.
     found = stores.of_deliveries(connection, delivery_ids)
-    locked = deliveries.lock_unprocessed(connection, delivery_ids)
+    locked = processing.lock_unprocessed(connection, delivery_ids)
     by_id = dict(found.result)
     read = [(one, read_delivery(one.topic, one.body, one.shop_url or "")) for one in locked]
     refused: dict[int, Finished] = {}
     for delivery, about in read:
-        shop_urls = shop_urls_of(connection, by_id[delivery.store_id], about)
-        by_id[delivery.store_id] = replace(by_id[delivery.store_id], shop_urls=shop_urls)
+        store = by_id[delivery.store_id]
+        shop_urls = shop_urls_of(connection, store, about)
+        if shop_urls != store.options.shop_urls:  # the delivery has told it
+            by_id[store.id] = replace(store, options=replace(store.options, shop_urls=shop_urls))
         state, reason = judged(about, shop_urls)
         if state != deliveries.RECEIVED:
             refused[delivery.id] = Finished(delivery.id, state, reason)
@@ -162,7 +165,7 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
     )
     known = orders.lock_of_resources(connection, resources)
     documents = issuances.of_resources(connection, resources)
-    deletions = deliveries.deletions(connection, resources)
+    deletions = processing.deletions(connection, resources)
     return _Batch(
         read=read,
         stores=by_id,
@@ -186,7 +189,7 @@ def _process_one(connection: Connection, batch: _Batch, delivery: Delivery, abou
             raise ValueError(f"delivery {delivery.id} is about no order")
     if order_state is not None:
         verdict = decide_on(order_state, batch.stores[delivery.store_id])
-        reason = f"{reason} -> {verdict.decision}: {verdict.reason}"
+        reason = f"{reason} -> {verdict}"
     batch.finish(delivery, deliveries.PROCESSED, reason)
 
 
@@ -202,11 +205,11 @@ def _trash_what_was_trashed_before(connection: Connection, batch: _Batch, delive
     ]
     if not before:
         return
-    for deletion in deliveries.lock_unprocessed(connection, before):
+    for deletion in processing.lock_unprocessed(connection, before):
         if deletion.arrival > delivery.arrival:
             continue
         about = read_delivery(deletion.topic, deletion.body, deletion.shop_url or "")
-        state, reason = judged(about, batch.stores[deletion.store_id].shop_urls)
+        state, reason = judged(about, batch.stores[deletion.store_id].options.shop_urls)
         if state == deliveries.RECEIVED:
             state, (_, reason) = deliveries.PROCESSED, _trash(connection, batch, deletion)
         batch.finish(deletion, state, reason)
@@ -234,7 +237,7 @@ def _update(
     order = order_state.order
     if order.order_key != snapshot.order_key:
         order = replace(order, former_key=order.order_key)
-    status_map = batch.stores[delivery.store_id].policy.status_map
+    status_map = batch.stores[delivery.store_id].options.status_map
     place = _place(snapshot, status_map, delivery.arrival)
     known = None
     if order.snapshot is not None:
@@ -319,10 +322,7 @@ def _resource(delivery: Delivery) -> Resource:
 
 
 def _work(batch: _Batch) -> PendingWork:
-    due: dict[int, list[int]] = {}
-    for order_state in batch.order_states.values():
-        for issuance in order_state.issuances.values():
-            if issuance.state == issuances.DUE:
-                due.setdefault(issuance.store_id, []).append(issuance.id)
+    states = batch.order_states.values()
+    due = dict.fromkeys(one.order.store_id for one in states if one.has_something_due)
     configs = [store.id for store in batch.stores.values() if store.config is None]
-    return PendingWork(due_stores=list(due), configs=configs, due_issuances=due)
+    return PendingWork(due_stores=list(due), configs=configs)

@@ -30,9 +30,9 @@ def judged(about: About, shop_urls: Collection[str]) -> tuple[str, str | None]:
 
 def shop_urls_of(connection: Connection, store: Store, about: About) -> Sequence[str]:
     """The addresses of the store's shop. Where none is known, its first order tells, maybe this one."""
-    if store.shop_urls or not isinstance(about, Order) or not about.shop:
-        return store.shop_urls
+    if store.options.shop_urls or not isinstance(about, Order) or not about.shop:
+        return store.options.shop_urls
     first = deliveries.of_first_order(connection, store.id)
     known = read_delivery(first.topic, first.body) if first is not None else about
     stores.learn_shop(connection, store.id, known.shop or about.shop)
-    return stores.get(connection, store.id).shop_urls  # another delivery may have been first
+    return stores.get(connection, store.id).options.shop_urls  # another delivery may have been first

@@ -29,7 +29,7 @@ def snapshot_of(order: Order, delivery: Delivery, store: Store) -> Order:
     invoiced_by = {
         key: value
         for key, value in details.invoiced_by.items()
-        if key in store.policy.invoiced_meta and value.lower() not in _NO_INVOICE
+        if key in store.options.invoiced_meta and value.lower() not in _NO_INVOICE
     }
     return replace(order, details=replace(details, timekeeping=timekeeping, invoiced_by=invoiced_by))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
 
 from sqlalchemy import Connection
 
-from bridge.ledger import stores
+from bridge.ledger import store_configs, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.spaceinvoices import SpaceInvoices, SpaceInvoicesError
+from bridge.spaceinvoices import SpaceInvoicesError
 from bridge.vault import WrongKeyError
 
 MISSING_FOR = timedelta(minutes=3)  # between the two answers without the object that are believed
@@ -37,7 +36,7 @@ def refresh_config(context: Context, store_id: int) -> bool:
     if not is_stale(context, store):
         return False
     with context.ledger.write() as connection:
-        if not stores.start_config_fetch(connection, store, context.now()):
+        if not store_configs.start_fetch(connection, store, context.now()):
             return False
     fetch_config(context, store)
     with context.ledger.read() as connection:
@@ -54,7 +53,7 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
     try:
         account = context.account(store)
         context.rate_limiter.wait(account.name, within=1.0)  # a slow account has this one request, too
-        config = ask_for_config(account.api, store.organization_id, store.woocommerce_id)
+        config = account.api.find_config(store.organization_id, store.woocommerce_id)
     except WrongKeyError as wrong_key:
         error = SpaceInvoicesError(str(wrong_key), permanent=True)
     except SpaceInvoicesError as failed:
@@ -64,19 +63,13 @@ def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:
     else:
         with context.ledger.write() as connection:
             if config is not None:
-                stores.save_config(connection, store, config, now)
-            elif _is_gone(stores.note_config_missing(connection, store, now), now):
-                stores.save_config(connection, store, dict(store.config or {}) | {"_isDeleted": True}, now)
+                store_configs.save(connection, store, config, now)
+            elif _is_gone(store_configs.note_missing(connection, store, now), now):
+                store_configs.save(connection, store, dict(store.config or {}) | {"_isDeleted": True}, now)
         return None
     with context.ledger.write() as connection:
-        stores.save_config_error(connection, store.id, str(error))
+        store_configs.save_error(connection, store.id, str(error))
     return error
-
-
-def ask_for_config(api: SpaceInvoices, organization_id: str, woocommerce_id: str) -> Mapping[str, Any] | None:
-    """The Woocommerce object as it is now, None if there is none (any more); raises SpaceInvoicesError."""
-    found = api.find_woocommerces(organization_id, where={"id": woocommerce_id})
-    return next((one for one in found if one.get("id") == woocommerce_id), None)
 
 
 def _is_gone(missing_since: datetime | None, now: datetime) -> bool:
@@ -119,13 +112,13 @@ def to_fetch(context: Context, connection: Connection) -> Sequence[int]:
     """Ids of stores whose config is to be fetched now, at such a rate that all have their turn in time."""
     now = context.now()
     a_turn = ceil(2 * stores.count(connection) * SPREAD.total_seconds() / context.config_ttl)
-    under_way = stores.count_config_fetches(connection, after=now - SPREAD, until=now)
+    under_way = store_configs.count_fetches(connection, after=now - SPREAD, until=now)
     limit = max(a_turn, LEAST_AT_ONCE) - under_way
     if limit <= 0:
         return []
     soonest = now - EARLIEST * timedelta(seconds=context.config_ttl)
     soonest_after_failure = now - EARLIEST * timedelta(seconds=min(context.config_ttl, RETRY_AFTER))
-    candidates = stores.with_stale_config(
+    candidates = store_configs.stale(
         connection,
         tried_before=soonest,
         failed_before=soonest_after_failure,

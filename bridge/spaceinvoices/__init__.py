@@ -10,10 +10,13 @@
         api.delete(shop.id)
 
 A call that fails raises SpaceInvoicesError, which says whether trying again makes sense. The token goes into
-a header and nowhere else. At level DEBUG, urllib3 logs addresses, which have filters in them.
+a header and nowhere else. At level DEBUG, urllib3 logs addresses, which contain filters.
+
+The bridge depends on the protocol `SpaceInvoicesApi` (api.py), which `SpaceInvoices` implements.
 """
 
-from bridge.spaceinvoices.client import Answer, SpaceInvoices
+from bridge.spaceinvoices.api import Answer, SpaceInvoicesApi
+from bridge.spaceinvoices.client import SpaceInvoices
 from bridge.spaceinvoices.errors import SpaceInvoicesError
 from bridge.spaceinvoices.filters import (
     Filter,
@@ -41,6 +44,7 @@ __all__ = [
     "NewWoocommerce",
     "Outcome",
     "SpaceInvoices",
+    "SpaceInvoicesApi",
     "SpaceInvoicesError",
     "Woocommerce",
     "WoocommerceChanges",

@@ -1,25 +1,24 @@
-"""The endpoints of the Space Invoices API that have to do with WooCommerce: all seven."""
+"""The client of the Space Invoices API, version 1: its seven endpoints for WooCommerce."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from bridge.spaceinvoices.api import Answer
 from bridge.spaceinvoices.encoding import as_json
 from bridge.spaceinvoices.errors import SpaceInvoicesError, message_of
-from bridge.spaceinvoices.filters import Filter, Where
+from bridge.spaceinvoices.filters import Filter, Where, inq
 from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
 from bridge.spaceinvoices.outcome import (
     MAX_EXCERPT,
     Effect,
-    Outcome,
     effect_of,
     outcome_of_answer,
     parse_retry_after,
@@ -30,22 +29,16 @@ _LIST = TypeAdapter(list[Woocommerce])
 _Read = TypeVar("_Read")
 
 Observe = Callable[[str, Sequence[str], int | None, float], None]
-"""Is told of each request: method, parts of the path, status of the answer (None: none came), and seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome of handing over an order, and how long it took in seconds."""
-
-    outcome: Outcome
-    duration: float
+"""Called after each request, with its method, the parts of its path, the status of the answer (None if there
+is none), and the seconds that it took."""
 
 
 class SpaceInvoices:
-    """One account's access to the API. For use by one thread at a time; keeps its connection open.
+    """One account's access to the API: a `SpaceInvoicesApi`, with all endpoints. Keeps its connection open.
 
-    Every method but `send_order` raises SpaceInvoicesError, and ValueError for an id that cannot be a part of
-    an address, or for values that JSON cannot tell. None sends anything twice.
+    For use by one thread at a time. Every method but `send_order` raises SpaceInvoicesError, and ValueError
+    for an id that cannot be a part of an address, or for values that JSON does not have. None sends anything
+    twice.
     """
 
     def __init__(
@@ -56,12 +49,12 @@ class SpaceInvoices:
         `timeout`: seconds to connect, and then for all of the request and its answer. `observe` must not
         raise. Raises SpaceInvoicesError for a token that no header can carry.
         """
-        line = ApiConnection(api) if isinstance(api, str) else api
-        self._transport = Transport(line, token, timeout=timeout)
+        connection = ApiConnection(api) if isinstance(api, str) else api
+        self._transport = Transport(connection, token, timeout=timeout)
         self._observe = observe
 
     def __repr__(self) -> str:
-        return f"SpaceInvoices({self._transport.line.base_url!r})"
+        return f"SpaceInvoices({self._transport.connection.base_url!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -73,83 +66,92 @@ class SpaceInvoices:
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.line.close()
+        self._transport.connection.close()
 
     def find(
         self, organization_id: str, filter: Filter | Mapping[str, Any] | None = None
     ) -> Sequence[Woocommerce]:
         """`GET /Organizations/:id/woocommerce`: what the filter selects, a hundred at most."""
         path = ("Organizations", _id(organization_id), "woocommerce")
-        what = f"find the Woocommerce objects of organization {organization_id}"
-        given = filter.as_mapping() if isinstance(filter, Filter) else filter
-        query = {"filter": as_json(given)} if given else {}
-        return self._ask(what, "GET", path, _objects, query=query)
+        action = f"find the Woocommerce objects of organization {organization_id}"
+        mapping = filter.as_mapping() if isinstance(filter, Filter) else filter
+        query = {"filter": as_json(mapping)} if mapping else {}
+        return self._ask(action, "GET", path, _objects, query=query)
 
-    def find_woocommerces(
-        self, organization_id: str, *, where: Where | None = None
+    def find_config(self, organization_id: str, woocommerce_id: str) -> Mapping[str, Any] | None:
+        """The same as JSON, each value as the API gave it, of one id; None if there is none (any more)."""
+        configs = self._configs(organization_id, {"id": woocommerce_id})
+        return next((config for config in configs if config.get("id") == woocommerce_id), None)
+
+    def list_configs(
+        self, organization_id: str, woocommerce_ids: Sequence[str] | None = None
     ) -> Sequence[Mapping[str, Any]]:
-        """The same as JSON, each value as the API gave it: for whoever has to send it back unchanged."""
+        """The same of these ids, or of all; a hundred at most."""
+        return self._configs(
+            organization_id, None if woocommerce_ids is None else {"id": inq(woocommerce_ids)}
+        )
+
+    def _configs(self, organization_id: str, where: Where | None) -> Sequence[Mapping[str, Any]]:
         path = ("Organizations", _id(organization_id), "woocommerce")
-        what = f"find the Woocommerce objects of organization {organization_id}"
+        action = f"find the Woocommerce objects of organization {organization_id}"
         query = {"filter": as_json({"where": where})} if where else {}
-        return self._ask(what, "GET", path, _mappings, query=query)
+        return self._ask(action, "GET", path, _mappings, query=query)
 
     def count(self, organization_id: str, where: Where | None = None) -> int:
         """`GET /Organizations/:id/woocommerce/count`: how many meet `where`; deleted ones never do."""
         path = ("Organizations", _id(organization_id), "woocommerce", "count")
-        what = f"count the Woocommerce objects of organization {organization_id}"
-        return self._ask(what, "GET", path, _count, query={"where": as_json(where)} if where else {})
+        action = f"count the Woocommerce objects of organization {organization_id}"
+        return self._ask(action, "GET", path, _count, query={"where": as_json(where)} if where else {})
 
     def create(self, organization_id: str, new: NewWoocommerce) -> Woocommerce:
         """`POST /Organizations/:id/woocommerce`: the object as it was created."""
         path = ("Organizations", _id(organization_id), "woocommerce")
-        what = f"create a Woocommerce object in organization {organization_id}"
-        return self._ask(what, "POST", path, _object, body=as_json(new.as_mapping()).encode())
+        action = f"create a Woocommerce object in organization {organization_id}"
+        return self._ask(action, "POST", path, _object, body=as_json(new.as_mapping()).encode())
 
     def patch(self, woocommerce_id: str, changes: WoocommerceChanges) -> Woocommerce:
-        """`PATCH /Woocommerce/:id`: the object with the changes in it. What is not given stays as it is."""
-        what = f"change Woocommerce object {woocommerce_id}"
+        """`PATCH /Woocommerce/:id`: the object with the changes. All other properties stay as they are."""
+        action = f"change Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id))
-        return self._ask(what, "PATCH", path, _object, body=as_json(changes.as_mapping()).encode())
+        return self._ask(action, "PATCH", path, _object, body=as_json(changes.as_mapping()).encode())
 
     def delete(self, woocommerce_id: str) -> int:
         """`DELETE /Woocommerce/:id`: how many were deleted, which is one.
 
-        It is softly deleted: nothing finds it any more but a filter with `deleted`.
+        The deletion is soft: only a filter with `deleted` still finds the object.
         """
-        what = f"delete Woocommerce object {woocommerce_id}"
-        return self._ask(what, "DELETE", ("Woocommerce", _id(woocommerce_id)), _count)
+        action = f"delete Woocommerce object {woocommerce_id}"
+        return self._ask(action, "DELETE", ("Woocommerce", _id(woocommerce_id)), _count)
 
     def order(self, woocommerce_id: str, order: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
-        """`POST /Woocommerce/:id/order`: hand over an order, which may have a document issued.
+        """`POST /Woocommerce/:id/order`: send an order, which may have a document issued.
 
-        `order` is an order with the Woocommerce object's properties beside it, or such JSON, which is sent as
-        it stands. Returns the object that the answer is, of which nothing else is documented. After an error
-        that `may_have_taken_effect`, a document may exist.
+        `order` is an order with the Woocommerce object's properties beside it, or such JSON, which is sent
+        unchanged. Returns the answer, an object whose properties are not documented. After an error that
+        `may_have_taken_effect`, a document may exist.
         """
-        what = f"take an order for Woocommerce object {woocommerce_id}"
+        action = f"take an order for Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id), "order")
         body = order if isinstance(order, bytes) else as_json(order).encode()
-        return self._ask(what, "POST", path, _any_object, body=body)
+        return self._ask(action, "POST", path, _any_object, body=body)
 
     def start_import(self, woocommerce_id: str, type: str, options: str | None = None) -> Mapping[str, Any]:
         """`POST /Woocommerce/:id/import`: start an import, with `options` as the API's `importOptions`.
 
-        Returns the object that the answer is. The API document says neither which types there are nor what
-        the options hold.
+        Returns the answer, an object. The API document names neither the types nor the options.
         """
-        what = f"start an import for Woocommerce object {woocommerce_id}"
+        action = f"start an import for Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id), "import")
         body = {"type": type} if options is None else {"type": type, "importOptions": options}
-        return self._ask(what, "POST", path, _any_object, body=as_json(body).encode())
+        return self._ask(action, "POST", path, _any_object, body=as_json(body).encode())
 
     def send_order(
         self, woocommerce_id: str, body: bytes, *, idempotency_key: str, is_too_late: Callable[[], bool]
     ) -> Answer:
-        """`POST /Woocommerce/:id/order`: hand over an order, and tell what became of it. Never raises.
+        """`POST /Woocommerce/:id/order`: send an order, and return what became of it. Never raises.
 
-        Once `is_too_late`, nothing is sent any more.
-        The API documents no idempotency key; it is sent for those who read the account's logs.
+        Once `is_too_late`, nothing is sent any more. The API documents no idempotency key; it is sent for
+        people who read the account's logs.
         """
         started = time.monotonic()
         path = ("Woocommerce", woocommerce_id, "order")
@@ -161,7 +163,7 @@ class SpaceInvoices:
             is_too_late=is_too_late,
         )
         duration = time.monotonic() - started
-        self._tell("POST", path, reply, duration)
+        self._note("POST", path, reply, duration)
         if isinstance(reply, NoReply):
             outcome = reply.outcome
         else:
@@ -176,7 +178,7 @@ class SpaceInvoices:
 
     def _ask(
         self,
-        what: str,
+        action: str,
         method: str,
         path: Sequence[str],
         read: Callable[[Reply], _Read],
@@ -184,15 +186,15 @@ class SpaceInvoices:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> _Read:
-        """Send a request, and read its answer; `what` the API is asked to do, in words for people."""
+        """Send a request, and read its answer; `action` is what the API is asked to do, for messages."""
         is_change = method != "GET"
         started = time.monotonic()
         reply = self._transport.send(method, path, query=query, body=body)
-        self._tell(method, path, reply, time.monotonic() - started)
+        self._note(method, path, reply, time.monotonic() - started)
         if isinstance(reply, NoReply):
-            raise _no_answer(what, reply, is_change=is_change)
+            raise _no_answer(action, reply, is_change=is_change)
         if effect_of(reply.status) is not Effect.ISSUED:
-            raise _refusal(what, reply, is_change=is_change)
+            raise _refusal(action, reply, is_change=is_change)
         try:
             return read(reply)
         except (ValueError, RecursionError) as error:
@@ -200,28 +202,30 @@ class SpaceInvoices:
             place = _place(error) if isinstance(error, ValidationError) else ""
         where = f" ({place})" if place else ""
         raise SpaceInvoicesError(
-            f"Space Invoices answered {reply.status} when asked to {what}, with what cannot be read{where}.",
+            f"Space Invoices answered {reply.status} when asked to {action}, "
+            f"with what cannot be read{where}.",
             status=reply.status,
             may_have_taken_effect=is_change,
         )
 
-    def _tell(self, method: str, path: Sequence[str], reply: Reply | NoReply, seconds: float) -> None:
+    def _note(self, method: str, path: Sequence[str], reply: Reply | NoReply, seconds: float) -> None:
         if self._observe is not None:
             self._observe(method, path, reply.status if isinstance(reply, Reply) else None, seconds)
 
 
-def _no_answer(what: str, reply: NoReply, *, is_change: bool) -> SpaceInvoicesError:
-    unknown = reply.outcome.effect is Effect.UNKNOWN
-    said = "was asked to {}, and no answer came ({})" if unknown else "could not be asked to {} ({})"
+def _no_answer(action: str, reply: NoReply, *, is_change: bool) -> SpaceInvoicesError:
+    is_unknown = reply.outcome.effect is Effect.UNKNOWN
+    template = "was asked to {}, and no answer came ({})" if is_unknown else "could not be asked to {} ({})"
     return SpaceInvoicesError(
-        f"Space Invoices {said.format(what, reply.kind)}.", may_have_taken_effect=unknown and is_change
+        f"Space Invoices {template.format(action, reply.kind)}.",
+        may_have_taken_effect=is_unknown and is_change,
     )
 
 
-def _refusal(what: str, reply: Reply, *, is_change: bool) -> SpaceInvoicesError:
+def _refusal(action: str, reply: Reply, *, is_change: bool) -> SpaceInvoicesError:
     effect = effect_of(reply.status)
     return SpaceInvoicesError(
-        f"Space Invoices answered {reply.status} when asked to {what}.",
+        f"Space Invoices answered {reply.status} when asked to {action}.",
         status=reply.status,
         permanent=effect in {Effect.REFUSED, Effect.ACCOUNT_REFUSED},
         may_have_taken_effect=effect is Effect.UNKNOWN and is_change,
@@ -231,7 +235,7 @@ def _refusal(what: str, reply: Reply, *, is_change: bool) -> SpaceInvoicesError:
 
 
 def _id(text: str) -> str:
-    """An id as a part of an address; raises ValueError for one that would lead elsewhere."""
+    """An id as a part of an address; raises ValueError for one that would make another address."""
     if not text or text in {".", ".."} or not text.isprintable():
         raise ValueError("an id is neither empty nor dots, and has no control characters")
     return text
@@ -244,10 +248,10 @@ def _json(reply: Reply) -> object:
 
 
 def _mappings(reply: Reply) -> Sequence[Mapping[str, Any]]:
-    found = _json(reply)
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    configs = _json(reply)
+    if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
         raise ValueError("the answer is no list of objects")
-    return found
+    return configs
 
 
 def _objects(reply: Reply) -> Sequence[Woocommerce]:
@@ -255,10 +259,10 @@ def _objects(reply: Reply) -> Sequence[Woocommerce]:
 
 
 def _object(reply: Reply) -> Woocommerce:
-    read = Woocommerce.model_validate(_json(reply))
-    if read.id is None:
+    woocommerce = Woocommerce.model_validate(_json(reply))
+    if woocommerce.id is None:
         raise ValueError("the answer is no object of the account's")
-    return read
+    return woocommerce
 
 
 def _count(reply: Reply) -> int:
@@ -270,7 +274,7 @@ def _count(reply: Reply) -> int:
 
 
 def _any_object(reply: Reply) -> Mapping[str, Any]:
-    """What an answer holds of which nothing is documented but that it is an object."""
+    """An answer that the API documents as an object, without its properties."""
     answer = _json(reply)
     if not isinstance(answer, dict):
         raise ValueError("the answer is no object")
@@ -286,6 +290,6 @@ def _is_object(reply: Reply) -> bool:
 
 
 def _place(error: ValidationError) -> str:
-    """Where an answer is not as documented: `3.active`, or nothing if it is so in its whole."""
+    """Where an answer is not as documented: `3.active`, or nothing if all of it is not."""
     place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
     return ".".join(map(str, place))

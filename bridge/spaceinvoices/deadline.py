@@ -1,6 +1,6 @@
-"""Connections whose every read and write ends at one moment, however slowly the far end trickles.
+"""Connections with one deadline for a whole request and its answer.
 
-The timeout of a socket is that of one read: a byte every few seconds would never let it expire.
+The timeout of a socket is that of one read: it never expires while a byte arrives every few seconds.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_PIECE = 16 * 1024  # bytes; a record of TLS. The timeout of a socket under TLS is that of one record.
+_PIECE = 16 * 1024  # bytes of a TLS record, for which the timeout of a TLS socket holds
 
 
 class Deadline:
-    """The moment at which the step that is under way has to have ended, by a clock that nobody sets."""
+    """The moment by which the present step of a request has to end, by the monotonic clock."""
 
     def __init__(self) -> None:
         self._seconds = self._at = 0.0
 
     def start(self, seconds: float) -> None:
-        """Begin a request, each step of which may take so many seconds."""
+        """Begin a request. Each of its steps may take this many seconds."""
         self._seconds = seconds
         self.next_step()
 
     def next_step(self) -> None:
-        """Begin another step, which may take as long as the one before."""
+        """Begin the next step, with as many seconds."""
         self._at = time.monotonic() + self._seconds
 
     def left(self) -> float:
-        """Seconds until then; raises TimeoutError if there are none."""
+        """Seconds until the deadline; raises TimeoutError if there are none."""
         seconds = self._at - time.monotonic()
         if seconds <= 0:
             raise TimeoutError("timed out")
@@ -43,26 +43,26 @@ class Deadline:
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Makes connections for requests that keep to a deadline, straight or by way of a proxy."""
+    """Makes connections that keep to a deadline, directly or through a proxy."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._pools = _pools(deadline)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make what opens connections to servers."""
+        """Make the manager of connections to servers."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> PoolManager:
-        """What opens connections to a proxy."""
+        """The manager of connections through a proxy."""
         manager: PoolManager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = self._pools
         return manager
 
 
 def _pools(deadline: Deadline) -> dict[str, Any]:
-    """Pools of such connections, by the scheme of their addresses."""
+    """Pools of such connections by the scheme of the address."""
 
     class Plain(_Kept, HTTPConnection):  # type: ignore[misc]
         kept_to = deadline
@@ -80,8 +80,8 @@ def _pools(deadline: Deadline) -> dict[str, Any]:
 
 
 class _Kept:
-    """How such connections differ. A step is to connect, to agree on TLS by way of a proxy or without, or all
-    that comes after that: the request and its answer.
+    """What such connections do differently. There are three steps: to connect, to agree on TLS (through a
+    proxy, if there is one), and the request with its answer.
     """
 
     kept_to: Deadline
@@ -92,9 +92,9 @@ class _Kept:
         self.response_class = partial(_Answer, self.kept_to)
 
     def _new_conn(self) -> socket.socket:
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        connected: socket.socket = super()._new_conn()  # type: ignore[misc]
         self.kept_to.next_step()
-        return made
+        return connected
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
@@ -109,17 +109,17 @@ class _Kept:
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer, of which no byte is waited for any longer than until the deadline."""
+    """An answer whose reads end at the deadline."""
 
     def __init__(self, deadline: Deadline, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        whole = self.fp
+        without_deadline = self.fp
         self.fp = io.BufferedReader(_Reader(deadline, sock))
-        whole.close()
+        without_deadline.close()
 
 
 class _Reader(io.RawIOBase):
-    """The bytes of a socket, each read of which ends at a deadline."""
+    """The bytes of a socket. Each read ends at the deadline."""
 
     def __init__(self, deadline: Deadline, sock: socket.socket) -> None:
         self._deadline = deadline

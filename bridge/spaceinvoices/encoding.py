@@ -1,4 +1,4 @@
-"""Values as the JSON that is sent: pure."""
+"""Python values as the JSON that is sent: pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 def as_json(value: Mapping[str, Any]) -> str:
     """An object as JSON in ASCII, and its dates in ISO 8601, UTC.
 
-    Raises ValueError for what JSON cannot tell (NaN, an object in itself), and for a naive datetime, which
-    would be another moment elsewhere.
+    Raises ValueError for what JSON does not have (NaN, an object in itself), and for a naive datetime, which
+    means another moment in each time zone.
     """
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_jsonable)
     except (TypeError, RecursionError) as error:
-        raise ValueError(f"it cannot be told in JSON: {error}") from None
+        raise ValueError(f"it cannot be written as JSON: {error}") from None
 
 
 def _jsonable(value: object) -> object:

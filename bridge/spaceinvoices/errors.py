@@ -1,4 +1,20 @@
-"""How a call fails: one error, which says whether trying again makes sense."""
+"""How a call fails: one error, which says whether trying again makes sense.
+
+    Exception
+    ├── SpaceInvoicesError
+    │   ├── a token that no header can carry         permanent
+    │   ├── no connection, or half a request         try again
+    │   ├── no answer to a whole request             may have taken effect
+    │   ├── 401, 403: the account is refused         permanent
+    │   ├── 408, 429, 500, 503: it was not taken     try again, after `retry_after` if the answer names it
+    │   ├── any other 3xx or 4xx: it is refused      permanent; `api_message` may say why
+    │   ├── 502, 504, any other status               may have taken effect
+    │   └── 2xx with a body that cannot be read      may have taken effect
+    └── ValueError: an id or values that cannot be sent
+
+A request that only reads has no effect, so it can always be tried again. `send_order` raises none of these:
+it returns the same cases as an Effect (outcome.py).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +24,12 @@ MAX_API_MESSAGE = 500  # characters
 
 
 class SpaceInvoicesError(Exception):
-    """A call failed, or its answer cannot be understood. Its text quotes ids and statuses, and nothing else.
+    """A call failed, or its answer cannot be read. The text has ids and statuses, and no other data.
 
     `status` is None without an answer. `permanent`: trying again makes no sense before something is changed.
-    `may_have_taken_effect`: the request asked for a change, and whether that was made is not known, so that
-    trying again may make it twice. `retry_after`: seconds, if the answer asked for them. `api_message`: what
-    the API says of it, as one printable line. It may quote what was sent, so it is for whoever sent that.
+    `may_have_taken_effect`: the request asked for a change that may have been made, and trying again may make
+    it twice. `retry_after`: seconds, if the answer asked for them. `api_message`: what the API says, as one
+    printable line. It may quote what was sent, so it is shown to the sender and never logged.
     """
 
     def __init__(
@@ -35,32 +51,32 @@ class SpaceInvoicesError(Exception):
 
 
 def message_of(body: bytes) -> str | None:
-    """What an answer of 400 or above says, as one printable line of bounded length; None if nothing.
+    """What an answer of 400 or above says, as one printable line of bounded length; None if it says nothing.
 
     LoopBack's body is `{"error": {"statusCode", "name", "message", "details"}}`. The `details` of an invalid
-    object have `messages`, lists of phrases by property, which the message has in itself as a rule.
+    object have `messages`, lists of phrases by property, most of which the message has, too.
     """
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        return None  # whatever it is, it does not come from the API
+        return None  # from a proxy, not from the API
     error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, str):
         return printable_line(error)
     if not isinstance(error, dict):
         return None
     message = error.get("message")
-    said = [message] if isinstance(message, str) else []
+    phrases = [message] if isinstance(message, str) else []
     details = error.get("details")
     messages = details.get("messages") if isinstance(details, dict) else None
-    for name, phrases in messages.items() if isinstance(messages, dict) else []:
-        if name not in "".join(said[:1]) and isinstance(phrases, list):
-            said += [f"{name} {phrase}" for phrase in phrases if isinstance(phrase, str)]
-    return printable_line("; ".join(said))
+    for name, of_property in messages.items() if isinstance(messages, dict) else []:
+        if name not in "".join(phrases[:1]) and isinstance(of_property, list):
+            phrases += [f"{name} {phrase}" for phrase in of_property if isinstance(phrase, str)]
+    return printable_line("; ".join(phrases))
 
 
 def printable_line(text: str) -> str | None:
-    """`text` as a line of at most MAX_API_MESSAGE characters; None if there is nothing to be seen in it."""
+    """`text` as a line of at most MAX_API_MESSAGE characters; None if it has no visible character."""
     clean = "".join(character if character.isprintable() else " " for character in text)
     line = " ".join(clean.split())
     if len(line) > MAX_API_MESSAGE:

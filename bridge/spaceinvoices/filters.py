@@ -3,8 +3,8 @@
     Filter(where={"active": True, "createdAt": gte(new_year)}, order="name ASC", limit=10)
     any_of({"name": like("shop")}, {"id": inq(["5f00000000000000000000aa"])})
 
-Properties have the API's names, such as `createdAt`. An object that is written by hand can stand wherever one
-of these is taken: nothing here checks which properties and operators there are, which the API does.
+Properties have the API's names, such as `createdAt`. A mapping that is written by hand can stand in the place
+of each of these: the API checks properties and operators, and nothing here does.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 Value: TypeAlias = str | int | float | bool | datetime | None
-"""What a property is compared with. A datetime has to be aware."""
+"""What a property is compared with. A datetime must have a time zone."""
 Where: TypeAlias = Mapping[str, Any]
-"""Properties, each with the value or the operator that it has to meet; all of them have to be met."""
+"""Properties, each with a value or an operator. An object has to match all of them."""
 
 
 def gt(value: Value) -> Where:
@@ -66,22 +66,22 @@ def like(pattern: str) -> Where:
 
 
 def all_of(*wheres: Where) -> Where:
-    """What meets each of these; LoopBack's `and`."""
+    """What matches each of these; LoopBack's `and`."""
     return {"and": list(wheres)}
 
 
 def any_of(*wheres: Where) -> Where:
-    """What meets one of these or more; LoopBack's `or`."""
+    """What matches at least one of these; LoopBack's `or`."""
     return {"or": list(wheres)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What to find, and how much of it. What is None is left to the API: no condition, a hundred at most.
+    """What to find, and how much of it. For None, the API's default holds: no condition, a hundred at most.
 
-    `fields`: the properties to give, or with `{"custom": False}`, those not to give. `order`: properties,
-    each maybe followed by `ASC` or `DESC`. `skip`: how many to leave out at the beginning. `deleted`:
-    whether to find deleted objects, too. Raises ValueError for a `limit` below 1 or a `skip` below 0.
+    `fields`: the properties to return, or with `{"custom": False}`, those not to return. `order`: properties,
+    each with an optional `ASC` or `DESC`. `skip`: how many to leave out at the beginning. `deleted`: whether
+    to find deleted objects, too. Raises ValueError for a `limit` below 1 or a `skip` below 0.
     """
 
     where: Where | None = None
@@ -98,6 +98,6 @@ class Filter:
                 raise ValueError(f"a filter's {name} is {least} or more, not {value}")
 
     def as_mapping(self) -> Mapping[str, Any]:
-        """The filter by LoopBack's names, without what was left to the API."""
-        given = {part.name: getattr(self, part.name) for part in fields(self)}
-        return {name: value for name, value in given.items() if value is not None}
+        """The filter by LoopBack's names, without what is None."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}

@@ -1,7 +1,7 @@
-"""The Woocommerce object, and what is sent to make or change one.
+"""The Woocommerce object, and what is sent to create or change one.
 
-Attributes have Python's names, and the API's as aliases: `unit_id` is `unitId`. The API admits properties
-beyond those it documents. They are kept under the names they came with, and sent on.
+Attributes have Python's names, and the API's as aliases: `unit_id` is `unitId`. The API accepts properties
+beyond those it documents. They keep their names, and are sent, too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _OFFSET_AND_Z = re.compile(r"([+-]\d\d:?\d\d)Z$")
 def read_date(value: object) -> datetime | str | None:
     """A date as an aware datetime; text that is no date stays as it is, and anything else is None.
 
-    The API document's samples are ISO 8601 with an offset and a `Z` (`2022-04-20T10:10:30+00:00Z`), of which
-    one would be enough. A date with neither is taken as UTC.
+    The API document's samples are ISO 8601 with both an offset and a `Z` (`2022-04-20T10:10:30+00:00Z`). A
+    date with neither is taken as UTC.
     """
     if isinstance(value, datetime):
         return value
@@ -62,7 +62,7 @@ class _Properties(BaseModel):
 
 
 class Woocommerce(_Properties):
-    """A Woocommerce object as the API gives it. None is what it has not, or what a filter left out."""
+    """A Woocommerce object as the API returns it. A property that it lacks, or a filter left out, is None."""
 
     id: str | None = None
     custom: Any = None  # free-form data: an object, as far as the document shows
@@ -78,10 +78,10 @@ class Woocommerce(_Properties):
 
 
 class WoocommerceChanges(_Properties):
-    """What to change of a Woocommerce object: what is given is sent, and nothing else.
+    """What to change of a Woocommerce object: only what is given is sent.
 
     The API document marks the same properties as required here as for a new object, with the same defaults.
-    It is a PATCH all the same: to send defaults that nobody mentioned would switch things on.
+    It is a PATCH nevertheless: a default that the caller did not give would switch something on.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
@@ -94,7 +94,8 @@ class WoocommerceChanges(_Properties):
 
 
 class NewWoocommerce(_Properties):
-    """A Woocommerce object to be created: required is what the API document marks so, with its defaults."""
+    """A Woocommerce object to be created. The API document's required properties are required, or have its
+    defaults."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
     _defaults: ClassVar[Set[str]] = frozenset(

@@ -1,7 +1,7 @@
-"""What became of a request that hands over an order: pure rules over an answer or a failure.
+"""What became of a request that sends an order: pure rules over an answer or a failure.
 
-The rules are those of the API's documentation (400 to 503), and for everything it is silent on, the
-careful reading: what is not known to have failed may have taken effect.
+The rules are those of the API's documentation (400 to 503). Where it says nothing, the careful reading holds:
+what is not known to have failed may have taken effect.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ MAX_EXCERPT = 2000  # characters of an answer that are kept
 
 
 class Effect(StrEnum):
-    """Whether the document was issued, and if not, whose turn it is."""
+    """Whether the document was issued, and if not, who has to act."""
 
     ISSUED = "issued"
     NOT_TAKEN = "not taken"  # try again later
     REFUSED = "refused"  # an operator has to look at the order
     ACCOUNT_REFUSED = "account refused"  # an operator has to look at the store
-    UNKNOWN = "unknown"  # it may exist
+    UNKNOWN = "unknown"  # the document may exist
 
 
 class Sent(StrEnum):
     """How much of a request's body the connection took."""
 
-    IN_PART = "in part"  # it was never given the last bytes
-    PERHAPS = "perhaps"  # it was given them, and did not come back for more
+    IN_PART = "in part"  # the last bytes were never handed to it
+    PERHAPS = "perhaps"  # they were, and it has not confirmed them
     WHOLE = "whole"
 
 
@@ -53,7 +53,7 @@ def outcome_of_answer(
     """What an answer means. `retry_after` is the header as it came; `excerpt` the start of the body.
 
     `is_object`: whether the body came whole, and is a JSON object, as the API documents its answer. Any other
-    2xx may come from a maintenance page, or from a network that shows one to log in at.
+    2xx may be a maintenance page, or the login page of a network.
     """
     effect, summary = effect_of(status), f"Space Invoices answered {status}"
     if effect is Effect.ISSUED and not is_object:
@@ -68,7 +68,7 @@ def outcome_of_answer(
 
 
 def outcome_of_failure(error: Exception, *, sent: Sent) -> Outcome:
-    """What a request without an answer means: it depends on whether all of the body can have gone out."""
+    """What a request without an answer means: it depends on whether all of the body may have been sent."""
     kind = type(error).__name__
     if sent is Sent.IN_PART or (sent is Sent.PERHAPS and _is_of_the_connection(error)):
         return Outcome(Effect.NOT_TAKEN, f"the order could not be sent ({kind})")
@@ -76,7 +76,7 @@ def outcome_of_failure(error: Exception, *, sent: Sent) -> Outcome:
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds to wait, from 0 to an hour; None for a header that is missing or says nothing.
+    """Seconds to wait, from 0 to an hour; None for a header that is missing or cannot be read.
 
     RFC 9110, 10.2.3: a number of seconds, or a date.
     """
@@ -84,7 +84,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        seconds = float(value)  # however many digits: more than a float holds are infinity
+        seconds = float(value)  # more digits than a float holds become infinity
     else:
         try:
             date = parsedate_to_datetime(value)
@@ -95,16 +95,16 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
 
 
 def _is_of_the_connection(error: BaseException | None) -> bool:
-    """Whether the connection raised it, and no other exception lies beneath it.
+    """Whether the connection raised it, and no exception of another origin is its cause or context.
 
-    `sendall` raises an OSError of its own only while the kernel has not taken the last byte. Then nobody can
-    have read the whole body. With TLS, the last record lacks its end, and a record is read whole or not at
-    all. A proxy got no more than the kernel took; a tunnel that it refuses fails before the body. And a body
-    shorter than its Content-Length is an incomplete request to whoever reads it (RFC 9112, 6.3).
+    `sendall` raises an OSError of its own only while the kernel has not taken the last byte. Then no server
+    can have read the whole body. With TLS, the last record lacks its end, and a record is read whole or not
+    at all. A proxy got no more than the kernel took; a tunnel that it refuses fails before the body. And a
+    body shorter than its Content-Length is an incomplete request (RFC 9112, 6.3).
 
-    What a signal handler raises says nothing of the kind: Python runs handlers within `sendall`, even after
-    the last byte. An OSError of theirs could not be told apart, but they run in the main thread alone, and a
-    worker sends from others.
+    An exception from a signal handler proves nothing: Python runs handlers within `sendall`, even after the
+    last byte. Its OSError would look the same, but handlers run in the main thread alone, and a worker sends
+    from other threads.
     """
     if error is None:
         return True
@@ -114,9 +114,9 @@ def _is_of_the_connection(error: BaseException | None) -> bool:
 
 
 def effect_of(status: int) -> Effect:
-    """What the status says by itself of whether a document was issued, or the change made that was asked for.
+    """Whether a document was issued, or the requested change made, by the status alone.
 
-    A 2xx has to have the body that belongs to it, besides.
+    A 2xx needs the right body, too.
     """
     if 200 <= status < 300:
         return Effect.ISSUED
@@ -126,7 +126,7 @@ def effect_of(status: int) -> Effect:
         return Effect.NOT_TAKEN
     if 300 <= status < 500:  # redirects are not followed, so nothing was taken
         return Effect.REFUSED
-    # 502 and 504 come from what stands in between, and so may any other; a 1xx announces an answer.
+    # 502 and 504 come from a proxy, and any other 5xx may; a 1xx announces an answer.
     return Effect.UNKNOWN
 
 

@@ -1,4 +1,4 @@
-"""Requests to the API over a connection that is kept, and how far each of them got."""
+"""Requests to the API over a connection that is kept open, and how much of each was sent."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from bridge.spaceinvoices.deadline import Deadline, DeadlineAdapter
 from bridge.spaceinvoices.errors import SpaceInvoicesError
 from bridge.spaceinvoices.outcome import Outcome, Sent, outcome_of_failure
 
-# A connection that lay idle for longer is not used again: its far end may be closing it just now, and a
-# request that meets that is of unknown outcome.
+# A connection that was idle for longer is not used again: the server may be closing it at that moment, and
+# then the outcome of the request would be unknown.
 MAX_IDLE = 1.0  # seconds
-MAX_ANSWER = 32 * 2**20  # bytes; a hundred objects, which is what comes at once, have some hundred thousand
+MAX_ANSWER = 32 * 2**20  # bytes; a hundred objects, the most in one answer, have some hundred thousand
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `retry_after` is the header; `body` as far as it came in time, and whether that is all."""
+    """An answer. `retry_after` is the header; `body` is what came in time, and `is_whole` if that is all."""
 
     status: int
     retry_after: str | None
@@ -40,10 +40,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """What came in an answer's place: the kind of error, and what it means for an order that was sent.
+    """No answer came: the kind of error, and what it means for an order that was sent.
 
-    Not the error itself: those of requests quote addresses with all that is in them, and who keeps an error
-    keeps a connection.
+    Not the error itself: an error of requests quotes the whole address, and holds on to its connection.
     """
 
     kind: str
@@ -51,7 +50,7 @@ class NoReply:
 
 
 class ApiConnection:
-    """A connection to the API that is kept while it is used. For one thread at a time, and for any tokens."""
+    """A connection to the API that stays open between requests. For one thread at a time, and any tokens."""
 
     def __init__(self, base_url: str) -> None:
         """`base_url` ends in `/v1`."""
@@ -61,19 +60,19 @@ class ApiConnection:
         self._session = _Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, DeadlineAdapter(self._deadline))
-        # What the environment says of proxies and certificates is read once, not for each request.
+        # The environment's proxies and certificates are read once, not for each request.
         self._session.trust_env = False
         self._session.proxies = get_environ_proxies(self.base_url)
         self._session.verify = (
             os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )
-        # A cookie that one account's request was answered with must not go out with another's.
+        # A cookie from the answer to one account must not be sent with another account's request.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers["User-Agent"] = f"spacebridge/{__version__}"
 
     @contextlib.contextmanager
     def in_use(self, *, within: float) -> Iterator[requests.Session]:
-        """The session to send a request with; a new connection if the one there was has lain idle.
+        """The session to send a request with; its connection is new if the one before was idle for too long.
 
         `within`: seconds for each step of the request; see Transport.
         """
@@ -91,21 +90,19 @@ class ApiConnection:
 
 
 class Transport:
-    """One token's way to the API. For use by one thread at a time."""
+    """Sends requests with one token. For use by one thread at a time."""
 
-    def __init__(self, line: ApiConnection, token: str, *, timeout: float) -> None:
+    def __init__(self, connection: ApiConnection, token: str, *, timeout: float) -> None:
         """`timeout`: seconds to connect, and then for all of the request and its answer together.
-
-        However slowly either of them trickles, it has ended by then.
 
         Raises SpaceInvoicesError for a token that no header can carry.
         """
         if not (token.isascii() and token.isprintable()):
-            # Requests would say so, too, and quote it.
+            # The error that requests would raise quotes the token.
             raise SpaceInvoicesError(
                 "The access token has characters that no header can carry: copy it once more.", permanent=True
             )
-        self.line = line
+        self.connection = connection
         self._timeout = timeout
         # The bare token, as the API documents it; never in a query, which would end in logs.
         self._headers = {"Authorization": token}
@@ -120,19 +117,18 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         is_too_late: Callable[[], bool] = lambda: False,
     ) -> Reply | NoReply:
-        """Send a request once, and read its answer up to some MAX_ANSWER bytes. Never raises.
+        """Send a request once, and read its answer up to about MAX_ANSWER bytes. Never raises.
 
-        `path` in its parts, which are escaped. Once `is_too_late`, nothing of a body is
-        sent any more: connecting may take longer than the timeout says, since it is tried for each address
-        that the host's name has.
+        `path` in its parts, which are escaped. Once `is_too_late`, nothing of a body is sent any more:
+        connecting may take longer than the timeout, since each address of the host is tried.
         """
         outgoing = None if body is None else _TrackedBody(body, is_too_late)
         content_type = {} if body is None else {"Content-Type": "application/json"}
-        with self.line.in_use(within=self._timeout) as session:
+        with self.connection.in_use(within=self._timeout) as session:
             try:
                 response = session.request(
                     method,
-                    "/".join([self.line.base_url, *(quote(part, safe="") for part in path)]),
+                    "/".join([self.connection.base_url, *(quote(part, safe="") for part in path)]),
                     params=query,
                     data=outgoing,
                     headers={**self._headers, **content_type, **(headers or {})},
@@ -140,24 +136,24 @@ class Transport:
                     allow_redirects=False,
                     stream=True,
                 )
-            except Exception as error:  # whatever it is, how far the request got has to be told
+            except Exception as error:  # of any type: the caller needs to know how much was sent
                 sent = _sent_without_body(error) if outgoing is None else outgoing.sent
                 return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
-            start, is_whole = _beginning(response)
-        return Reply(response.status_code, response.headers.get("Retry-After"), start, is_whole)
+            received, is_whole = _read(response)
+        return Reply(response.status_code, response.headers.get("Retry-After"), received, is_whole)
 
 
 class _Session(requests.Session):
-    """A session that tells an answer's status whatever else comes with it."""
+    """A session that returns an answer's status, whatever else the answer contains."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, always: to see where a redirect leads, requests reads on, and may lose the status."""
+        """None, always: requests would read the redirect's body, and lose the status if that fails."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a request, and give its connection up if the answer is still to come.
+        """Send a request, and close its connection if the answer is still to come.
 
-        http.client skips a 100 and takes any other 1xx for the answer. On the same connection, the true one
-        would then be read as that of the next request.
+        http.client skips a 100 and takes any other 1xx for the answer. The real answer would then be read as
+        that of the next request on the same connection.
         """
         response = super().send(request, **kwargs)
         if response.status_code < 200:
@@ -183,18 +179,18 @@ class _TrackedBody:
             if start + _CHUNK >= len(self._body):
                 self.sent = Sent.PERHAPS
             yield self._body[start : start + _CHUNK]
-        # urllib3 asks for the next chunk when sendall of the last one has returned. If it raised, it never
-        # asks, not even where it passes over the error to read an answer that came early.
+        # urllib3 asks for the next chunk after sendall of the last one has returned. If sendall raised, it
+        # never asks, not even where it ignores the error to read an answer that came early.
         self.sent = Sent.WHOLE
 
 
 def _sent_without_body(error: Exception) -> Sent:
-    """How much was sent of a request that is nothing but a head, and goes out once there is a connection."""
+    """How much was sent of a request without a body, whose head is sent once there is a connection."""
     return Sent.IN_PART if _had_no_connection(error) else Sent.WHOLE
 
 
 def _had_no_connection(error: BaseException | None) -> bool:
-    """Whether there was nobody to send a request to. False if that is not certain."""
+    """Whether there was certainly no connection to send the request on."""
     if error is None:
         return False
     before = NewConnectionError | ConnectTimeoutError | ssl.SSLCertVerificationError
@@ -205,19 +201,19 @@ def _had_no_connection(error: BaseException | None) -> bool:
     )
 
 
-def _beginning(response: requests.Response) -> tuple[bytes, bool]:
-    """The start of an answer's body, as far as it comes in time, and whether that is all of it.
+def _read(response: requests.Response) -> tuple[bytes, bool]:
+    """What arrives in time of an answer's body, up to about MAX_ANSWER bytes, and whether that is all of it.
 
     A body that is read to its end frees the connection for the next request.
     """
-    start = bytearray()
+    received = bytearray()
     is_whole = False
     with contextlib.suppress(Exception), response:
-        while len(start) < MAX_ANSWER:
-            # What there is by now, so that what came before the deadline is kept.
-            piece = response.raw.read1(_CHUNK, decode_content=True)
-            if not piece:
+        while len(received) < MAX_ANSWER:
+            # `read1` returns what has arrived, so that what came before the deadline is kept.
+            chunk = response.raw.read1(_CHUNK, decode_content=True)
+            if not chunk:
                 is_whole = True
                 break
-            start += piece
-    return bytes(start), is_whole
+            received += chunk
+    return bytes(received), is_whole

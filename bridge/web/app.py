@@ -8,16 +8,16 @@ import structlog
 from celery import Celery
 from flask import Flask, Response, jsonify
 
-from bridge.broker import Publisher, make_celery, messages_waiting
+from bridge.broker import TaskPublisher, make_celery, messages_waiting
 from bridge.db import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError
 from bridge.ledger.backlog import Backlog, measure
 from bridge.settings import Settings, load_settings
 from bridge.telemetry import STDOUT, configure_logging
 from bridge.telemetry.single_flight import SingleFlight
 from bridge.web import metrics
-from bridge.web.errors import register_error_handlers
-from bridge.web.notifier import Notifier
-from bridge.web.wiring import add_receiver
+from bridge.web.answer import register_error_handlers
+from bridge.web.coalescing_publisher import CoalescingPublisher
+from bridge.web.webhook import add_webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -29,32 +29,32 @@ def create_app(settings: Settings | None = None) -> Flask:
         configure_logging(settings.log_format, to=STDOUT)
     ledger = Ledger(settings.ledger_url)
     celery = make_celery(settings.broker_url.get_secret_value())
-    announcer = Publisher(celery)
+    publisher = TaskPublisher(celery)
     app = Flask("spacebridge", static_folder=None)
     register_error_handlers(app)
-    add_receiver(
+    add_webhooks(
         app,
         ledger,
         settings.vault(),
         max_body_bytes=settings.max_body_bytes,
-        notify=Notifier(announcer.deliveries).notify,
+        publish=CoalescingPublisher(publisher.deliveries).publish,
         now=lambda: datetime.now(UTC),
     )
-    _add_status_pages(app, ledger, announcer, allow_unsynced_commits=settings.allow_unsynced_commits)
+    _add_status_pages(app, ledger, publisher, allow_unsynced_commits=settings.allow_unsynced_commits)
     _add_metrics(app, ledger, celery)
     return app
 
 
 def _add_status_pages(
-    app: Flask, ledger: Ledger, announcer: Publisher, *, allow_unsynced_commits: bool
+    app: Flask, ledger: Ledger, publisher: TaskPublisher, *, allow_unsynced_commits: bool
 ) -> None:
-    def problem() -> tuple[str, str] | None:
-        """What is wrong with the ledger, in a word or two and in a sentence."""
+    def find_problem() -> tuple[str, str] | None:
+        """What is wrong with the ledger: its state, and a sentence."""
         try:
             ledger.check()
-            why = None if allow_unsynced_commits else ledger.unsynced()
+            unsynced = None if allow_unsynced_commits else ledger.unsynced()
         except LedgerMovedError as error:
-            log.warning("not ready", error=str(error))  # which names the other place, as the answer does not
+            log.warning("not ready", error=str(error))  # it names the other place, and the answer does not
             return (
                 "moved",
                 "It was copied to another database, and is closed: `spacebridge doctor` says which.",
@@ -65,10 +65,10 @@ def _add_status_pages(
         except LedgerUnavailableError as error:
             log.warning("not ready", error=str(error))
             return "unavailable", "The ledger cannot be reached: `spacebridge doctor` says more."
-        if why is None:
+        if unsynced is None:
             return None
-        log.warning("not ready", error=why)
-        return "not synced", f"{why}. `spacebridge doctor` says how to mend it."
+        log.warning("not ready", error=unsynced)
+        return "not synced", f"{unsynced}. `spacebridge doctor` says how to mend it."
 
     @app.get("/healthz")
     def alive() -> Response:
@@ -76,16 +76,16 @@ def _add_status_pages(
 
     @app.get("/readyz")
     def ready() -> tuple[Response, int]:
-        broker = {None: "unknown", True: "reachable", False: "unreachable"}[announcer.is_reachable]
-        why_not = problem()
-        if why_not is None:
+        broker = {None: "unknown", True: "reachable", False: "unreachable"}[publisher.is_reachable]
+        problem = find_problem()
+        if problem is None:
             return jsonify(status="ready", ledger="ready", broker=broker), 200
-        state, reason = why_not
+        state, reason = problem
         return jsonify(status="unavailable", ledger=state, reason=reason, broker=broker), 503
 
     @app.get("/")
     def home() -> str:
-        state = "ready" if problem() is None else "not ready: see /readyz"
+        state = "ready" if find_problem() is None else "not ready: see /readyz"
         return (
             "<!doctype html><html lang=en><meta charset=utf-8><title>Spacebridge</title>"
             "<h1>Spacebridge</h1>"
@@ -96,11 +96,11 @@ def _add_status_pages(
 
 
 def _add_metrics(app: Flask, ledger: Ledger, celery: Celery) -> None:
-    def measured() -> Backlog:
+    def measure_backlog() -> Backlog:
         with ledger.read() as connection:
             return measure(connection, datetime.now(UTC))
 
-    backlog = SingleFlight("the ledger's backlog", measured)
+    backlog = SingleFlight("the ledger's backlog", measure_backlog)
     queue = SingleFlight("the broker's queue", lambda: messages_waiting(celery))
 
     @app.get("/metrics")

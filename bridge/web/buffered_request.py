@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gunicorn.config import Config
 
 _END_OF_HEAD = b"\r\n\r\n"
-# What a chunked body that is too large is given beyond the limit, so that the app sees that it is: gunicorn
-# reads a little ahead of what the app asks for.
+# A chunked body that is too large is cut off so far beyond the limit, so that the app sees that it is too
+# large: gunicorn reads a little ahead of what the app asks for.
 _READ_AHEAD = 64 * 2**10  # bytes
 
 
@@ -56,11 +56,11 @@ class BufferedRequests(RequestParser):
 
     @property
     def asked_to_close(self) -> bool:
-        """Whether the client said with its request, which came whole, that it sends no other."""
+        """Whether the client said with its request, which is whole, that it sends no other."""
         return self.mesg is not None and self.mesg.should_close() and not self.mesg.must_close
 
     def feed(self, data: bytes) -> bool:
-        """Take the bytes that came next. True once the request is whole, malformed or too large."""
+        """Take the next bytes. Returns True once the request is whole, malformed or too large."""
         if self._is_whole is None:
             searched = max(0, len(self._head) - len(_END_OF_HEAD) + 1)
             self._head += data
@@ -82,7 +82,7 @@ class BufferedRequests(RequestParser):
         return self._is_whole(data)
 
     def owes_continue(self) -> bool:
-        """Whether the client waits to hear that it may send the body. True once a request."""
+        """Whether the client waits for 100 Continue before it sends the body. True once a request."""
         if not isinstance(self._result, Request):
             return False
         owes: bool = self._result._expected_100_continue  # type: ignore[attr-defined]
@@ -106,9 +106,9 @@ class BufferedRequests(RequestParser):
         return result
 
     def _find_end(self, request: Request) -> Callable[[bytes], bool]:
-        """What finds the end of this request's body. One that is too large ends at once.
+        """Returns a function that finds the end of this request's body. One that is too large ends at once.
 
-        The app refuses that by its length; the rest of it is on the connection, which cannot be used again.
+        The app refuses it by its length. Its rest is on the connection, which cannot be used again.
         """
 
         def too_large() -> bool:
@@ -126,14 +126,14 @@ class BufferedRequests(RequestParser):
 
 
 def _length(request: Request) -> int | None:
-    """How long its body is, as its head says; None if it comes in chunks."""
+    """The length of its body, as its head says; None if it comes in chunks."""
     assert isinstance(request.body, Body)  # noqa: S101 - gunicorn gives each request one
     reader = request.body.reader
     return reader.length if isinstance(reader, LengthReader) else None
 
 
 class _Buffer(Unreader):
-    """Bytes that are there, and after them the end."""
+    """Bytes in memory, and no more after them."""
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         return b""
@@ -151,7 +151,7 @@ class _Chunks:
         self._in_trailers = False
 
     def end_in(self, data: bytes) -> bool:
-        """Go on with the next piece; True if the body ends in it, or if it is malformed."""
+        """Take the next piece. Returns True if the body ends in it, or is malformed."""
         at = 0
         while at < len(data):
             if self._left:

@@ -2,7 +2,7 @@
 
 Gunicorn's own worker with threads reads a request in a thread, for as long as its client takes. Here the main
 thread collects requests, from any number of connections, until a deadline; a slow one costs a socket and a
-little memory. What happens to a request from then on is as in gunicorn.
+little memory. From then on, gunicorn handles a request as it would without this module.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gunicorn.glogging import Logger
     from gunicorn.http.message import Request
 
-# Seconds, each from when the one before is over. WooCommerce gives up on a delivery after 60.
+# Seconds, each from the end of the one before. WooCommerce gives up on a delivery after 60.
 HEAD_WITHIN = 10.0
 BODY_WITHIN = 30.0
 ANSWER_WITHIN = 5.0  # the client's time to take what the kernel does not buffer for it, which no answer needs
@@ -38,9 +38,7 @@ _LOOK_EVERY = 0.25  # seconds between two looks at the deadlines
 _READ_SIZE = 64 * 2**10  # bytes
 _SEND_BUFFER = 256 * 2**10  # bytes of answers that the kernel takes at once, so that no thread waits for it
 _MOST_DISCARDED = 64 * 2**20  # bytes of a request that was answered before its end
-_MOST_BUFFERED = (
-    64 * 2**20
-)  # bytes of requests in a process; beyond it, the largest incomplete ones are cut off
+_MOST_BUFFERED = 64 * 2**20  # bytes of requests in a process; beyond it, the largest incomplete are cut off
 _NEVER_CUT_OFF = 64 * 2**10  # bytes: a request that is smaller waits out its deadline all the same
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -55,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Connection(TConn):
-    """A connection, and how far its request has come. Used by one thread at a time."""
+    """A connection, and how much of its request has arrived. Used by one thread at a time."""
 
     def __init__(
         self, cfg: Config, sock: socket.socket, client: Any, server: Any, *, max_body_bytes: int
@@ -157,7 +155,7 @@ class BufferingWorker(ThreadWorker):
             self._cut_off_the_largest()
 
     def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
-        """The answer is given, or there will be none."""
+        """The request was answered, or will not be."""
         assert isinstance(conn, _Connection)  # noqa: S101 - all are
         keeps = not fs.cancelled() and fs.exception() is None and fs.result()
         asked_to_close = conn.requests.asked_to_close
@@ -179,7 +177,7 @@ class BufferingWorker(ThreadWorker):
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_EVERY
-        for connection in [one for one in self._waiting if one.deadline <= now]:
+        for connection in [waiting for waiting in self._waiting if waiting.deadline <= now]:
             self._cut_off(connection)
 
     def _cap_keepalive(self, deadline: float) -> None:
@@ -203,7 +201,7 @@ class BufferingWorker(ThreadWorker):
     # The states of a connection.
 
     def _await(self, connection: _Connection, seconds: float, received: bytes = b"") -> None:
-        """Wait for what the client sends; `received` is what it has sent of that already."""
+        """Wait for the client's next request; `received` are the bytes of it that have arrived already."""
         connection.deadline = time.monotonic() + seconds
         self._waiting[connection] = None
         if received:
@@ -226,7 +224,7 @@ class BufferingWorker(ThreadWorker):
         connection.requests.begin()
 
     def _cut_off(self, connection: _Connection) -> None:
-        """Its time is over: say so, if there is a request to answer."""
+        """Its deadline has passed: answer 408, if there is a request to answer."""
         if connection.is_answered or not connection.received:
             self._drop(connection)
             return
@@ -239,16 +237,16 @@ class BufferingWorker(ThreadWorker):
         self._close_gracefully(connection)
 
     def _cut_off_the_largest(self) -> None:
-        """Some send more than there is room for: the largest go first, so that common deliveries never do."""
+        """Make room for other requests: the largest go first, so that common deliveries never do."""
         while self._buffered > max(_MOST_BUFFERED, 4 * self.max_body_bytes):
-            incomplete = [one for one in self._waiting if not one.is_answered]
-            largest = max(incomplete, key=lambda one: one.received, default=None)
+            incomplete = [connection for connection in self._waiting if not connection.is_answered]
+            largest = max(incomplete, key=lambda connection: connection.received, default=None)
             if largest is None or largest.received <= _NEVER_CUT_OFF:
                 return
             self._cut_off(largest)
 
     def _make_room(self) -> None:
-        """All places are taken: end the connection that has been idle, or slow, for the longest time."""
+        """Close the connection that has been idle for the longest time, or slow: all places are taken."""
         if self.keepalived_conns:
             self.keepalived_conns[0].timeout = 0.0
             self.murder_keepalived()

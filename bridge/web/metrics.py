@@ -1,4 +1,4 @@
-"""Metrics: what the processes have counted, and what ledger and broker say when they are asked for."""
+"""Metrics: what the processes have counted, and what the ledger and the broker hold at this moment."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LEDGER_WITHIN, BROKER_WITHIN = 5.0, 1.0
 
 
 def render(backlog: SingleFlight[Backlog], queue: SingleFlight[int]) -> bytes:
-    """All that there is to tell, in Prometheus' text format.
+    """All metrics, in Prometheus' text format.
 
-    What the ledger (`backlog`) or the broker (`queue`: its messages) does not say in time is left out.
+    Those of the ledger (`backlog`) or of the broker (`queue`: its messages) are left out if it is too slow.
     """
     registry = counted()
     registry.register(_Broker(queue.result(timeout=BROKER_WITHIN)))
@@ -30,7 +30,7 @@ def render(backlog: SingleFlight[Backlog], queue: SingleFlight[int]) -> bytes:
 
 
 def counted() -> CollectorRegistry:
-    """What this process has counted, and those that it shares a folder with."""
+    """What this process has counted, and the processes that it shares a folder with."""
     registry = CollectorRegistry()
     registry.register(_Info())
     folder = multiprocess.folder()
@@ -63,97 +63,97 @@ class _Broker(Collector):
 
 
 class _Ledger(Collector):
-    def __init__(self, found: Backlog | None) -> None:
-        self._found = found
+    def __init__(self, backlog: Backlog | None) -> None:
+        self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
-            "spacebridge_ledger_up", "Whether the ledger can be read.", int(self._found is not None)
+            "spacebridge_ledger_up", "Whether the ledger can be read.", int(self._backlog is not None)
         )
-        if self._found is not None:
-            yield from _of_backlog(self._found)
+        if self._backlog is not None:
+            yield from _of_backlog(self._backlog)
 
 
-def _of_backlog(found: Backlog) -> Iterator[Metric]:
+def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "spacebridge_deliveries_unprocessed",
         "Deliveries that were acknowledged and are not processed yet.",
-        found.unprocessed,
+        backlog.unprocessed,
     )
     yield GaugeMetricFamily(
         "spacebridge_oldest_unprocessed_seconds",
         "Age of the oldest delivery that is not processed yet.",
-        found.oldest_unprocessed_seconds,
+        backlog.oldest_unprocessed_seconds,
     )
     yield _by_label(
         "spacebridge_deliveries_kept",
         "Deliveries that wait for an operator, by state.",
         "state",
-        found.kept_deliveries,
+        backlog.kept_deliveries,
     )
     yield _by_label(
         "spacebridge_issuances_open",
         "Issuances that are not settled, or wait for an operator, by state.",
         "state",
-        found.open_issuances,
+        backlog.open_issuances,
     )
     yield GaugeMetricFamily(
         "spacebridge_oldest_due_seconds",
         "How long a document has waited that nothing but the bridge keeps from being sent. "
         "Of stores that are not paused, the longest.",
-        found.oldest_due_seconds,
+        backlog.oldest_due_seconds,
     )
     yield _by_label(
         "spacebridge_late_seconds",
         "Since when the store's oldest document that is not issued yet has been due. "
         "Stores that are not paused, and have one that is late.",
         "store",
-        found.late_seconds,
+        backlog.late_seconds,
     )
-    yield from _of_orders(found)
+    yield from _of_orders(backlog)
     yield GaugeMetricFamily(
-        "spacebridge_stores_paused", "Stores that are not forwarded.", found.stores_paused
+        "spacebridge_stores_paused", "Stores that are not forwarded.", backlog.stores_paused
     )
     yield GaugeMetricFamily(
         "spacebridge_stores_without_config",
         "Stores whose config was never fetched, so that nothing of theirs is issued.",
-        found.stores_without_config,
+        backlog.stores_without_config,
     )
     yield _by_label(
         "spacebridge_last_refused_timestamp_seconds",
         "When a request was refused last for its signature (401). Stores for which one was, within a day.",
         "store",
-        {store: at.timestamp() for store, at in found.last_refused_at.items()},
+        {store: at.timestamp() for store, at in backlog.last_refused_at.items()},
     )
 
 
-def _of_orders(found: Backlog) -> Iterator[Metric]:
+def _of_orders(backlog: Backlog) -> Iterator[Metric]:
     yield _by_label(
         "spacebridge_orders_waiting",
         "Orders that wait for too long for a payment, or for their status to be mapped, by why.",
         "reason",
-        found.orders_waiting,
+        backlog.orders_waiting,
     )
     yield GaugeMetricFamily(
         "spacebridge_orders_attention",
         "Orders that need a person, without those whose documents are held or failed.",
-        found.orders_attention,
+        backlog.orders_attention,
     )
     yield GaugeMetricFamily(
         "spacebridge_orders_attention_recent",
         "Those of them that have needed one for less than a day.",
-        found.orders_attention_recent,
+        backlog.orders_attention_recent,
     )
     yield _by_label(
         "spacebridge_inactive_store_orders",
         "Orders that came in for a store since it has been inactive, and that nothing is issued for.",
         "store",
-        found.inactive_orders,
+        backlog.inactive_orders,
     )
 
 
 def _by_label(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:
-    """A gauge that has a value for each of some values of its label."""
+    """A gauge with a value for each of these values of its label."""
     gauge = GaugeMetricFamily(name, documentation, labels=[label])
     for value, number in values.items():
         gauge.add_metric([value], number)

@@ -1,4 +1,4 @@
-"""Counts refused requests for their stores in the ledger, off the request's path and a few times a minute."""
+"""Counts refused requests in the ledger for their stores, off the request's path and a few times a minute."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = structlog.get_logger(__name__)
 
 
 class Refusals:
-    """Keeps counts in memory, and has a thread of its own write them.
+    """Keeps counts in memory, which a thread of its own writes.
 
-    Anybody can send requests that are refused, as many as they like. So however many come, each process
-    writes at most once in ten seconds for a store, and no answer waits for that. While the ledger is away,
-    the counts are kept; a process that ends loses those of its last seconds, which are only counts.
+    Anybody can send any number of requests that are refused. So each process writes at most once in ten
+    seconds for a store, and no answer waits for that. While the ledger is away, the counts are kept. When a
+    process ends, those of its last seconds are lost.
     """
 
     def __init__(
@@ -38,15 +38,15 @@ class Refusals:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._counts: dict[int, tuple[int, datetime]] = {}  # by the stores' ids: how many, and the last one
-        self._some = threading.Event()
+        self._has_counts = threading.Event()
         self._pid: int | None = None
 
     def note(self, store_id: int) -> None:
-        """A request for this store, which there is, was refused. Returns at once."""
+        """Count a request that was refused for this store, which exists. Returns at once."""
         self._keep(store_id, 1, self._now())
         if self._pid != os.getpid():  # threads do not survive the fork of a gunicorn worker
             self._start()
-        self._some.set()
+        self._has_counts.set()
 
     def _keep(self, store_id: int, number: int, at: datetime) -> None:
         with self._lock:
@@ -61,8 +61,8 @@ class Refusals:
 
     def _run(self) -> None:
         while True:
-            self._some.wait()
-            self._some.clear()
+            self._has_counts.wait()
+            self._has_counts.clear()
             self._write()
             self._sleep(PAUSE)
 
@@ -77,4 +77,4 @@ class Refusals:
             except Exception as error:  # of whatever kind: this thread must outlive it
                 log.warning("refused requests could not be counted", error=type(error).__name__)
                 self._keep(store_id, number, at)
-                self._some.set()
+                self._has_counts.set()

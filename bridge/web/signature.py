@@ -22,10 +22,10 @@ def sign(body: bytes, secret: str) -> str:
 
 
 def is_signed(body: bytes, signature: str, secret: str) -> bool:
-    """Whether the signature fits, in a time that tells nothing about it. No secret fits none."""
+    """Whether this is the body's signature, compared in constant time. An empty secret signs nothing."""
     expected = sign(body, secret).encode("ascii")
     matches = hmac.compare_digest(expected, signature.strip().encode("utf-8", "replace"))
-    return matches and secret != ""  # what is escaped is never nothing
+    return matches and secret != ""  # no other secret is unescaped to nothing
 
 
 def unescape(secret: str) -> str:

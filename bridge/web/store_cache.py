@@ -1,39 +1,50 @@
-"""The stores whose deliveries have come in lately, so that the next one need not look its store up."""
+"""The stores of which deliveries came in lately, so that the next delivery is verified without the ledger."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from bridge.ledger.recording import CachedStore
+CAPACITY = 10_000  # stores
 
-MOST_KNOWN = 10_000
+
+@dataclass(frozen=True, slots=True)
+class CachedStore:
+    """What the receiver needs of a store, as it was when it was read, with its webhook secret in clear."""
+
+    id: int
+    name: str
+    shop_urls: Sequence[str]
+    encrypted_webhook_secret: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
 
 
 class StoreCache:
-    """Stores by name, as they were looked up last.
+    """Stores by name, as they were read last.
 
-    They may have changed since, in another process: whoever takes one from here has that checked when it
-    records a delivery, and believes nothing else of it.
+    It does not guarantee that they are still so: another process may have changed or removed a store since.
+    So a cached store may accept a delivery, since the INSERT compares the secret, and never refuse one.
     """
 
-    def __init__(self, *, most: int = MOST_KNOWN) -> None:
-        self._most = most
+    def __init__(self, *, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
         self._by_name: dict[str, CachedStore] = {}
         self._lock = threading.Lock()
 
     def get(self, name: str) -> CachedStore | None:
-        """The store of this name, if it is known."""
+        """The store of this name, if it is cached."""
         return self._by_name.get(name)
 
-    def keep(self, store: CachedStore) -> None:
-        """Know this store, in the place of the one that was not looked up for the longest time if need be."""
+    def put(self, store: CachedStore) -> None:
+        """Cache this store; if there are too many, drop the one that was read the longest time ago."""
         with self._lock:
             self._by_name.pop(store.name, None)
-            if len(self._by_name) >= self._most:
+            if len(self._by_name) >= self._capacity:
                 del self._by_name[next(iter(self._by_name))]
             self._by_name[store.name] = store
 
-    def forget(self, name: str) -> None:
-        """It is not what it was."""
+    def drop(self, name: str) -> None:
+        """Forget the store of this name, which has changed."""
         with self._lock:
             self._by_name.pop(name, None)

@@ -11,8 +11,9 @@ import pytest
 from bridge.admin import manage_stores, store_removal
 from bridge.admin.manage_stores import NewStore, WoocommerceTakenError
 from bridge.db import Ledger, LedgerFaultError
+from bridge.issuance import StoreOptions
 from bridge.ledger import stores
-from bridge.ledger.stores import StoreExistsError, StoreOptions
+from bridge.ledger.stores import StoreExistsError
 from tests.integration.ledger.books import NOW, VAULT
 
 ROUNDS = 5
@@ -72,7 +73,7 @@ def test_no_second_store_for_an_object_gets_into_the_ledger_by_any_way(ledger: L
             woocommerce_id="w",
             api_token="token",
             webhook_secret="secret",
-            policy=stores.get(connection, 1).policy,
+            options=StoreOptions(),
             now=NOW,
         )
     with ledger.write() as connection:

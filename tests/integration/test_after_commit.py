@@ -85,7 +85,7 @@ def test_nothing_is_told_of_an_attempt_whose_outcome_fails_at_its_commit(shop: S
     invoice = shop.paid(1)
     before = counted("spacebridge_attempts_total")
     with structlog.testing.capture_logs() as lines, failing_at_commit(shop, "attempts"):
-        assert forward_issuance(shop.context, invoice)
+        forward_issuance(shop.context, invoice)
     assert events(lines) == ["an outcome could not be recorded"]
     assert counted("spacebridge_attempts_total") == before
     shop.clock.advance(hours=1)
@@ -100,12 +100,12 @@ def test_nothing_is_told_of_a_pause_that_fails_at_its_commit(shop: Shop) -> None
     with failing_api(shop) as (api, context):
         api.order_status = 401
         with structlog.testing.capture_logs() as lines, failing_at_commit(shop, "stores"):
-            assert forward_issuance(context, invoice)
+            forward_issuance(context, invoice)
         assert events(lines) == ["an outcome could not be recorded"]
         assert shop.store().paused_at is None
         second = shop.paid(2)
         with structlog.testing.capture_logs() as lines:
-            assert forward_issuance(context, second)
+            forward_issuance(context, second)
     assert events(lines) == ["store paused", "attempt ended"]
 
 

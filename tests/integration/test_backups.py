@@ -20,9 +20,9 @@ from bridge.db import Ledger
 from bridge.db.tables import deliveries as delivery_table
 from bridge.ledger import actions, deliveries, issuances
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.context import Context
+from bridge.pipeline.context import Clients, Context
 from tests import backups
-from tests.integration.ledger.books import NOW, add_due, add_store
+from tests.integration.ledger.books import add_due, add_store, delivery_of, insert_delivery
 from tests.running import RunningBridge, run_command
 from tests.servers import PostgresServer, RedisServer, wait_until
 from tests.shop import Shop, at, forward_issuance
@@ -117,7 +117,7 @@ def restored_copy(shop: Shop, url: str, folder: Path, server: PostgresServer) ->
     of = backups.server_of(url, server)
     backups.back_up(url, folder / "backup", of)
     ledger = Ledger(backups.restore(folder / "backup", folder / "restored", of))
-    return replace(shop.context, ledger=ledger, _of_thread=threading.local())
+    return replace(shop.context, ledger=ledger, _clients=Clients())
 
 
 def test_what_was_due_or_being_sent_in_a_backup_is_held_and_sent_only_by_an_operator(
@@ -223,11 +223,11 @@ def test_after_restore_asks_first_and_explain_tells_of_it(folder: Path) -> None:
     assert state(folder) == "held"
     again = run_command(folder, "db", "after-restore", "--yes", "--json")
     assert json.loads(again.stdout) == {"paused": [], "held": 0}
-    story = json.loads(run_command(folder, "orders", "explain", "shop", "1", "--json").stdout)
-    what = [event["what"] for event in story["events"]]
+    timeline = json.loads(run_command(folder, "orders", "explain", "shop", "1", "--json").stdout)
+    what = [event["what"] for event in timeline["events"]]
     assert what[1].startswith("after-restore of issuance 1 by Maja (")
-    assert story["events"][2]["result"].startswith("unknown: the ledger was put back from a back-up")
-    assert story["orders"][0]["decision"] == "attention"
+    assert timeline["events"][2]["result"].startswith("unknown: the ledger was put back from a back-up")
+    assert timeline["orders"][0]["decision"] == "attention"
 
 
 def test_a_backup_is_one_file_for_its_owner_alone_and_takes_the_place_of_none(folder: Path) -> None:
@@ -259,19 +259,8 @@ def test_a_damaged_ledger_gives_no_backup(folder: Path) -> None:
     with closing(Ledger(f"sqlite:///{folder / 'ledger.db'}")) as ledger, ledger.write() as connection:
         store_id = add_store(connection, "big")
         for number in range(300):
-            deliveries.record(
-                connection,
-                store_id=store_id,
-                topic="x" * 500,
-                digest=os.urandom(32),
-                body=b"{}",
-                resource_id=number,
-                is_deletion=False,
-                shop_url=None,
-                state="received",
-                reason=None,
-                now=NOW,
-            )
+            new = delivery_of(store_id, b"{}", topic="x" * 500, digest=os.urandom(32), resource_id=number)
+            insert_delivery(connection, **new)
     file = folder / "ledger.db"
     with file.open("r+b") as damaged:
         damaged.seek(file.stat().st_size - 20 * 4096)

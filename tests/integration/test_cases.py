@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.admin import store_options
-from bridge.issuance import Policy
 from bridge.ledger import deliveries, orders
-from bridge.ledger.stores import StoreOptions
 from tests.running import RunningBridge
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
@@ -123,11 +121,10 @@ def test_a_case_ends_as_it_should(
     now = datetime.now(UTC)
     given = dict(one.split("=", 1) for one in [*settings, *case["store"].get("settings", [])])
     values = {key: store_options.parse(key, text, now) for key, text in given.items()}
-    chosen = store_options.with_values(StoreOptions(Policy(issue_from=now)), values)
+    options = store_options.with_values(store_options.of_new_store(now), values)
     store = f"case-{next(NUMBERS)}"
-    woocommerce = bridge.add_store(
-        store, {flag: case["store"].get(flag, False) for flag in FLAGS}, chosen=chosen
-    )
+    flags = {flag: case["store"].get(flag, False) for flag in FLAGS}
+    woocommerce = bridge.add_store(store, flags, options=options, is_config_known=True)
     answers = []
     for one in case["send"]:
         body = one["raw"].encode() if "raw" in one else json.dumps(one["body"]).encode()

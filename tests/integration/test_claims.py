@@ -13,43 +13,25 @@ import pytest
 
 from bridge.admin import store_removal
 from bridge.db import tables
-from bridge.issuance import Policy
-from bridge.ledger import deliveries, issuances, stores
-from bridge.ledger.store import StoreOptions
-from bridge.pipeline.claim import Claimed, ClaimRefused, Wanted, claim
-from bridge.pipeline.context import Account, Context
-from bridge.pipeline.decide import OrderBatch
-from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
+from bridge.issuance import StoreOptions
+from bridge.ledger import issuances, store_configs, store_pauses, stores
+from bridge.ledger.store import Store
+from bridge.pipeline.claim import Claimed, Quota, claim
+from bridge.pipeline.context import Context
 from tests.api import failing_api
-from tests.shop import WOOCOMMERCE, Shop, at
+from tests.shop import WOOCOMMERCE, Shop, at, forward
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 TICK = timedelta(microseconds=1)
 
 
-def claim_each(
-    shop: Shop,
-    *ids: int,
-    of_probe: bool = False,
-    context: Context | None = None,
-    account: Account | None = None,
-) -> Mapping[int, Claimed | ClaimRefused]:
-    """Claim issuances in one transaction, for threads that have this account, or the store's as it is."""
-    context = context or shop.context
-    account = account or context.account(shop.store())
-    with context.ledger.write() as connection:
-        order_batch = OrderBatch(connection, [], of_issuances=ids)
-        sent = deliveries.newest_of(connection, ids)
-        wanted = {one: Wanted(one, account, of_probe) for one in ids}
-        return claim(context, connection, wanted, order_batch, sent)
-
-
-def claimed(shop: Shop, issuance_id: int) -> Claimed:
-    found = claim_each(shop, issuance_id)[issuance_id]
-    assert isinstance(found, Claimed)
-    return found
+def claim_all(
+    shop: Shop, *, is_probe: bool = False, context: Context | None = None, store: Store | None = None
+) -> Mapping[int, Claimed]:
+    """Claim what is due of a store that was like this a moment ago; the claims by the issuances' ids."""
+    quota = Quota(store or shop.store(), limit=10, is_probe=is_probe)
+    return {one.attempt.issuance_id: one for one in claim(context or shop.context, [quota])}
 
 
 def lease_of(shop: Shop, issuance_id: int) -> tuple[datetime, datetime]:
@@ -62,17 +44,17 @@ def lease_of(shop: Shop, issuance_id: int) -> tuple[datetime, datetime]:
     return row.started_at, row.lease_ends_at
 
 
-def choose(shop: Shop, **choices: Any) -> None:
-    """Have the store choose otherwise, as an operator would."""
+def set_options(shop: Shop, **options: Any) -> None:
+    """Give the store these options, as an operator would, and the defaults for all others."""
     with shop.context.ledger.write() as connection:
-        stores.choose(connection, shop.store(), StoreOptions(**choices), shop.clock.now())
+        stores.set_options(connection, shop.store(), StoreOptions(**options), shop.clock.now())
 
 
 def pause(shop: Shop, *, next_probe_at: datetime | None) -> None:
     """Pause the store, until the next probe or (None) as an operator does."""
     with shop.context.ledger.write() as connection:
         now = shop.clock.now()
-        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=next_probe_at)
+        store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=next_probe_at)
 
 
 # The lease.
@@ -82,7 +64,7 @@ def pause(shop: Shop, *, next_probe_at: datetime | None) -> None:
 def test_a_lease_lasts_two_requests_and_half_a_minute_from_its_claim(shop: Shop, timeout: float) -> None:
     invoice = shop.paid(1)
     shop.clock.advance(seconds=7)
-    claim_each(shop, invoice, context=replace(shop.context, api_timeout=timeout))
+    claim_all(shop, context=replace(shop.context, api_timeout=timeout))
     begins_at, ends_at = lease_of(shop, invoice)
     assert begins_at == shop.clock.now()
     assert ends_at - begins_at == timedelta(seconds=2 * timeout + 30)
@@ -90,7 +72,7 @@ def test_a_lease_lasts_two_requests_and_half_a_minute_from_its_claim(shop: Shop,
 
 def test_half_way_through_its_lease_nothing_is_sent_any_more(shop: Shop) -> None:
     invoice = shop.paid(1)
-    found = claimed(shop, invoice)
+    found = claim_all(shop)[invoice]
     begins_at, ends_at = lease_of(shop, invoice)
     half = begins_at + (ends_at - begins_at) / 2
     assert not found.is_too_late()
@@ -108,7 +90,7 @@ def test_a_clock_that_stands_still_or_is_set_back_gives_no_time_to_send(
 ) -> None:
     invoice = shop.paid(1)
     before = time.monotonic()
-    found = claimed(shop, invoice)
+    found = claim_all(shop)[invoice]
     after = time.monotonic()
     begins_at, ends_at = lease_of(shop, invoice)
     half = (ends_at - begins_at).total_seconds() / 2
@@ -125,7 +107,7 @@ def test_a_clock_that_stands_still_or_is_set_back_gives_no_time_to_send(
 
 
 @pytest.mark.parametrize(
-    ("of_probe", "probed", "may_be_sent"),
+    ("is_probe", "probed", "may_be_sent"),
     [
         pytest.param(False, True, False, id="what was on its way when the store was paused"),
         pytest.param(True, True, True, id="a probe"),
@@ -134,20 +116,20 @@ def test_a_clock_that_stands_still_or_is_set_back_gives_no_time_to_send(
     ],
 )
 def test_of_a_store_that_is_paused_meanwhile_only_a_probe_goes_out(
-    shop: Shop, of_probe: bool, probed: bool, may_be_sent: bool
+    shop: Shop, is_probe: bool, probed: bool, may_be_sent: bool
 ) -> None:
     invoice = shop.paid(1)
     pause(shop, next_probe_at=shop.clock.now() if probed else None)
-    found = claim_each(shop, invoice, of_probe=of_probe)[invoice]
-    assert (isinstance(found, Claimed) and found.is_probe) if may_be_sent else found is ClaimRefused.PAUSED
+    claims = claim_all(shop, is_probe=is_probe)
+    assert [one.is_probe for one in claims.values()] == ([True] if may_be_sent else [])
     assert shop.issuance(invoice).state == ("sending" if may_be_sent else "due")
 
 
 def test_who_meets_a_store_that_was_paused_knows_it_from_there_on(shop: Shop) -> None:
-    invoice = shop.paid(1)
+    shop.paid(1)
     assert shop.context.recent_store(shop.store_id).paused_at is None
     pause(shop, next_probe_at=None)
-    assert claim_each(shop, invoice)[invoice] is ClaimRefused.PAUSED
+    assert not claim_all(shop)
     assert shop.context.recent_store(shop.store_id).paused_at is not None
 
 
@@ -166,8 +148,7 @@ def test_what_is_due_later_is_not_sent_yet(shop: Shop, in_advance: timedelta, ma
     until = shop.clock.now() + in_advance
     with shop.context.ledger.write() as connection:
         assert issuances.defer(connection, invoice, error="?", until=until)
-    found = claim_each(shop, invoice)[invoice]
-    assert isinstance(found, Claimed) if may_be_sent else found is ClaimRefused.NOT_NOW
+    assert bool(claim_all(shop)) is may_be_sent
 
 
 @pytest.mark.parametrize("state", ["sending", "issued", "failed", "held", "withdrawn"])
@@ -186,63 +167,58 @@ def test_what_is_due_no_more_is_not_sent(shop: Shop, state: str) -> None:
             case "withdrawn":
                 assert issuances.mark_held(connection, attempt, error="?", now=now)
                 assert issuances.withdraw_for_good(connection, invoice, now, who="maja")
-    found = claim_each(shop, invoice, other)
-    assert found[invoice] is ClaimRefused.NOT_NOW
-    assert isinstance(found[other], Claimed)
+    assert list(claim_all(shop)) == [other]
     assert shop.issuance(invoice).state == state
 
 
 def test_of_an_orders_two_documents_one_is_under_way_at_a_time(shop: Shop) -> None:
     (estimate,) = shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
     attempt = shop.claim(estimate, lease=40)
-    (invoice,) = shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
-    assert claim_each(shop, invoice)[invoice] is ClaimRefused.NOT_NOW
+    shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
+    assert not claim_all(shop)
     with shop.context.ledger.write() as connection:
         assert issuances.mark_failed(connection, attempt, error="?", now=shop.clock.now())
         assert issuances.send_again(connection, estimate, shop.clock.now())
-    found = claim_each(shop, invoice, estimate)
-    assert isinstance(found[estimate], Claimed)
-    assert not isinstance(found.get(invoice), Claimed)
+    assert list(claim_all(shop)) == [estimate]
     assert shop.states() == {"estimate": "sending", "invoice": "due"}
 
 
 def test_nothing_is_sent_with_a_token_that_was_changed_meanwhile(shop: Shop) -> None:
     invoice = shop.paid(1)
-    account = shop.context.account(shop.store())
+    before = shop.store()
     shop.set_token("another-token")
-    found = claim_each(shop, invoice, account=account)[invoice]
-    assert found is ClaimRefused.NOT_NOW  # and by the next one, the store goes on
-    assert isinstance(claim_each(shop, invoice)[invoice], Claimed)
+    assert not claim_all(shop, store=before)
+    assert list(claim_all(shop)) == [invoice]
 
 
 def test_by_rules_that_are_being_asked_for_nothing_is_sent(shop: Shop) -> None:
     invoice = shop.paid(1)
     shop.clock.advance(days=400)
     with shop.context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
-    assert claim_each(shop, invoice)[invoice] is ClaimRefused.NOT_NOW
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
+    assert not claim_all(shop)
     shop.clock.advance(seconds=2 * shop.context.api_timeout)  # by now it has failed
-    assert isinstance(claim_each(shop, invoice)[invoice], Claimed)
+    assert list(claim_all(shop)) == [invoice]
 
 
 def test_what_the_rules_ask_for_no_more_is_withdrawn_instead_of_sent(shop: Shop) -> None:
     fields = {"payment_method": "cheque", "status": "on-hold"}
-    choose(shop, policy=Policy(bank_payment_methods=frozenset({"cheque"})))
+    set_options(shop, bank_payment_methods=frozenset({"cheque"}))
     (estimate,) = shop.process(shop.receive(at(1, **fields)))
-    choose(shop)
-    assert claim_each(shop, estimate)[estimate] is ClaimRefused.NOT_NOW
+    set_options(shop)
+    assert not claim_all(shop)
     assert shop.issuance(estimate).state == "withdrawn"
     assert shop.order().decided_version == shop.store().decision_version
 
 
 def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
     invoice = shop.paid(1)
-    account = shop.context.account(shop.store())
+    before = shop.store()
     with shop.context.ledger.write() as connection:
         store_removal.remove(
             connection, stores.lock(connection, shop.store_id), who="maja", now=shop.clock.now()
         )
-    assert not isinstance(claim_each(shop, invoice, account=account).get(invoice), Claimed)
+    assert not claim_all(shop, store=before)
     assert shop.issuance(invoice).attempts == 0
 
 
@@ -251,12 +227,12 @@ def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
 
 @pytest.mark.parametrize("order_body", ["merged", "bare"])
 def test_an_order_is_sent_as_it_came_or_with_the_config_over_it(shop: Shop, order_body: str) -> None:
-    choose(shop, order_body=order_body)
+    set_options(shop, order_body=order_body)
     order = {**at(1, status="processing"), "total": "40.979999999999997", "name": "the order's own"}
     shop.process(shop.receive(order))
     with failing_api(shop) as (api, context):
         api.order_status = 200
-        drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+        forward(context, shop.store_id)
     (body,) = api.bodies
     if order_body == "bare":
         assert body == json.dumps(order).encode()
@@ -269,10 +245,10 @@ def test_a_document_has_a_key_of_its_own_that_stays_the_same_at_each_attempt(sho
     shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
     with failing_api(shop) as (api, context):
         for api.order_status in (503, 200):
-            drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+            forward(context, shop.store_id)
             shop.clock.advance(minutes=1)
         shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
-        drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+        forward(context, shop.store_id)
     order = f"{WOOCOMMERCE}-1-{shop.order().order_key}"
     assert api.keys == [f"{order}-estimate"] * 2 + [f"{order}-invoice"]
 
@@ -281,5 +257,5 @@ def test_an_order_whose_key_no_header_can_carry_is_sent_by_one_that_can(shop: Sh
     shop.process(shop.receive(at(1, status="processing", order_key="naročilo 1")))
     with failing_api(shop) as (api, context):
         api.order_status = 200
-        drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+        forward(context, shop.store_id)
     assert api.keys == [f"{WOOCOMMERCE}-1-naro%C4%8Dilo%201-invoice"]

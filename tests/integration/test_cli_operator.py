@@ -179,23 +179,23 @@ def test_marking_as_issued_asks_first_since_nothing_undoes_it(shop: Shop, folder
     assert "issued already" in again.stderr
 
 
-def test_a_withdrawal_needs_no_yes_and_its_story_is_told_in_time_order(shop: Shop, folder: Path) -> None:
+def test_a_withdrawal_needs_no_yes_and_its_timeline_is_told_in_time_order(shop: Shop, folder: Path) -> None:
     (invoice,) = held(shop, 1)
     shop.receive(at(1, status="processing", id=1, order_key="wc_order_1"))
     withdrawn = run_command(folder, "issuances", "withdraw", invoice, "--json")
     assert [row["state"] for row in json.loads(withdrawn.stdout)] == ["withdrawn"]
     assert run_command(folder, "issuances", "withdraw", invoice).returncode == 0
-    story = json.loads(run_command(folder, "orders", "explain", "shop", "1", "--json").stdout)
-    told = [event["what"].split(" by ")[0] for event in story["events"]]
+    timeline = json.loads(run_command(folder, "orders", "explain", "shop", "1", "--json").stdout)
+    told = [event["what"].split(" by ")[0] for event in timeline["events"]]
     assert sorted(told) == [
         "attempt for the invoice",
         "delivery 1",
         "delivery 1 again",
         f"withdraw of issuance {invoice}",
     ]
-    times = [event["at"] for event in story["events"]]
+    times = [event["at"] for event in timeline["events"]]
     assert times == sorted(times)
-    assert story["orders"][0]["decision"] == "skip"
+    assert timeline["orders"][0]["decision"] == "skip"
     read = run_command(folder, "orders", "explain", "shop", "1").stdout
     assert f"withdraw of issuance {invoice} by " in read
     assert "was held, is withdrawn -> skip: The invoice was withdrawn by" in read

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import update
 
 from bridge.db import Ledger, tables
-from bridge.ledger import stores
+from bridge.ledger import store_pauses
 from tests.counter import AWAY, IDS, OTHER_WOOCOMMERCE, Counter, open_counter
 from tests.integration.test_cli_operator import Terminal
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE
@@ -79,8 +79,8 @@ def test_choices_are_set_once_however_often_they_are_typed(counter: Counter) -> 
         "zero_total: issue -> skip",
     ]
     store = counter.store()
-    assert (store.policy.issue_pending, store.policy.status_map) == (True, {"shipped": "completed"})
-    assert (store.policy.zero_total, store.decision_version) == ("skip", version + 1)
+    assert (store.options.issue_pending, store.options.status_map) == (True, {"shipped": "completed"})
+    assert (store.options.zero_total, store.decision_version) == ("skip", version + 1)
     assert store.deciding_anew_since is not None
     again = counter.run("stores", "set", "shop", "issue_pending=true", "zero_total=skip")
     assert (again.returncode, again.stdout) == (0, "Nothing has changed.\n")
@@ -115,7 +115,7 @@ def test_a_store_that_paused_itself_is_told_apart_and_can_be_resumed(counter: Co
     counter.add()
     soon = datetime.now(UTC) + timedelta(hours=2)
     with counter.ledger.write() as connection:
-        stores.pause(
+        store_pauses.pause(
             connection,
             counter.store().id,
             reason="Space Invoices answered 401",
@@ -134,7 +134,7 @@ def test_a_new_token_is_checked_and_has_a_paused_store_tried_at_once(counter: Co
     counter.add()
     later = datetime.now(UTC) + timedelta(minutes=1)
     with counter.ledger.write() as connection:
-        stores.pause(connection, counter.store().id, reason="401", now=later, next_probe_at=later)
+        store_pauses.pause(connection, counter.store().id, reason="401", now=later, next_probe_at=later)
     before = counter.store()
     refused = counter.run("stores", "set-token", "shop", "--token-file", "-", given="another")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -266,7 +266,7 @@ def test_a_token_that_is_applied_again_leaves_the_next_probe_where_it_is(counter
     counter.add()
     later = datetime.now(UTC) + timedelta(minutes=1)
     with counter.ledger.write() as connection:
-        stores.pause(connection, counter.store().id, reason="503", now=later, next_probe_at=later)
+        store_pauses.pause(connection, counter.store().id, reason="503", now=later, next_probe_at=later)
     text = f"""[stores.shop]
     organization = "{ORGANIZATION}"
     woocommerce = "{WOOCOMMERCE}"

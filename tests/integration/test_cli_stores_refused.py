@@ -5,11 +5,9 @@ Most of it in the test's own process, since there is much.
 
 from __future__ import annotations
 
-import io
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,10 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 
-from bridge.cli import main
 from bridge.db import Ledger
 from bridge.ledger import stores
 from bridge.ledger.stores import Store
+from tests.commands import Here
 from tests.counter import AWAY, IDS, OTHER_WOOCOMMERCE, Counter, open_counter, serving
 from tests.shop import ORGANIZATION, TOKEN, WOOCOMMERCE
 
@@ -60,32 +58,6 @@ def refused(ended: subprocess.CompletedProcess[Any], status: int, said: str) -> 
     assert "Traceback" not in ended.stderr
 
 
-class Here:
-    """Runs the command in this process, with what a process is given."""
-
-    def __init__(
-        self, counter: Counter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        self._patch = monkeypatch
-        self._printed = capsys
-        for name, value in counter.environment.items():
-            monkeypatch.setenv(name, value)
-
-    def run(self, *arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        for name, value in environment.items():
-            self._patch.setenv(name, value)
-        self._patch.setattr(sys, "argv", ["spacebridge", *arguments])
-        self._patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode()), encoding="utf-8"))
-        status: object = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            status = exit_.code or 0
-        printed = self._printed.readouterr()
-        assert isinstance(status, int)
-        return subprocess.CompletedProcess([], status, printed.out, printed.err)
-
-
 @pytest.fixture
 def here(counter: Counter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     return Here(counter, monkeypatch, capsys)
@@ -107,7 +79,7 @@ def here(counter: Counter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         (["set", "shop", "issue_pending"], 2, "is not KEY=VALUE"),
         (["set", "shop", "issue_pending=yes"], 2, "issue_pending is true or false, not 'yes'"),
         (["set", "shop", "order_body=bare", "order_body=merged"], 2, "A key is given twice"),
-        (["set", "shop", "order_body=bare", "webhook_secret=x"], 2, "nothing that a store chooses"),
+        (["set", "shop", "order_body=bare", "webhook_secret=x"], 2, "is no option of a store"),
         (["set", "shop", "status_map=wc-shipped:completed"], 2, "without wc-"),
         (["set", "shop", "bank_payment_methods=b\udcffcs"], 2, "ids of payment methods"),
         (["pause"], 2, "NAME"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from bridge.issuance import Policy
-from bridge.ledger import stores
+from bridge.issuance import StoreOptions
+from bridge.ledger import store_configs, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.context import Context
+from bridge.pipeline.context import Clients, Context
 from bridge.pipeline.store_configs import (
     ASK_AGAIN_AFTER,
     LEAST_AT_ONCE,
@@ -43,7 +42,7 @@ TTL = 300
 @pytest.fixture
 def context(shop: Shop) -> Iterator[Context]:
     """The shop's context with a time to live that is usual."""
-    context = replace(shop.context, config_ttl=TTL, _of_thread=threading.local())
+    context = replace(shop.context, config_ttl=TTL, _clients=Clients())
     yield context
     context.close()
 
@@ -61,7 +60,7 @@ def without_the_object(context: Context) -> Iterator[Context]:
     """The context with another sandbox, in which the store's object is not (any more)."""
     sandbox = create_sandbox(organization_id=ORGANIZATION, token=TOKEN, rate_limit=10_000)
     with serving(sandbox) as port:
-        other = replace(context, api_url=f"http://127.0.0.1:{port}/v1", _of_thread=threading.local())
+        other = replace(context, api_url=f"http://127.0.0.1:{port}/v1", _clients=Clients())
         yield other
         other.close()
 
@@ -143,8 +142,8 @@ def test_a_store_whose_fetch_has_failed_is_tried_again_soon_whatever_the_others_
     add_stores(shop, 3 * LEAST_AT_ONCE)
     shop.clock.advance(seconds=TTL * 0.5)
     with shop.context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
-        stores.save_config_error(connection, shop.store_id, "answered 503")
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
+        store_configs.save_error(connection, shop.store_id, "answered 503")
     assert list(sweep(context).configs) == []
     shop.clock.advance(seconds=15)
     assert list(sweep(context).configs) == [shop.store_id]
@@ -171,21 +170,21 @@ def add_stores(shop: Shop, number: int, *, fetched: bool = True) -> list[int]:
                 woocommerce_id=f"the one of {name}",
                 api_token=TOKEN,
                 webhook_secret="x",
-                policy=Policy(),
+                options=StoreOptions(),
                 now=shop.clock.now(),
             )
             if fetched:
-                stores.save_config(
+                store_configs.save(
                     connection, stores.get(connection, store_id), {"id": "x"}, shop.clock.now()
                 )
-                stores.finish_deciding_anew(connection, stores.get(connection, store_id))
+                stores.finish_redeciding(connection, stores.get(connection, store_id))
             added.append(store_id)
     return added
 
 
 def pretend_to_fetch(shop: Shop, store_id: int) -> None:
     with shop.context.ledger.write() as connection:
-        stores.save_config(connection, stores.get(connection, store_id), {"id": "x"}, shop.clock.now())
+        store_configs.save(connection, stores.get(connection, store_id), {"id": "x"}, shop.clock.now())
 
 
 # What it is good for meanwhile.
@@ -196,7 +195,7 @@ def test_an_old_config_serves_while_space_invoices_is_away(shop: Shop) -> None:
     shop.clock.advance(hours=8)
     with failing_api(shop) as (api, failing):
         api.find_status, api.order_status = 503, 200
-        assert forward_issuance(replace(failing, config_ttl=TTL), invoice)
+        forward_issuance(replace(failing, config_ttl=TTL), invoice)
         assert (api.found, api.orders) == (1, [1])
     assert "503" in (shop.store().config_error or "")
     assert shop.issuance(invoice).state == "issued"
@@ -209,7 +208,7 @@ def test_a_config_that_is_being_fetched_serves_unless_it_has_been_resting(
     invoice = shop.paid(1)
     shop.clock.advance(seconds=TTL * age)
     with context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
     assert is_to_be_awaited(context, shop.store()) is not is_sent
     forward_issuance(context, invoice)
     assert shop.issuance(invoice).state == ("issued" if is_sent else "due")
@@ -221,7 +220,7 @@ def test_a_worker_that_died_while_it_fetched_a_config_holds_nothing_up_for_long(
     invoice = shop.paid(1)
     shop.clock.advance(seconds=TTL * 2.5)
     with context.ledger.write() as connection:
-        assert stores.start_config_fetch(connection, shop.store(), shop.clock.now())
+        assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
     forward_issuance(context, invoice)
     assert shop.issuance(invoice).state == "due"
     shop.clock.advance(seconds=2 * context.api_timeout)
@@ -237,7 +236,7 @@ def test_an_answer_that_was_asked_for_earlier_does_not_replace_a_later_one(
     new, old = ({"id": WOOCOMMERCE, "locale": locale} for locale in ("new", "old"))
     for config, asked_at in ((new, shop.clock.now()), (old, earlier)):
         with context.ledger.write() as connection:
-            stores.save_config(connection, shop.store(), config, asked_at)
+            store_configs.save(connection, shop.store(), config, asked_at)
     assert known(shop) == new
 
 
@@ -248,7 +247,7 @@ def test_two_fetches_that_overlap_have_orders_decided_by_what_is_kept(shop: Shop
     for config in configs:
         shop.clock.advance(seconds=1)
         with context.ledger.write() as connection:
-            stores.save_config(connection, before, config, shop.clock.now())
+            store_configs.save(connection, before, config, shop.clock.now())
     assert shop.store().decision_version == before.decision_version + 2
 
 
@@ -275,7 +274,7 @@ def test_an_inactive_config_stops_the_store_and_an_active_one_has_it_go_on(
     invoice = shop.paid(1)
     change(shop, active=False)
     shop.clock.advance(seconds=TTL)
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("withdrawn", [])
     assert "inactive in Space Invoices" in (shop.order().reason or "")
     assert shop.store().state == "inactive"
@@ -283,7 +282,7 @@ def test_an_inactive_config_stops_the_store_and_an_active_one_has_it_go_on(
     shop.clock.advance(seconds=TTL)
     refresh_config(context, shop.store_id)
     redecide(context)
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("issued", ["invoice"])
 
 
@@ -294,11 +293,11 @@ def test_a_deleted_config_stops_the_store_and_keeps_what_was_known_of_it(
     before = known(shop)
     shop.clock.advance(seconds=TTL)
     with without_the_object(context) as elsewhere:
-        assert forward_issuance(elsewhere, invoice)
+        forward_issuance(elsewhere, invoice)
         # Space Invoices does not know the object of the request either, and the order is not to blame for it.
         assert (shop.issuance(invoice).state, shop.issuance(invoice).attempts) == ("due", 1)
         shop.clock.advance(seconds=ASK_AGAIN_AFTER)
-        assert forward_issuance(elsewhere, invoice)
+        forward_issuance(elsewhere, invoice)
     assert (shop.issuance(invoice).state, shop.documents()) == ("withdrawn", [])
     assert known(shop) == {**before, "_isDeleted": True}
     assert shop.store().state == "inactive"
@@ -306,7 +305,7 @@ def test_a_deleted_config_stops_the_store_and_keeps_what_was_known_of_it(
     shop.clock.advance(seconds=TTL)
     refresh_config(context, shop.store_id)
     redecide(context)
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert shop.documents() == ["invoice"]
 
 
@@ -329,7 +328,7 @@ def test_a_single_list_without_the_object_stops_nothing(shop: Shop, listing: tup
     before, invoice = shop.store(), shop.paid(1)
     shop.clock.advance(seconds=TTL)
     api.listed = []
-    assert forward_issuance(context, invoice)
+    forward_issuance(context, invoice)
     assert (api.found, api.orders, shop.issuance(invoice).state) == (1, [1], "issued")
     after = shop.store()
     assert (after.config, after.state, after.decision_version) == (before.config, "active", 1 + 1)
@@ -428,8 +427,8 @@ def test_a_list_without_the_object_that_was_asked_for_earlier_counts_for_nothing
     earlier = shop.clock.now()
     shop.clock.advance(seconds=10)
     with shop.context.ledger.write() as connection:
-        stores.save_config(connection, shop.store(), {"id": WOOCOMMERCE}, shop.clock.now())
-        assert stores.note_config_missing(connection, shop.store(), earlier) is None
+        store_configs.save(connection, shop.store(), {"id": WOOCOMMERCE}, shop.clock.now())
+        assert store_configs.note_missing(connection, shop.store(), earlier) is None
     assert shop.store().config_missing_since is None
 
 

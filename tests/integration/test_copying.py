@@ -28,19 +28,17 @@ from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError
 from bridge.db.tables import deliveries as delivery_table
 from bridge.db.tables import metadata
 from bridge.db.tables import stores as store_table
-from bridge.issuance import read_delivery
-from bridge.ledger import deliveries, issuances
+from bridge.ledger import issuances
 from bridge.pipeline.process import process_deliveries
 from bridge.settings import KEY_FILE
 from bridge.vault.encryption import make_key
-from bridge.web.delivery import describe
 from tests.integration.conftest import BACKENDS
-from tests.integration.ledger.books import add_store, as_logged, delivery_of
+from tests.integration.ledger.books import add_store, as_logged, delivery_of, insert_delivery
 from tests.integration.test_life_of_a_store import BOTH_OFF, signed
 from tests.recorded import Recorded
 from tests.running import RunningBridge, run_command
 from tests.servers import PostgresServer, RedisServer, free_port
-from tests.shop import Shop, forward_issuance
+from tests.shop import Shop, forward_issuance, record_bytes
 
 Rows = Mapping[str, Sequence[tuple[Any, ...]]]
 
@@ -93,10 +91,8 @@ def places(tmp_path: Path, postgres_server: PostgresServer) -> Places:
 def received(shop: Shop, delivery: Recorded) -> int:
     """Record a delivery byte for byte, as the receiver does; its id."""
     shop.clock.advance(seconds=1.000001)
-    new = describe(delivery.topic, delivery.body, read_delivery(delivery.topic, delivery.body), ())
     with shop.context.ledger.write() as connection:
-        recorded = deliveries.record(connection, store_id=shop.store_id, **new, now=shop.clock.now())
-    return recorded.delivery_id
+        return record_bytes(connection, shop.store_id, delivery.body, delivery.topic, now=shop.clock.now())
 
 
 def has_a_past(shop: Shop) -> None:
@@ -109,7 +105,7 @@ def has_a_past(shop: Shop) -> None:
         due = [one.id for one in issuances.listed(connection, state="due")]
     assert len(due) > 8
     for one in due[:3]:
-        assert forward_issuance(shop.context, one)
+        forward_issuance(shop.context, one)
     now = shop.clock.now()
     for one, state in zip(due[3:6], ["held", "failed", "sending"], strict=True):
         attempt = shop.claim(one, lease=60)
@@ -125,7 +121,7 @@ def has_a_past(shop: Shop) -> None:
     with ledger.write() as connection:
         for number in range(2 * BATCH + 17):
             body = life[number % len(life)].body + b" " * number
-            deliveries.record(
+            insert_delivery(
                 connection, **delivery_of(shop.store_id, body, state="ignored", reason="of no use")
             )
 
@@ -282,7 +278,7 @@ def test_nobody_writes_to_the_source_until_the_copy_is_committed(
     def report(table: str, _rows: int) -> None:
         # As the receiver does, which answers 503 then.
         with pytest.raises(LedgerUnavailableError), impatient.write() as connection:
-            deliveries.record(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
+            insert_delivery(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
         with impatient.read() as connection:
             assert connection.execute(select(func.count()).select_from(store_table)).scalar_one() == 1
         tried.append(table)
@@ -291,7 +287,7 @@ def test_nobody_writes_to_the_source_until_the_copy_is_committed(
         copy(shop_with_a_past.context.ledger, target, report=report)
     assert set(tried) == metadata.tables.keys()
     with pytest.raises(LedgerMovedError), impatient.write() as connection:
-        deliveries.record(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
+        insert_delivery(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
     impatient.close()
 
 
@@ -320,11 +316,11 @@ def test_after_a_copy_the_old_ledger_takes_no_change_and_the_new_one_does(
         assert shop_with_a_past.requests() == sent
         target.check()
         with target.write() as connection:
-            deliveries.record(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
+            insert_delivery(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
         source.reopen()
         source.check()
         with source.write() as connection:
-            deliveries.record(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
+            insert_delivery(connection, **delivery_of(shop_with_a_past.store_id, b"{}"))
 
 
 def test_every_process_refuses_a_ledger_that_was_copied_and_says_where_it_went(
@@ -459,7 +455,7 @@ def test_a_row_that_the_other_database_cannot_hold_is_named_by_its_table_and_ids
         with source.write() as connection:
             store_id = add_store(connection)
             for number in range(3):
-                deliveries.record(connection, **delivery_of(store_id, f"{number}".encode()))
+                insert_delivery(connection, **delivery_of(store_id, f"{number}".encode()))
             # PostgreSQL knows no such character. The receiver keeps it out of what it records.
             connection.execute(
                 update(delivery_table).where(delivery_table.c.id == 2).values(topic="geheim\0")

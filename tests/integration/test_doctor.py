@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,8 +29,9 @@ from bridge.db.tables import orders as order_table
 from bridge.db.tables import stores as store_table
 from bridge.doctor import Finding, Level, examine
 from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, check_clocks
-from bridge.issuance import Policy
-from bridge.ledger import issuances, stores
+from bridge.issuance import StoreOptions
+from bridge.ledger import issuances, store_configs, stores
+from bridge.pipeline.context import Clients
 from bridge.settings import KEY_FILE, Settings, SettingsError, load_settings
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
@@ -129,7 +129,7 @@ def add_store(connection: Connection, vault: Vault, name: str, woocommerce_id: s
         woocommerce_id=woocommerce_id,
         api_token=TOKEN,
         webhook_secret="s3cr3t",
-        policy=Policy(),
+        options=StoreOptions(),
         now=datetime.now(UTC),
     )
 
@@ -168,7 +168,7 @@ class Patient:
         """A store of the account that all have in common, whose config was fetched."""
         with self.shop.context.ledger.write() as connection:
             store_id = add_store(connection, self.shop.context.vault, name, config["id"])
-            stores.save_config(connection, stores.get(connection, store_id), config, datetime.now(UTC))
+            store_configs.save(connection, stores.get(connection, store_id), config, datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +201,11 @@ def patient(
         ledger=ledger,
         vault=settings.vault(),
         now=clock.now,
-        _of_thread=threading.local(),
+        _clients=Clients(),
     )
     patient = Patient(Shop(context, clock, 1, neighbour.sandbox), settings)
     patient.add_store("shop", patient.new_config())
-    assert forward_issuance(context, patient.shop.paid(1))
+    forward_issuance(context, patient.shop.paid(1))
     with ledger.write() as connection:
         stores.record_ping(connection, patient.shop.store_id, clock.now())
     yield patient
@@ -518,7 +518,7 @@ def test_a_refused_token_is_to_be_set_anew(patient: Patient) -> None:
 def test_a_pause_by_a_refused_token_is_told_once_with_what_waits(patient: Patient) -> None:
     patient.shop.set_token("geheim")
     patient.shop.clock.at = datetime.now(UTC) - timedelta(minutes=30)
-    assert forward_issuance(patient.shop.context, patient.shop.paid(2))
+    forward_issuance(patient.shop.context, patient.shop.paid(2))
     for settings in ({}, {"api_url": NOWHERE}):  # also by what Space Invoices said when it was there
         found = patient.look(**settings)
         assert names(found, Level.WRONG)[-1:] == ["shop pause"]
@@ -718,7 +718,7 @@ def test_orders_for_attention_are_a_note(patient: Patient) -> None:
 def test_orders_that_come_in_for_an_inactive_store_are_told(patient: Patient) -> None:
     inactive = {**patient.new_config(), "active": False}
     with patient.shop.context.ledger.write() as connection:
-        stores.save_config(connection, patient.shop.store(), inactive, hours_ago(3))
+        store_configs.save(connection, patient.shop.store(), inactive, hours_ago(3))
     found = the("config", patient.look(api_url=NOWHERE))
     assert found.level is Level.WARNING
     patient.shop.process(patient.shop.receive(at(1, status="processing", id=2, order_key="wc_order_2")))

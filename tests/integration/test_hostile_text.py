@@ -10,8 +10,7 @@ import pytest
 
 from bridge.db import Ledger
 from bridge.issuance import content_digest
-from bridge.ledger import deliveries
-from tests.integration.ledger.books import add_store, delivery_of
+from tests.integration.ledger.books import add_store, delivery_of, insert_delivery
 from tests.running import run_command
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\x7f\u202eevil\u2066"
@@ -30,13 +29,13 @@ def data(tmp_path: Path) -> Path:
     raw = body.replace("\\u001b", "\x1b").replace("\\u0007", "\x07").replace("\\r", "\r").encode()
     with ledger.write() as connection:
         store = add_store(connection)
-        deliveries.record(
+        insert_delivery(
             connection,
             **delivery_of(
                 store, raw, topic=f"order.{HOSTILE}", digest=content_digest("x", raw), resource_id=7
             ),
         )
-        deliveries.record(connection, **delivery_of(store, b"x", state="ignored", reason=HOSTILE))
+        insert_delivery(connection, **delivery_of(store, b"x", state="ignored", reason=HOSTILE))
     ledger.close()
     return folder
 

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,14 @@ from bridge.db.tables import deliveries as delivery_table
 from bridge.ledger import deliveries, orders
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Context
-from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.store_queues import Lanes
 from tests import proc
 from tests.api import Api, failing_api
 from tests.integration.conftest import MigratedDatabase
 from tests.integration.ledger.crowds import START_WITHIN, Other
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer, wait_until
-from tests.shop import Shop, at, forward_issuance, open_shop
+from tests.shop import Shop, at, dispatching, forward, open_shop
 
 SOON = 30.0  # seconds within which innocent work is done, on however busy a machine
 
@@ -86,7 +83,7 @@ def test_deliveries_are_processed_beside_one_whose_order_is_locked(shop: Shop) -
         assert time.monotonic() - began_at < SOON
         assert set(states(shop, innocent).values()) == {"processed"}
         assert states(shop, [stuck]) == {stuck: "received"}
-        assert len(work.due_issuances[shop.store_id]) == 24
+        assert list(work.due_stores) == [shop.store_id]
         assert [one["delivery"] for one in lines if "is locked" in one["event"]] == [stuck]
         shop.clock.advance(seconds=10)
         assert list(sweep(shop.context).deliveries) == [stuck]
@@ -151,44 +148,19 @@ def test_a_locked_order_holds_up_no_claim_but_its_own_and_goes_out_when_it_is_fr
     api, context = answering
     due = [shop.paid(number) for number in range(1, 9)]
     with locked(shop, 4):
-        began_at = time.monotonic()
-        drain_store(context, Lanes(1, clock=lambda: 0.0), shop.store_id, call=lambda _: None)
+        forward(context, shop.store_id, threads=2)
         assert sorted(api.orders) == [1, 2, 3, 5, 6, 7, 8]
-        # What is locked is not tried again and again meanwhile.
-        for _ in range(20):
-            assert forward_issuance(context, due[3])
-        assert time.monotonic() - began_at < SOON
         left = shop.issuance(due[3])
         assert (left.state, left.attempts, left.last_error) == ("due", 0, None)
-    context._left_alone.clear()
-    assert forward_issuance(context, due[3])
+    forward(context, shop.store_id)
     assert sorted(api.orders) == list(range(1, 9))
-
-
-def test_claims_that_wait_together_are_made_but_for_the_one_that_is_locked(
-    shop: Shop, answering: tuple[Api, Context]
-) -> None:
-    api, context = answering
-    due = [shop.paid(number) for number in range(1, 7)]
-
-    def forward(issuance_id: int) -> bool:
-        try:
-            return forward_issuance(context, issuance_id)
-        finally:
-            context.close()
-
-    with locked(shop, 3):
-        threads = [Other(partial(forward, one)) for one in due]
-        assert [one.result() for one in threads] == [True] * 6
-        assert sorted(api.orders) == [1, 2, 4, 5, 6]
-    assert [shop.issuance(one).state for one in due] == ["issued"] * 2 + ["due"] + ["issued"] * 3
 
 
 def test_an_outcome_whose_order_is_locked_waits_for_it_and_holds_up_no_other(
     shop: Shop, answering: tuple[Api, Context]
 ) -> None:
     api, context = answering
-    stuck, *others = [shop.paid(number) for number in range(1, 6)]
+    stuck = shop.paid(1)
     is_asked, may_answer = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -197,23 +169,16 @@ def test_an_outcome_whose_order_is_locked_waits_for_it_and_holds_up_no_other(
             may_answer.wait(START_WITHIN)
 
     api.before_answer = wait
-
-    def forward() -> bool:
-        try:
-            return forward_issuance(context, stuck)
-        finally:
-            context.close()
-
-    waiting = Other(forward)
-    assert is_asked.wait(START_WITHIN)
-    with locked(shop, 1):
-        may_answer.set()
-        waiting.wait_until_it_waits(shop.context.ledger)
-        for one in others:
-            assert forward_issuance(context, one)
-        assert {shop.issuance(one).state for one in others} == {"issued"}
-        assert (shop.issuance(stuck).state, waiting.has_ended()) == ("sending", False)
-    assert waiting.result()
+    with dispatching(context, threads=4) as dispatcher:
+        dispatcher.wake([shop.store_id])
+        assert is_asked.wait(START_WITHIN)
+        with locked(shop, 1):
+            may_answer.set()
+            others = [shop.paid(number) for number in range(2, 12)]
+            dispatcher.wake([shop.store_id])
+            wait_until(lambda: {shop.issuance(one).state for one in others} == {"issued"}, "ten invoices")
+            assert shop.issuance(stuck).state == "sending"
+        wait_until(lambda: dispatcher.is_idle, "an idle dispatcher")
     assert (shop.issuance(stuck).state, api.orders.count(1)) == ("issued", 1)
 
 

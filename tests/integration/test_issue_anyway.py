@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +10,8 @@ import pytest
 from bridge.admin import operate
 from bridge.admin.issue_anyway import issue_anyway
 from bridge.admin.operate import Report
-from bridge.issuance import Policy
-from bridge.ledger import actions, issuances, stores
+from bridge.issuance import StoreOptions
+from bridge.ledger import actions, issuances, store_pauses, stores
 from bridge.ledger.orders import KnownOrder
 from tests.shop import Shop, at, forward_issuance
 
@@ -40,11 +39,10 @@ NOT_LIFTED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def with_policy(shop: Shop, **policy: Any) -> None:
+def with_policy(shop: Shop, **options: Any) -> None:
     with shop.context.ledger.write() as connection:
         store = stores.get(connection, shop.store_id)
-        chosen = replace(store.choices, policy=Policy(**policy))
-        stores.choose(connection, store, chosen, shop.clock.now())
+        stores.set_options(connection, store, StoreOptions(**options), shop.clock.now())
 
 
 def issue(
@@ -173,7 +171,9 @@ def test_of_several_orders_of_an_id_it_is_the_youngest(shop: Shop) -> None:
 def test_a_paused_store_is_told_of(shop: Shop) -> None:
     shop.process(shop.receive(at(1, **PAID, parent_id=9)))
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="by ana", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.pause(
+            connection, shop.store_id, reason="by ana", now=shop.clock.now(), next_probe_at=None
+        )
     assert issue(shop).message == (
         "The invoice of order 1 of shop is due, and sent when its store goes on, which is paused (by ana)."
     )

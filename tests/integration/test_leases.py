@@ -8,14 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from bridge.broker import Publisher, make_celery
+from bridge.broker import TaskPublisher, make_celery
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from tests.api import failing_api
 from tests.recorded import load
 from tests.running import RunningBridge
-from tests.shop import Shop, forward_issuance
+from tests.shop import Shop, forward, forward_issuance
 
 STEPS = [{"hours": 3}, {"days": 400}, {"hours": -3}, {"days": -400}]
 
@@ -41,7 +39,7 @@ def test_a_worker_that_dies_before_its_claim_is_committed_leaves_due(shop: Shop)
         shop.start_attempt(connection, invoice, lease=40)
         raise KeyboardInterrupt
     assert shop.issuance(invoice).state == "due"
-    assert forward_issuance(shop.context, invoice)
+    forward_issuance(shop.context, invoice)
     assert shop.documents() == ["invoice"]
 
 
@@ -75,7 +73,7 @@ def test_a_clock_that_steps_between_two_attempts_neither_loses_the_order_nor_sen
         api.order_status = 200
         shop.clock.advance(minutes=1)
         assert list(sweep(context).due_stores) == [shop.store_id]
-        drain_store(context, Lanes(4), shop.store_id, call=lambda _: None)
+        forward(context, shop.store_id)
         assert (shop.issuance(invoice).state, len(api.orders)) == ("issued", 2)
 
 
@@ -96,9 +94,8 @@ def test_sweeps_and_lanes_of_many_workers_at_once_send_each_order_once(shop: Sho
     before = shop.requests()
 
     def work(_: int) -> None:
-        lanes = Lanes(2)  # a process' own
         sweep(shop.context)  # of which one at a time is made
-        drain_store(shop.context, lanes, shop.store_id, call=lambda _: None)
+        forward(shop.context, shop.store_id)
         shop.context.close()
 
     with ThreadPoolExecutor(8) as workers:
@@ -114,7 +111,7 @@ def five_times(ids: Sequence[int]) -> list[int]:
 def test_messages_that_are_delivered_five_times_have_the_effect_of_one(bridge: RunningBridge) -> None:
     woocommerce = bridge.add_store("five")
     bridge.wait_for_config("five")
-    announcer = Publisher(make_celery(bridge.environment["SPACEBRIDGE_BROKER_URL"]))
+    announcer = TaskPublisher(make_celery(bridge.environment["SPACEBRIDGE_BROKER_URL"]))
     order = load("life-of-a-store")[4]
     delivery = int(bridge.deliver("five", order.body, order.headers).json()["delivery"])
     store = bridge.store("five").id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from tests.recorded import Recorded, load
 from tests.running import RunningBridge
 
@@ -116,7 +116,7 @@ def test_fifteen_orders_of_one_second_that_share_a_delivery_id_get_fifteen_invoi
     woocommerce = bridge.add_store(
         "burst",
         {"issueInvoiceForBankPayment": True},
-        policy=Policy(issue_pending=True),
+        options=StoreOptions(issue_pending=True),
         secret=burst[0].secret,
     )
     for delivery in burst:

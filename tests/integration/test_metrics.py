@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -25,6 +24,7 @@ from bridge import __version__
 from bridge.db import tables
 from bridge.db.tables import issuances, orders
 from bridge.maintenance.sweep import sweep
+from bridge.pipeline.context import Clients
 from bridge.settings import Settings
 from bridge.spaceinvoices import Effect
 from bridge.telemetry import counts
@@ -388,7 +388,7 @@ def test_an_attempt_that_is_not_the_first_is_counted_as_a_retry(shop: Shop) -> N
     retries = counted("spacebridge_retries_total", **of_shop)
     no_answers = counted("spacebridge_api_answers_total", request="order", status="none")
     address = f"http://127.0.0.1:{free_port()}/v1"
-    nobody = replace(shop.context, api_url=address, _of_thread=threading.local())
+    nobody = replace(shop.context, api_url=address, _clients=Clients())
     with closing(nobody):
         forward_issuance(nobody, issuance_id)
     assert counted("spacebridge_api_answers_total", request="order", status="none") == no_answers + 1

@@ -12,12 +12,22 @@ from functools import partial
 import pytest
 
 from bridge.admin.operate import Report, doubtful, mark_issued, replay, resend, withdraw
-from bridge.ledger import actions, deliveries, issuances, stores
+from bridge.ledger import (
+    actions,
+    deliveries,
+    issuances,
+    kept_deliveries,
+    orders,
+    processing,
+    store_configs,
+    store_pauses,
+    stores,
+)
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.complete import Completed, record
-from bridge.pipeline.decide import OrderBatch
+from bridge.pipeline.context import Clients
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.ledger.crowds import Other
@@ -59,7 +69,7 @@ def end(shop: Shop, attempt: StartedAttempt, effect: Effect) -> None:
     """Record an attempt's outcome."""
     ended = Completed(attempt, Outcome(effect, "as the test says"), duration=0.1)
     with shop.context.ledger.write() as connection:
-        record(shop.context, connection, [ended], OrderBatch(connection, [attempt.order_id]))
+        record(shop.context, connection, [ended], orders.lock_free(connection, [attempt.order_id]))
 
 
 def ended(shop: Shop, issuance_id: int, effect: Effect) -> int:
@@ -206,7 +216,9 @@ def test_resending_an_estimate_of_a_paid_order_does_not_bring_it_out(shop: Shop)
 def test_whoever_resends_for_a_paused_store_is_told_that_it_waits(shop: Shop) -> None:
     invoice = failed(shop)
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.pause(
+            connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None
+        )
     assert "is paused (by hand)" in send_again(shop, invoice).message
 
 
@@ -322,7 +334,7 @@ def test_withdrawing_a_held_invoice_lets_the_estimate_fall_due_and_says_so(shop:
         config = {"id": WOOCOMMERCE, "name": "Shop", "issueInvoiceForBankPayment": invoice}
         with shop.context.ledger.write() as connection:
             store = stores.get(connection, shop.store_id)
-            stores.save_config(connection, store, config, shop.clock.now())
+            store_configs.save(connection, store, config, shop.clock.now())
 
     by_bank_payment(invoice=True)
     invoice = held(shop, **BY_BANK)
@@ -431,7 +443,7 @@ def test_a_worker_and_an_operator_at_once_never_both_have_their_way(
                 starts.set()
             return shop.clock.now()
 
-        context = replace(shop.context, now=now, _of_thread=threading.local())
+        context = replace(shop.context, now=now, _clients=Clients())
         try:
             forward_issuance(context, issuance_id)
         finally:
@@ -485,13 +497,13 @@ def test_a_replayed_delivery_is_processed_once_more_and_that_is_kept(shop: Shop)
 
 def test_a_delivery_that_was_given_up_has_all_its_tries_again_when_it_is_replayed(shop: Shop) -> None:
     delivery = shop.receive(at(1, status="processing"))
-    for _ in range(deliveries.GIVE_UP_AFTER):
+    for _ in range(processing.GIVE_UP_AFTER):
         with shop.context.ledger.write() as connection:
-            deliveries.note_failure(connection, delivery, "could not be processed: KeyError")
+            processing.note_failure(connection, delivery, "could not be processed: KeyError")
     replayed = replay(shop.context.ledger, delivery, who=WHO, now=shop.clock.now())
     assert (replayed.is_fulfilled, done(shop)[0].result) == (True, "was failed, is to be processed again")
     with shop.context.ledger.write() as connection:
-        deliveries.note_failure(connection, delivery, "could not be processed: KeyError")
+        processing.note_failure(connection, delivery, "could not be processed: KeyError")
         found = deliveries.get(connection, delivery)
     assert found is not None
     assert found.state == "received"
@@ -527,7 +539,7 @@ def test_a_delivery_that_a_replay_has_locked_is_processed_after_it(shop: Shop) -
     delivery, another = (shop.receive(at(1, id=number, status="processing")) for number in (1, 2))
     with shop.context.ledger.write() as connection:
         assert deliveries.lock(connection, delivery) is not None
-        assert not deliveries.replay(connection, delivery)
+        assert not kept_deliveries.replay(connection, delivery)
         worker = Other(lambda: process_deliveries(shop.context, [delivery, another]))
         if connection.dialect.name == "postgresql":
             worker.result()  # with the other one processed, and this one left to the sweep

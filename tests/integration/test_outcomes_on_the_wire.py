@@ -661,7 +661,7 @@ def test_an_answer_that_is_still_to_come_is_not_read_as_that_of_the_next_order(
             assert send(account).effect is Effect.UNKNOWN
         else:
             with pytest.raises(SpaceInvoicesError, match=interim[:3].decode()):
-                account.find_woocommerces("o1")
+                account.list_configs("o1")
         is_first_answered.set()
         second = send(account)
 

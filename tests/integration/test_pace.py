@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bridge.db.tables import issuances
-from bridge.ledger import stores
+from bridge.ledger import store_pauses
 from bridge.pipeline.rate_limiter import SLOWEST, RateLimiter
 from tests.running import RunningBridge
 from tests.servers import PostgresServer, RedisServer, wait_until
@@ -208,9 +208,9 @@ def set_paused(bridge: RunningBridge, name: str, *, paused: bool) -> None:
     store_id = bridge.store(name).id
     with bridge.ledger.write() as connection:
         if paused:
-            stores.pause(connection, store_id, reason="", now=datetime.now(UTC), next_probe_at=None)
+            store_pauses.pause(connection, store_id, reason="", now=datetime.now(UTC), next_probe_at=None)
         else:
-            stores.resume(connection, store_id, datetime.now(UTC), by_operator=True)
+            store_pauses.resume(connection, store_id, datetime.now(UTC), by_operator=True)
 
 
 def test_two_workers_send_at_the_pace_of_one_account_and_are_never_answered_429(

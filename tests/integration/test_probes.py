@@ -8,14 +8,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bridge.ledger import stores
+from bridge.ledger import store_pauses, stores
 from bridge.pipeline.circuit_breaker import PAUSE_AFTER, is_probe_due, note_outcome, probe
 from bridge.pipeline.context import Context
-from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import Api, failing_api
-from tests.shop import LongestWaits, Shop
+from tests.shop import LongestWaits, Shop, forward
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -104,7 +102,7 @@ def test_an_operators_pause_outlasts_any_answer(
 ) -> None:
     with context.ledger.write() as connection:
         now = shop.clock.now()
-        stores.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
+        store_pauses.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
     before = shop.store()
     assert not note(shop, context, failed(effect), of_probe=of_probe)
     assert shop.store() == before
@@ -147,7 +145,7 @@ def paused(shop: Shop) -> datetime:
     """Pause the store, with a probe due now; returns when that is."""
     now = shop.clock.now()
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
+        store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
     return now
 
 
@@ -205,13 +203,13 @@ def test_a_store_that_is_stopped_while_its_probe_asks_stays_stopped(
     def stop() -> None:
         with shop.context.ledger.write() as connection:
             now = shop.clock.now()
-            stores.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
+            store_pauses.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
 
     answers.order_status, answers.before_find = 200, stop
-    drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+    forward(context, shop.store_id)
     assert (answers.found, answers.orders) == (1, [])
     assert (shop.store().pause_reason, shop.store().next_probe_at) == ("by hand", None)
     assert (shop.issuance(invoice).state, shop.issuance(invoice).attempts) == ("due", 0)
     answers.find_status = 503
-    drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+    forward(context, shop.store_id)
     assert (answers.found, shop.store().pause_reason) == (1, "by hand")

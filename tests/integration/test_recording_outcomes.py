@@ -9,18 +9,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from bridge.issuance import StoreOptions
 from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
-from bridge.ledger import attempts, stores
+from bridge.ledger import attempts, orders, store_pauses, stores
 from bridge.ledger.issuances import StartedAttempt
-from bridge.ledger.store import StoreOptions
 from bridge.pipeline.complete import Completed, record, release_expired
 from bridge.pipeline.context import Context
-from bridge.pipeline.decide import OrderBatch
-from bridge.pipeline.dispatch import drain_store
-from bridge.pipeline.store_queues import Lanes
 from bridge.spaceinvoices import Effect, Outcome
 from tests.api import failing_api
-from tests.shop import LongestWaits, Shop
+from tests.shop import LongestWaits, Shop, forward
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -37,7 +34,9 @@ def context(shop: Shop) -> Context:
 def end(shop: Shop, context: Context, *ended: Completed) -> None:
     """Record outcomes together."""
     with context.ledger.write() as connection:
-        record(context, connection, ended, OrderBatch(connection, {one.attempt.order_id for one in ended}))
+        record(
+            context, connection, ended, orders.lock_free(connection, {one.attempt.order_id for one in ended})
+        )
 
 
 def tried(shop: Shop, *, number: int = 1, ago: timedelta = timedelta()) -> StartedAttempt:
@@ -48,8 +47,8 @@ def tried(shop: Shop, *, number: int = 1, ago: timedelta = timedelta()) -> Start
 
 def resends(shop: Shop) -> None:
     with shop.context.ledger.write() as connection:
-        choices = StoreOptions(unknown_outcome="resend")
-        stores.choose(connection, shop.store(), choices, shop.clock.now())
+        options = StoreOptions(unknown_outcome="resend")
+        stores.set_options(connection, shop.store(), options, shop.clock.now())
 
 
 def test_what_is_not_taken_is_due_again_after_a_while(shop: Shop, context: Context) -> None:
@@ -103,7 +102,7 @@ def test_a_store_that_wants_it_so_has_what_may_exist_sent_again(shop: Shop) -> N
     resends(shop)
     with failing_api(shop) as (api, context):
         for api.order_status, state in ((502, "due"), (502, "due"), (200, "issued")):
-            drain_store(context, Lanes(1), shop.store_id, call=lambda _: None)
+            forward(context, shop.store_id)
             assert shop.issuance(invoice).state == state
             shop.clock.advance(minutes=1)
     assert api.orders == [1, 1, 1]
@@ -143,7 +142,7 @@ def test_three_days_are_those_since_the_store_was_resumed_last(shop: Shop, conte
     attempt = tried(shop, number=LEAST_ATTEMPTS, ago=LONG_AGO)
     with shop.context.ledger.write() as connection:
         now = shop.clock.now()
-        stores.resume(connection, shop.store_id, now - GIVE_UP_AFTER + TICK, by_operator=True)
+        store_pauses.resume(connection, shop.store_id, now - GIVE_UP_AFTER + TICK, by_operator=True)
     end(shop, context, Completed(attempt, Outcome(Effect.NOT_TAKEN, "busy"), duration=0.1))
     assert shop.issuance(attempt.issuance_id).state == "due"
 
@@ -153,7 +152,7 @@ def test_three_days_are_not_those_since_the_store_was_resumed_before_the_first_a
 ) -> None:
     attempt = tried(shop, number=LEAST_ATTEMPTS, ago=timedelta(days=1))
     with shop.context.ledger.write() as connection:
-        stores.resume(connection, shop.store_id, shop.clock.now() - LONG_AGO, by_operator=True)
+        store_pauses.resume(connection, shop.store_id, shop.clock.now() - LONG_AGO, by_operator=True)
     end(shop, context, Completed(attempt, Outcome(Effect.NOT_TAKEN, "busy"), duration=0.1))
     assert shop.issuance(attempt.issuance_id).state == "due"
 
@@ -184,7 +183,7 @@ def test_a_worker_that_died_with_an_order_of_before_the_pause_puts_no_probe_off(
     shop.claim(invoice, lease=40)
     with shop.context.ledger.write() as connection:
         now = shop.clock.now()
-        stores.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
+        store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
     before = shop.store()
     shop.clock.advance(seconds=40)
     release_expired(context, invoice)

@@ -13,8 +13,8 @@ import pytest
 from bridge.admin import manage_stores
 from bridge.admin.manage_stores import NewStore
 from bridge.db import Ledger, LedgerUnavailableError
-from bridge.ledger import backlog, deliveries, issuances, orders, stores
-from bridge.ledger.stores import StoreOptions
+from bridge.issuance import StoreOptions
+from bridge.ledger import backlog, deliveries, issuances, orders, store_pauses, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
@@ -56,7 +56,7 @@ def test_what_was_due_is_withdrawn_for_good_and_nothing_is_sent(shop: Shop) -> N
     redecide(shop.context)
     work = sweep(shop.context)
     assert (list(work.due_stores), list(work.configs)) == ([], [])
-    assert forward_issuance(shop.context, invoice)
+    forward_issuance(shop.context, invoice)
     refresh_config(shop.context, shop.store_id)
     assert (shop.requests(), shop.documents()) == (before, [])
     found = shop.issuance(invoice)
@@ -69,7 +69,7 @@ def test_what_was_due_is_withdrawn_for_good_and_nothing_is_sent(shop: Shop) -> N
 
 def test_a_store_that_was_paused_is_no_longer_counted_as_such(shop: Shop) -> None:
     with shop.context.ledger.write() as connection:
-        stores.pause(connection, shop.store_id, reason="401", now=shop.clock.now(), next_probe_at=None)
+        store_pauses.pause(connection, shop.store_id, reason="401", now=shop.clock.now(), next_probe_at=None)
     remove(shop)
     with shop.context.ledger.read() as connection:
         assert backlog.measure(connection, shop.clock.now()).stores_paused == 0
@@ -114,7 +114,7 @@ def test_what_a_worker_makes_due_by_what_the_store_was_is_withdrawn_by_the_sweep
 
 def test_a_store_that_comes_back_issues_nothing_twice(shop: Shop) -> None:
     issued, due = shop.paid(1), shop.paid(2)
-    assert forward_issuance(shop.context, issued)
+    forward_issuance(shop.context, issued)
     remove(shop)
     assert add_again(shop, "shop-again") is True
     store = shop.store()
@@ -128,7 +128,7 @@ def test_a_store_that_comes_back_issues_nothing_twice(shop: Shop) -> None:
         assert shop.process(shop.receive(again)) == []
     assert shop.documents() == ["invoice"]
     assert (shop.issuance(issued).state, shop.issuance(due).state) == ("issued", "withdrawn")
-    assert forward_issuance(shop.context, shop.paid(3))
+    forward_issuance(shop.context, shop.paid(3))
     assert shop.documents() == ["invoice"] * 2
 
 
@@ -139,7 +139,7 @@ def test_an_order_that_waited_as_its_store_was_removed_is_issued_once_it_is_back
     redecide(shop.context)
     assert shop.order().decision == "wait"
     (invoice,) = shop.process(shop.receive(at(2, status="processing")))
-    assert forward_issuance(shop.context, invoice)
+    forward_issuance(shop.context, invoice)
     assert shop.documents() == ["invoice"]
 
 

@@ -14,9 +14,8 @@ from alembic.config import Config
 from sqlalchemy import func, select, update
 
 from bridge.db import Ledger, tables
-from bridge.issuance import Policy
-from bridge.ledger import deliveries, orders, stores
-from bridge.ledger.store import StoreOptions
+from bridge.issuance import StoreOptions
+from bridge.ledger import deliveries, orders, store_configs, stores
 from bridge.maintenance.redecide import BATCH, LOCK, REDECIDE_FOR, redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
@@ -25,11 +24,10 @@ from tests.integration.test_migrations_of_a_full_ledger import SCRIPTS
 from tests.shop import Shop, at, record
 
 
-def choose(shop: Shop, store_id: int | None = None, **policy: Any) -> None:
+def set_options(shop: Shop, store_id: int | None = None, **changes: Any) -> None:
     with shop.context.ledger.write() as connection:
         store = stores.get(connection, store_id or shop.store_id)
-        chosen = replace(store.choices, policy=replace(store.policy, **policy))
-        stores.choose(connection, store, chosen, shop.clock.now())
+        stores.set_options(connection, store, replace(store.options, **changes), shop.clock.now())
 
 
 def received(shop: Shop, *numbers: int, store_id: int | None = None, **fields: Any) -> None:
@@ -67,10 +65,10 @@ def second_store(shop: Shop) -> int:
             woocommerce_id="w2",
             api_token="t",
             webhook_secret="s",
-            policy=Policy(),
+            options=StoreOptions(),
             now=shop.clock.now(),
         )
-        stores.save_config(connection, stores.get(connection, store_id), {"id": "w2"}, shop.clock.now())
+        store_configs.save(connection, stores.get(connection, store_id), {"id": "w2"}, shop.clock.now())
     return store_id
 
 
@@ -82,13 +80,13 @@ def finished(shop: Shop) -> bool:
 def test_open_orders_are_decided_again_by_new_rules(shop: Shop) -> None:
     received(shop, 1, 2, 3)
     assert decisions(shop) == {"invoice": 3}
-    choose(shop, unpaid_on_hold="wait")
+    set_options(shop, unpaid_on_hold="wait")
     assert sweep(shop.context).has_rules_changed
     assert finished(shop)
     assert decisions(shop) == {"wait": 3}
     with shop.context.ledger.read() as connection:
         assert [one.state for one in shop_issuances(shop)] == ["withdrawn"] * 3
-        assert orders.to_decide_anew(connection, shop.store_id, shop.store().decision_version, limit=9) == []
+        assert orders.to_redecide(connection, shop.store_id, shop.store().decision_version, limit=9) == []
 
 
 def shop_issuances(shop: Shop) -> list[Any]:
@@ -98,7 +96,7 @@ def shop_issuances(shop: Shop) -> list[Any]:
 
 def test_orders_of_several_batches_are_all_decided_again(shop: Shop) -> None:
     received(shop, *range(1, 2 * BATCH + 4))
-    choose(shop, unpaid_on_hold="wait")
+    set_options(shop, unpaid_on_hold="wait")
     assert finished(shop)
     assert decisions(shop) == {"wait": 2 * BATCH + 3}
 
@@ -106,7 +104,7 @@ def test_orders_of_several_batches_are_all_decided_again(shop: Shop) -> None:
 def test_the_rules_are_settled_when_no_order_can_have_missed_them(shop: Shop) -> None:
     """Who has read the old rules may still be deciding by them, for as long as a transaction may last."""
     received(shop, 1)
-    choose(shop, unpaid_on_hold="wait")
+    set_options(shop, unpaid_on_hold="wait")
     assert not redecide(shop.context)
     shop.clock.advance(seconds=REDECIDE_FOR.total_seconds())
     assert not redecide(shop.context)
@@ -128,7 +126,7 @@ def test_settled_orders_stay_settled(shop: Shop) -> None:
         )
         connection.execute(update(tables.orders).values(decision="done"))
     before = shop.order()
-    choose(shop, unpaid_on_hold="wait")
+    set_options(shop, unpaid_on_hold="wait")
     assert finished(shop)
     assert shop.order() == before
 
@@ -137,13 +135,13 @@ def test_a_rule_on_metadata_has_the_orders_read_again(shop: Shop) -> None:
     meta = [{"id": 1, "key": "_wcpdf_invoice_number", "value": "2026-7"}]
     received(shop, 1, meta_data=meta, status="processing")
     assert shop.order().decision == "invoice"
-    choose(shop, invoiced_meta=frozenset({"_wcpdf_invoice_number"}))
+    set_options(shop, invoiced_meta=frozenset({"_wcpdf_invoice_number"}))
     redecide(shop.context)
     assert (shop.order().decision, shop.order().reason) == (
         "skip",
         "Another plugin has invoiced the order: _wcpdf_invoice_number is 2026-7.",
     )
-    choose(shop, invoiced_meta=frozenset())
+    set_options(shop, invoiced_meta=frozenset())
     redecide(shop.context)
     assert shop.order().decision == "invoice"
 
@@ -152,7 +150,7 @@ def test_an_order_whose_body_is_erased_is_decided_by_what_was_kept_of_it(shop: S
     received(shop, 1)
     with shop.context.ledger.write() as connection:
         connection.execute(update(tables.deliveries).values(body=b""))
-    choose(shop, unpaid_on_hold="wait")
+    set_options(shop, unpaid_on_hold="wait")
     redecide(shop.context)
     assert shop.order().decision == "wait"
 
@@ -160,7 +158,7 @@ def test_an_order_whose_body_is_erased_is_decided_by_what_was_kept_of_it(shop: S
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_one_process_at_a_time_decides_again(shop: Shop) -> None:
     received(shop, 1)
-    choose(shop, unpaid_on_hold="wait")
+    set_options(shop, unpaid_on_hold="wait")
     with shop.context.ledger.try_lock(LOCK) as is_locked:
         assert is_locked
         assert not redecide(shop.context)
@@ -176,7 +174,7 @@ def test_a_store_of_many_orders_keeps_no_other_waiting(shop: Shop, monkeypatch: 
     received(shop, *range(1, 3 * BATCH + 1))
     received(shop, 1, 2, store_id=second)
     for one in (shop.store_id, second):
-        choose(shop, one, unpaid_on_hold="wait")
+        set_options(shop, one, unpaid_on_hold="wait")
     moments = iter([0.0, 1.0, 1.5, 9.0])
     clock = SimpleNamespace(monotonic=lambda: next(moments, 9.0))
     monkeypatch.setattr("bridge.maintenance.redecide.time", clock)
@@ -196,7 +194,7 @@ def test_an_order_that_cannot_be_decided_keeps_no_other_from_it(shop: Shop) -> N
         connection.execute(
             update(tables.orders).where(tables.orders.c.id == broken.id).values(details="{no JSON")
         )
-    choose(shop, unpaid_on_hold="wait")
+    set_options(shop, unpaid_on_hold="wait")
     assert not redecide(shop.context) or not redecide(shop.context)
     assert decisions(shop) == {"wait": 2, "invoice": 1}
     assert shop.store().deciding_anew_since is not None
@@ -239,8 +237,7 @@ def before(shop: Shop) -> Shop:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 class TestAnUpgrade:
     def test_a_store_issues_for_orders_from_when_it_was_added(self, before: Shop) -> None:
-        assert before.store().policy == Policy(issue_from=before.store().created_at)
-        assert before.store().choices == StoreOptions(before.store().policy)
+        assert before.store().options == StoreOptions(issue_from=before.store().created_at)
 
     @pytest.mark.parametrize(("number", "fields"), [(1, OLD), (2, {"parent_id": 1})])
     def test_orders_that_are_known_keep_their_road(

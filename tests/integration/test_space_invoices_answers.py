@@ -57,7 +57,7 @@ WRITES: dict[str, Callable[[SpaceInvoices], object]] = {
 }
 READS: dict[str, Callable[[SpaceInvoices], object]] = {
     "find": lambda api: api.find("o1", Filter(where={"name": PERSON})),
-    "find as JSON": lambda api: api.find_woocommerces("o1", where={"name": PERSON}),
+    "list configs": lambda api: api.list_configs("o1", [PERSON]),
     "count": lambda api: api.count("o1", {"name": PERSON}),
 }
 
@@ -116,7 +116,7 @@ def test_what_a_server_was_asked_for_and_did_not_answer_may_have_happened(name: 
     assert len(server.requests) == 1  # nothing is sent twice
 
 
-@pytest.mark.parametrize("name", ["find", "find as JSON", "count", "create", "patch", "delete"])
+@pytest.mark.parametrize("name", ["find", "list configs", "count", "create", "patch", "delete"])
 @pytest.mark.parametrize(
     "answer",
     [

@@ -225,9 +225,11 @@ def test_what_the_ledger_keeps_of_a_config_is_what_the_api_gave(space: Running) 
     given = requests.get(
         f"{space.url}/Organizations/{ORGANIZATION}/woocommerce", headers={"Authorization": TOKEN}, timeout=10
     ).json()
-    assert space.api.find_woocommerces(ORGANIZATION) == given
-    assert space.api.find_woocommerces(ORGANIZATION, where={"id": given[0]["id"]}) == given
-    assert space.api.find_woocommerces(ORGANIZATION, where={"id": "another"}) == []
+    id_ = given[0]["id"]
+    assert space.api.list_configs(ORGANIZATION) == space.api.list_configs(ORGANIZATION, [id_, "no"]) == given
+    assert space.api.list_configs(ORGANIZATION, ["another"]) == []
+    assert space.api.find_config(ORGANIZATION, id_) == given[0]
+    assert space.api.find_config(ORGANIZATION, "another") is None
 
 
 # Filters.
@@ -350,7 +352,7 @@ for _ in range(30):
         (lambda api: api.find(ORGANIZATION, Filter(where=DEEP)), 400, "deep"),
         (lambda api: api.count(ORGANIZATION, DEEP), 400, "deep"),
         (lambda api: api.find("another"), 404, 'Unknown "Organization" id "another".'),
-        (lambda api: api.find_woocommerces("another"), 404, 'Unknown "Organization" id "another".'),
+        (lambda api: api.list_configs("another"), 404, 'Unknown "Organization" id "another".'),
         (lambda api: api.count("another"), 404, 'Unknown "Organization"'),
         (lambda api: api.create("another", NewWoocommerce(name=PERSON)), 404, 'Unknown "Organization"'),
         (lambda api: api.patch("none", WoocommerceChanges(name=PERSON)), 404, 'Unknown "Woocommerce"'),
@@ -426,7 +428,7 @@ def test_the_token_is_in_no_log(space: Running, caplog: pytest.LogCaptureFixture
 def test_an_id_that_would_lead_elsewhere_is_not_sent(space: Running, name: str, wrong: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: space.api.find(wrong),
-        lambda: space.api.find_woocommerces(wrong),
+        lambda: space.api.list_configs(wrong),
         lambda: space.api.count(wrong),
         lambda: space.api.create(wrong, NewWoocommerce(name="x")),
     ]

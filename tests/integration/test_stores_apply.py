@@ -57,10 +57,10 @@ def test_the_example_is_applied_and_applied_again(counter: Counter, file: Path) 
     assert first.webhook_secret(counter.vault) == "secret-of-my-shop"
     assert second.webhook_secret(counter.vault) == "secret-of-second-shop"
     assert second.api_token(counter.vault) == TOKEN
-    assert (second.policy.issue_pending, second.policy.status_map) == (True, {"shipped": "completed"})
-    assert (second.order_body, second.unknown_outcome) == ("merged", "resend")
-    assert (second.policy.sub_orders, second.shop_urls) == ("ask", ("second-shop.example",))
-    assert second.policy.issue_from == datetime(2026, 1, 1, tzinfo=UTC)
+    assert (second.options.issue_pending, second.options.status_map) == (True, {"shipped": "completed"})
+    assert (second.options.order_body, second.options.unknown_outcome) == ("merged", "resend")
+    assert (second.options.sub_orders, second.options.shop_urls) == ("ask", ("second-shop.example",))
+    assert second.options.issue_from == datetime(2026, 1, 1, tzinfo=UTC)
     assert (second.config or {})["name"] == "Other"
     # Again, and with Space Invoices away: there is nothing to ask it.
     again = counter.json("stores", "apply", str(file), **ENVIRONMENT, SPACEBRIDGE_API_URL=AWAY)

@@ -11,14 +11,12 @@ from sqlalchemy import update
 
 from bridge.admin import operate
 from bridge.db import tables
-from bridge.issuance import Deletion
 from bridge.ledger import deliveries, orders, stores
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.orders import KnownOrder
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from bridge.web.delivery import describe
-from tests.shop import Shop, at
+from tests.shop import Shop, at, record_bytes
 
 
 def of_site(site: str, second: int = 1, **fields: Any) -> dict[str, Any]:
@@ -27,11 +25,11 @@ def of_site(site: str, second: int = 1, **fields: Any) -> dict[str, Any]:
     return at(second, **{"status": "processing", "_links": links, **fields})
 
 
-def choose(shop: Shop, *shop_urls: str) -> None:
+def set_addresses(shop: Shop, *shop_urls: str) -> None:
     with shop.context.ledger.write() as connection:
         store = stores.get(connection, shop.store_id)
-        chosen = replace(store.choices, shop_urls=shop_urls)
-        stores.choose(connection, store, chosen, shop.clock.now())
+        options = replace(store.options, shop_urls=shop_urls)
+        stores.set_options(connection, store, options, shop.clock.now())
 
 
 def delivery(shop: Shop, delivery_id: int) -> Delivery:
@@ -48,10 +46,15 @@ def known(shop: Shop, resource_id: int = 1) -> list[KnownOrder]:
 
 def deletion_from(shop: Shop, site: str) -> int:
     """Receive the deletion of the order 1 from a site, where no address is known yet; its id."""
-    new = describe("order.deleted", b'{"id":1}', Deletion(1, site), ())
     with shop.context.ledger.write() as connection:
-        recorded = deliveries.record(connection, store_id=shop.store_id, **new, now=shop.clock.now())
-    return recorded.delivery_id
+        return record_bytes(
+            connection,
+            shop.store_id,
+            b'{"id":1}',
+            "order.deleted",
+            f"https://{site}/",
+            now=shop.clock.now(),
+        )
 
 
 def stories(shop: Shop, *delivery_ids: int) -> list[tuple[str, str | None]]:
@@ -64,15 +67,15 @@ def stories(shop: Shop, *delivery_ids: int) -> list[tuple[str, str | None]]:
 
 def test_the_first_order_tells_where_its_shop_is(shop: Shop) -> None:
     shop.process(shop.receive(of_site("www.Shop.example")))
-    assert list(shop.store().shop_urls) == ["shop.example"]
+    assert list(shop.store().options.shop_urls) == ["shop.example"]
 
 
 def test_an_order_without_links_tells_nothing_and_is_processed(shop: Shop) -> None:
     assert shop.process(shop.receive(at(1, status="processing", _links={})))
-    assert list(shop.store().shop_urls) == []
+    assert list(shop.store().options.shop_urls) == []
     shop.process(shop.receive(of_site("shop.example", 2)))
     assert shop.process(shop.receive(at(3, status="processing", _links={})))
-    assert list(shop.store().shop_urls) == ["shop.example"]
+    assert list(shop.store().options.shop_urls) == ["shop.example"]
 
 
 def test_a_store_that_has_orders_takes_its_address_from_the_first_of_them(shop: Shop) -> None:
@@ -82,7 +85,7 @@ def test_a_store_that_has_orders_takes_its_address_from_the_first_of_them(shop: 
         connection.execute(update(tables.stores).values(shop_urls=None))
     of_copy = shop.receive(of_site("copy.example", 2, id=2, order_key="k2"))
     shop.process(of_copy)
-    assert list(shop.store().shop_urls) == ["shop.example"]
+    assert list(shop.store().options.shop_urls) == ["shop.example"]
     assert stories(shop, of_copy) == [
         ("quarantined", "it comes from copy.example, and the store's shop is shop.example")
     ]
@@ -98,18 +101,18 @@ def test_a_copys_order_that_was_taken_in_before_the_address_was_known_changes_no
 
 
 def test_what_is_quarantined_makes_no_order(shop: Shop) -> None:
-    choose(shop, "shop.example")
+    set_addresses(shop, "shop.example")
     assert shop.process(shop.receive(of_site("copy.example"))) == []
     assert known(shop) == []
 
 
 def test_of_deliveries_processed_together_each_counts_by_its_own_address(shop: Shop) -> None:
-    choose(shop, "shop.example")
+    set_addresses(shop, "shop.example")
     sites = ["copy.example", "shop.example"] * 2
     ids = [shop.receive(of_site(one, id=n, order_key=f"k{n}")) for n, one in enumerate(sites, 1)]
     work = process_deliveries(shop.context, ids)
     assert [state for state, _ in stories(shop, *ids)] == ["quarantined", "processed"] * 2
-    assert len(work.due_issuances[shop.store_id]) == 2
+    assert list(work.due_stores) == [shop.store_id]
 
 
 def test_another_sites_deletion_of_the_same_id_deletes_nothing(shop: Shop) -> None:
@@ -123,17 +126,17 @@ def test_another_sites_deletion_of_the_same_id_deletes_nothing(shop: Shop) -> No
 def test_another_sites_deletion_that_waits_is_not_processed_with_the_order(shop: Shop) -> None:
     shop.process(shop.receive(at(1, status="processing")))
     foreign = deletion_from(shop, "shop.example/2")
-    choose(shop, "shop.example")
+    set_addresses(shop, "shop.example")
     shop.process(shop.receive(of_site("shop.example", 1, total="1.00")))
     assert delivery(shop, foreign).state == "quarantined"
     assert (shop.order().deleted_at, shop.order().decision) == (None, "invoice")
 
 
 def test_what_was_quarantined_is_processed_when_its_address_is_allowed(shop: Shop) -> None:
-    choose(shop, "old.example")
+    set_addresses(shop, "old.example")
     moved, of_copy = shop.receive(of_site("new.example")), shop.receive(of_site("copy.example", 2))
     shop.process(moved, of_copy)
-    choose(shop, "old.example", "new.example")
+    set_addresses(shop, "old.example", "new.example")
     assert sweep(shop.context).deliveries == []  # released in it, and dated by the clock of a moment ago
     shop.clock.advance(seconds=5)
     assert list(sweep(shop.context).deliveries) == [moved]
@@ -143,7 +146,7 @@ def test_what_was_quarantined_is_processed_when_its_address_is_allowed(shop: Sho
 
 
 def test_a_sweep_releases_nothing_of_other_addresses_or_stores(shop: Shop) -> None:
-    choose(shop, "shop.example")
+    set_addresses(shop, "shop.example")
     of_copy = shop.receive(of_site("copy.example"))
     shop.process(of_copy)
     shop.clock.advance(seconds=5)
@@ -227,7 +230,7 @@ def test_an_older_order_that_is_read_later_supersedes_nothing(shop: Shop) -> Non
 
 
 def test_another_sites_order_of_the_id_supersedes_nothing(shop: Shop) -> None:
-    choose(shop, "shop.example")
+    set_addresses(shop, "shop.example")
     waiting = shop.receive(of_site("shop.example", total="12,50"))
     shop.process(shop.receive(of_site("copy.example", 2)))
     assert delivery(shop, waiting).state == "unreadable"
@@ -248,7 +251,7 @@ def test_what_cannot_be_read_is_replayed_and_stays_so_until_a_version_can(shop: 
 
 
 def test_what_is_quarantined_is_not_replayed_past_its_address(shop: Shop) -> None:
-    choose(shop, "shop.example")
+    set_addresses(shop, "shop.example")
     of_copy = shop.receive(of_site("copy.example"))
     shop.process(of_copy)
     report = operate.replay(shop.context.ledger, of_copy, who="ana", now=shop.clock.now())
@@ -258,7 +261,7 @@ def test_what_is_quarantined_is_not_replayed_past_its_address(shop: Shop) -> Non
 
 
 def test_what_waits_for_a_person_can_be_ignored_and_that_is_kept(shop: Shop) -> None:
-    choose(shop, "shop.example")
+    set_addresses(shop, "shop.example")
     of_copy, waiting = shop.receive(of_site("copy.example")), shop.receive(of_site("shop.example", total=""))
     shop.process(of_copy)
     for one, was in ((of_copy, "quarantined"), (waiting, "unreadable")):
@@ -269,7 +272,7 @@ def test_what_waits_for_a_person_can_be_ignored_and_that_is_kept(shop: Shop) -> 
         assert (reason or "").startswith(f"ignored by ana; was {was}: it ")
         again = operate.ignore(shop.context.ledger, one, who="ana", now=shop.clock.now())
         assert (again.is_fulfilled, again.has_changed) == (True, False)
-    choose(shop, "shop.example", "copy.example")
+    set_addresses(shop, "shop.example", "copy.example")
     sweep(shop.context)
     assert delivery(shop, of_copy).state == "ignored"
 

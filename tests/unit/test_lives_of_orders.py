@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bridge.issuance import (
+    LABELS,
     STANDARD_STATUSES,
     Config,
     Decision,
@@ -26,6 +27,7 @@ from bridge.issuance import (
     Document,
     Documents,
     Exceptions,
+    Kind,
     Order,
     OrderStage,
     Place,
@@ -41,7 +43,7 @@ from bridge.issuance import (
 from tests import recorded
 from tests.deciding import BEGINNINGS
 
-INVOICE, ESTIMATE = Decision.INVOICE, Decision.ESTIMATE
+INVOICE, ESTIMATE = Kind.INVOICE, Kind.ESTIMATE
 BEGIN = datetime(2026, 11, 23, 11, 49, 26, tzinfo=UTC)
 FIRST = Order(
     resource_id=328,
@@ -125,26 +127,25 @@ class Bridge:
         self.config = config
         self.policy = policy
         self.newest: Order | None = None
-        self.documents = Documents()
-        self.issued: list[Decision] = []
+        self.documents: Documents = {}
+        self.issued: list[Kind] = []
         self.verdict: Verdict | None = None
 
     def receive(self, snapshot: Order) -> None:
         if self.newest is None or _replaces(snapshot, self.newest, self.policy):
             self.newest = snapshot
         self.verdict = self._decide(self.newest)
-        if self.verdict.decision in {INVOICE, ESTIMATE}:
-            self._issue(self.newest, self.verdict.decision)
+        if self.verdict.kind is not None:
+            self._issue(self.newest, self.verdict.kind)
             self.verdict = self._decide(self.newest)
             # One document at a time: issuing one makes no other fall due.
-            assert self.verdict.decision not in {INVOICE, ESTIMATE}
+            assert self.verdict.kind is None
 
     def _decide(self, newest: Order) -> Verdict:
         return decide(newest, deleted=False, config=self.config, policy=self.policy, documents=self.documents)
 
-    def _issue(self, newest: Order, kind: Decision) -> None:
-        document = Document(newest.total, newest.currency)
-        self.documents = replace(self.documents, **{kind.value: document})
+    def _issue(self, newest: Order, kind: Kind) -> None:
+        self.documents = {**self.documents, kind: Document(newest.total, newest.currency)}
         self.issued.append(kind)
 
 
@@ -170,8 +171,8 @@ def deliver(snapshots: Iterable[Order], config: Config, policy: Policy) -> Bridg
 
 def is_due_an_invoice(snapshot: Order, config: Config, policy: Policy) -> bool:
     """Whether this snapshot alone, were it the newest, would have an invoice issued."""
-    verdict = decide(snapshot, deleted=False, config=config, policy=policy, documents=Documents())
-    return verdict.decision is INVOICE
+    verdict = decide(snapshot, deleted=False, config=config, policy=policy, documents={})
+    return verdict.kind is INVOICE
 
 
 def newest_of(life: Sequence[Order], policy: Policy) -> list[Order]:
@@ -186,7 +187,7 @@ def orders_of_arrival(life: Sequence[Order]) -> Iterable[Sequence[Order]]:
     return permutations(life)
 
 
-def assert_never_twice(issued: Sequence[Decision]) -> None:
+def assert_never_twice(issued: Sequence[Kind]) -> None:
     assert list(issued) in ([], [ESTIMATE], [INVOICE], [ESTIMATE, INVOICE])
 
 
@@ -316,12 +317,12 @@ def test_the_newest_snapshot_is_known_in_the_end_whatever_the_order_of_arrival(
 def test_whether_an_estimate_is_out_never_decides_on_the_invoice(
     life: list[Order], config: Config, policy: Policy
 ) -> None:
-    estimated = Documents(estimate=Document(FIRST.total, FIRST.currency))
+    estimated = {ESTIMATE: Document(FIRST.total, FIRST.currency)}
 
     for snapshot in life:
         verdict = decide(snapshot, deleted=False, config=config, policy=policy, documents=estimated)
 
-        assert (verdict.decision is INVOICE) == is_due_an_invoice(snapshot, config, policy)
+        assert (verdict.kind is INVOICE) == is_due_an_invoice(snapshot, config, policy)
 
 
 # Lives everyone knows.
@@ -382,12 +383,12 @@ def test_a_card_order_gets_exactly_one_invoice_at_the_time_the_flag_names(
     ],
 )
 def test_a_bank_order_gets_its_documents_one_after_the_other(
-    config: Config, expected: list[tuple[str, Decision]]
+    config: Config, expected: list[tuple[str, Kind]]
 ) -> None:
     on_hold = replace(FIRST, status="on-hold")
     processing = replace(on_hold, status="processing", has_date_paid=True)
     bridge = Bridge(config, Policy())
-    issued: list[tuple[str, Decision]] = []
+    issued: list[tuple[str, Kind]] = []
 
     for snapshot in (on_hold, processing, replace(processing, status="completed")):
         before = len(bridge.issued)
@@ -514,7 +515,7 @@ words = st.text(st.characters(exclude_categories=("C", "Z")), max_size=12)
 amounts = st.one_of(
     st.decimals(allow_nan=False, allow_infinity=False).map(str), st.sampled_from(["", "300", "300.00"])
 )
-any_documents = st.none() | st.builds(Document, total=amounts, currency=words)
+any_documents = st.builds(Document, total=amounts, currency=words)
 any_orders = st.builds(
     Order,
     order_key=words,
@@ -563,7 +564,7 @@ any_exceptions = st.builds(
     st.booleans(),
     st.none() | configs,
     any_policies,
-    st.builds(Documents, invoice=any_documents, estimate=any_documents),
+    st.dictionaries(st.sampled_from(Kind), any_documents),
     any_exceptions,
 )
 def test_every_order_gets_a_verdict_and_a_sentence(
@@ -578,14 +579,15 @@ def test_every_order_gets_a_verdict_and_a_sentence(
         order, deleted=deleted, config=config, policy=policy, documents=documents, exceptions=exceptions
     )
 
-    assert isinstance(verdict.decision, Decision)
+    assert (verdict.kind is not None) == (verdict.decision is Decision.ISSUE)
+    assert verdict.label in LABELS
     assert re.match(BEGINNINGS, verdict.reason)
     assert verdict.reason.endswith(".")
     assert "\n" not in verdict.reason
-    if documents.invoice is not None:
-        assert verdict.decision not in {INVOICE, ESTIMATE}
-    if documents.estimate is not None:
-        assert verdict.decision is not ESTIMATE
+    if INVOICE in documents:
+        assert verdict.kind is None
+    if ESTIMATE in documents:
+        assert verdict.kind is not ESTIMATE
 
 
 class LifeOfAnOrder(RuleBasedStateMachine):
@@ -603,9 +605,9 @@ class LifeOfAnOrder(RuleBasedStateMachine):
         self.newest: Order | None = None
         self.delivered: list[Order] = []
         self.deleted = False
-        self.due: Decision | None = None
-        self.under_way: tuple[Decision, Document] | None = None
-        self.issued: list[tuple[Decision, Document]] = []
+        self.due: Kind | None = None
+        self.under_way: tuple[Kind, Document] | None = None
+        self.issued: list[tuple[Kind, Document]] = []
 
     @initialize(config=configs, policy=policies)
     def open_the_shop(self, config: Config, policy: Policy) -> None:
@@ -698,9 +700,9 @@ class LifeOfAnOrder(RuleBasedStateMachine):
             deleted=self.deleted,
             config=self.config,
             policy=self.policy,
-            documents=Documents(invoice=may_exist.get(INVOICE), estimate=may_exist.get(ESTIMATE)),
+            documents=may_exist,
         )
-        self.due = verdict.decision if verdict.decision in {INVOICE, ESTIMATE} else None
+        self.due = verdict.kind
 
 
 LifeOfAnOrder.TestCase.settings = settings(

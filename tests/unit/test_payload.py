@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.issuance import CONFIG_PROPERTIES, Order, Policy, compose, read_delivery, said_of
+from bridge.issuance import CONFIG_PROPERTIES, Kind, Order, Policy, compose, overrides_of, read_delivery
 from tests import recorded
 from tests.deciding import bank, card
 from tests.recorded import Recorded
@@ -295,45 +295,51 @@ def test_what_is_sent_is_the_order_and_over_it_the_documented_config(
         (card("completed"), Policy(status_map={"completed": "on-hold"}), {}),
     ],
 )
-def test_an_order_is_said_in_the_words_that_space_invoices_knows(
+def test_an_order_is_sent_with_the_values_that_space_invoices_knows(
     order: Order, policy: Policy, expected: dict[str, object]
 ) -> None:
-    for kind in ("estimate", "invoice"):
-        assert said_of(order, policy, kind, issue_anyway=False) == expected
+    for kind in Kind:
+        assert overrides_of(order, policy, kind, issue_anyway=False) == expected
 
 
 def test_an_order_that_is_issued_anyway_asks_for_its_invoice_now() -> None:
-    said = said_of(card("processing"), Policy(), "invoice", issue_anyway=True)
+    overrides = overrides_of(card("processing"), Policy(), Kind.INVOICE, issue_anyway=True)
 
-    assert said == {"issueInvoiceOnComplete": False}
-    assert said_of(bank("on-hold"), Policy(), "estimate", issue_anyway=True) == {}
+    assert overrides == {"issueInvoiceOnComplete": False}
+    assert overrides_of(bank("on-hold"), Policy(), Kind.ESTIMATE, issue_anyway=True) == {}
 
 
 @pytest.mark.parametrize("status", ["on-hold", "pending", "parked"])
 def test_a_bank_payment_that_the_store_calls_none_asks_for_an_invoice(status: str) -> None:
     policy = Policy(bank_payment_methods=frozenset({"cheque"}), status_map={"parked": "on-hold"})
 
-    said = said_of(bank(status), policy, "invoice", issue_anyway=False)
+    overrides = overrides_of(bank(status), policy, Kind.INVOICE, issue_anyway=False)
 
-    assert said["issueInvoiceForBankPayment"] is True
-    assert "payment_method" not in said
-    assert "issueInvoiceForBankPayment" not in said_of(bank(status), policy, "estimate", issue_anyway=False)
-    assert said_of(bank("processing"), policy, "invoice", issue_anyway=False) == {}
-    assert "issueInvoiceForBankPayment" not in said_of(card(status), policy, "invoice", issue_anyway=False)
-    assert "issueInvoiceForBankPayment" not in said_of(bank(status), Policy(), "invoice", issue_anyway=False)
+    assert overrides["issueInvoiceForBankPayment"] is True
+    assert "payment_method" not in overrides
+    assert "issueInvoiceForBankPayment" not in overrides_of(
+        bank(status), policy, Kind.ESTIMATE, issue_anyway=False
+    )
+    assert overrides_of(bank("processing"), policy, Kind.INVOICE, issue_anyway=False) == {}
+    assert "issueInvoiceForBankPayment" not in overrides_of(
+        card(status), policy, Kind.INVOICE, issue_anyway=False
+    )
+    assert "issueInvoiceForBankPayment" not in overrides_of(
+        bank(status), Policy(), Kind.INVOICE, issue_anyway=False
+    )
 
 
 SENT = b'{"id":328,"status":"shipped","payment_method":"cheque","payment_method_title":"By cheque","n":1.50}'
 
 
-def test_what_is_said_stands_over_the_order_and_its_own_words_go_along() -> None:
-    said: dict[str, str | bool] = {
+def test_overrides_replace_values_of_the_order_which_go_along_in_custom() -> None:
+    overrides: dict[str, str | bool] = {
         "payment_method": "bacs",
         "status": "completed",
         "issueInvoiceOnComplete": False,
     }
 
-    sent = compose(SENT, {"issueInvoiceOnComplete": True, "custom": {"a": 1}}, said)
+    sent = compose(SENT, {"issueInvoiceOnComplete": True, "custom": {"a": 1}}, overrides)
 
     assert sent == (
         b'{"id":328,"status":"completed","payment_method":"bacs","payment_method_title":"By cheque","n":1.50,'
@@ -360,11 +366,13 @@ def test_the_place_of_own_words_is_ours() -> None:
 
 def test_flags_alone_leave_custom_as_it_is() -> None:
     """The flags are the config's: in the order there is nothing that would have to go along."""
-    said: dict[str, str | bool] = {"issueInvoiceOnComplete": False}
+    overrides: dict[str, str | bool] = {"issueInvoiceOnComplete": False}
 
-    assert json.loads(compose(SENT, {"custom": {"a": 1}}, said))["custom"] == {"a": 1}
-    assert compose(SENT, {}, said) == SENT[:-1] + b',"issueInvoiceOnComplete":false}'
-    assert compose(SENT[:-1] + b',"issueInvoiceOnComplete":true}', {}, said) == compose(SENT, {}, said)
+    assert json.loads(compose(SENT, {"custom": {"a": 1}}, overrides))["custom"] == {"a": 1}
+    assert compose(SENT, {}, overrides) == SENT[:-1] + b',"issueInvoiceOnComplete":false}'
+    assert compose(SENT[:-1] + b',"issueInvoiceOnComplete":true}', {}, overrides) == compose(
+        SENT, {}, overrides
+    )
 
 
 def test_what_the_shop_did_not_say_cannot_go_along() -> None:

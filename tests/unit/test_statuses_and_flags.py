@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.issuance import STANDARD_STATUSES, Config, Decision, Document, Order, OrderStage, stage_of
+from bridge.issuance import STANDARD_STATUSES, Config, Document, Order, OrderStage, stage_of
 from tests.deciding import (
     ATTENTION,
     BANK,
@@ -48,10 +48,10 @@ from tests.deciding import (
         (set(), "bacs", INVOICE),
     ],
 )
-def test_a_store_names_its_bank_methods(methods: set[str], payment_method: str, expected: Decision) -> None:
+def test_a_store_names_its_bank_methods(methods: set[str], payment_method: str, expected: str) -> None:
     order = bank("on-hold", payment_method=payment_method)
 
-    assert decided(order, bank_payment_methods=frozenset(methods)).decision is expected
+    assert decided(order, bank_payment_methods=frozenset(methods)).label == expected
 
 
 HINT = "looks like a bank payment: if it is one, add it to the store's bank_payment_methods"
@@ -115,11 +115,11 @@ STATUSES = [
 
 @pytest.mark.parametrize(("status", "reached", "paid_by_card", "awaits_bank_payment"), STATUSES)
 def test_each_standard_status_has_its_meaning(
-    status: str, reached: OrderStage, paid_by_card: Decision, awaits_bank_payment: Decision
+    status: str, reached: OrderStage, paid_by_card: str, awaits_bank_payment: str
 ) -> None:
     assert stage_of(card(status), {}) is reached
-    assert decided(card(status)).decision is paid_by_card
-    assert decided(bank(status)).decision is awaits_bank_payment
+    assert decided(card(status)).label == paid_by_card
+    assert decided(bank(status)).label == awaits_bank_payment
 
 
 def test_no_standard_status_is_left_out_of_the_table() -> None:
@@ -145,12 +145,12 @@ def test_no_standard_status_is_left_out_of_the_table() -> None:
     ],
 )
 def test_the_two_flags_are_independent(
-    for_bank: bool, on_complete: bool, status: str, by_card: Decision, by_bank: Decision
+    for_bank: bool, on_complete: bool, status: str, by_card: str, by_bank: str
 ) -> None:
     config = Config(issue_invoice_for_bank_payment=for_bank, issue_invoice_on_complete=on_complete)
 
-    assert decided(card(status), config=config).decision is by_card
-    assert decided(bank(status), config=config).decision is by_bank
+    assert decided(card(status), config=config).label == by_card
+    assert decided(bank(status), config=config).label == by_bank
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,11 @@ def test_the_two_flags_are_independent(
         ("cancelled", SKIP, SKIP),
     ],
 )
-def test_a_mapped_custom_status_means_what_the_store_says(
-    mapped_to: str, by_card: Decision, by_bank: Decision
-) -> None:
+def test_a_mapped_custom_status_means_what_the_store_says(mapped_to: str, by_card: str, by_bank: str) -> None:
     status_map = {"backorder": mapped_to}
 
-    assert decided(card("backorder"), status_map=status_map).decision is by_card
-    assert decided(bank("backorder"), status_map=status_map).decision is by_bank
+    assert decided(card("backorder"), status_map=status_map).label == by_card
+    assert decided(bank("backorder"), status_map=status_map).label == by_bank
 
 
 @pytest.mark.parametrize(
@@ -191,20 +189,20 @@ def test_a_mapped_custom_status_means_what_the_store_says(
 )
 @pytest.mark.parametrize("has_date_paid", [True, False])
 def test_a_custom_status_that_is_not_mapped_issues_nothing(
-    status: str, expected: Decision, has_date_paid: bool
+    status: str, expected: str, has_date_paid: bool
 ) -> None:
     """A set `date_paid` is no permission: chargebacks, refund requests and deposits have it, too."""
     for order in (card(status, has_date_paid=has_date_paid), bank(status, has_date_paid=has_date_paid)):
-        assert decided(order).decision is expected
-        assert decided(order, status_map={status: "processing"}).decision is INVOICE
-        assert decided(order, status_map={status: "posted"}).decision is not INVOICE  # no status either
+        assert decided(order).label == expected
+        assert decided(order, status_map={status: "processing"}).label == INVOICE
+        assert decided(order, status_map={status: "posted"}).label != INVOICE  # no status either
 
 
 def test_no_map_changes_what_a_standard_status_means() -> None:
     status_map = {"pending": "completed", "cancelled": "processing"}
 
-    assert decided(card("pending"), status_map=status_map).decision is WAIT
-    assert decided(card("cancelled"), status_map=status_map).decision is SKIP
+    assert decided(card("pending"), status_map=status_map).label == WAIT
+    assert decided(card("cancelled"), status_map=status_map).label == SKIP
 
 
 @pytest.mark.parametrize(
@@ -222,8 +220,8 @@ def test_no_map_changes_what_a_standard_status_means() -> None:
         (bank("backorder"), DEFAULTS, WAIT),
     ],
 )
-def test_a_store_may_treat_pending_as_received(order: Order, config: Config, expected: Decision) -> None:
-    assert decided(order, config=config, issue_pending=True).decision is expected
+def test_a_store_may_treat_pending_as_received(order: Order, config: Config, expected: str) -> None:
+    assert decided(order, config=config, issue_pending=True).label == expected
 
 
 @pytest.mark.parametrize(
@@ -244,10 +242,10 @@ def test_a_store_may_treat_pending_as_received(order: Order, config: Config, exp
         ("0.1", "0.10000000000000000000000000001", ATTENTION),
     ],
 )
-def test_amounts_are_compared_as_numbers(invoiced: str, now: str, expected: Decision) -> None:
+def test_amounts_are_compared_as_numbers(invoiced: str, now: str, expected: str) -> None:
     verdict = decided(card("completed", total=now), invoice=Document(invoiced, "EUR"))
 
-    assert verdict.decision is expected
+    assert verdict.label == expected
 
 
 @pytest.mark.parametrize("issued", [{"estimate"}, {"invoice"}, {"estimate", "invoice"}])
@@ -258,5 +256,5 @@ def test_no_document_is_due_twice(issued: set[str]) -> None:
     for status, config, anyway in product([*STANDARD_STATUSES, "custom"], configs, [False, True]):
         for order in (card(status), bank(status)):
             verdict = decided(order, config=config, issue_anyway=anyway, **documents)
-            assert verdict.decision not in issued
-            assert "invoice" not in issued or verdict.decision is not ESTIMATE
+            assert verdict.label not in issued
+            assert "invoice" not in issued or verdict.label != ESTIMATE

@@ -8,13 +8,13 @@ import pytest
 
 from bridge.admin import store_options
 from bridge.cli.stores.file import SecretSourceError, StoresFileError, read_stores
-from bridge.ledger.stores import StoreOptions
+from bridge.issuance import StoreOptions
 
 IDS = 'organization = "64b7e0c0a1b2c3d4e5f60718"\nwoocommerce = "64b7e0c0a1b2c3d4e5f60719"\n'
 SHOP = f"[stores.shop]\n{IDS}"
 
 
-def test_a_store_is_read_with_what_is_not_chosen_as_by_default(tmp_path: Path) -> None:
+def test_options_that_a_file_does_not_name_have_their_defaults(tmp_path: Path) -> None:
     (shop,) = read_stores(
         SHOP.replace("64b7e0c0a1b2c3d4e5f60719", "64B7E0C0A1B2C3D4E5F60719"), folder=tmp_path
     )
@@ -31,7 +31,7 @@ def test_a_store_is_read_with_what_is_not_chosen_as_by_default(tmp_path: Path) -
     }
 
 
-def test_everything_there_is_to_choose_is_read(tmp_path: Path) -> None:
+def test_every_option_is_read(tmp_path: Path) -> None:
     text = f"""{SHOP}
     issue_pending = true
     bank_payment_methods = ["cheque", "bacs"]

@@ -1,4 +1,4 @@
-"""`spacebridge stores`: which shops there are, where their orders go, and how they stand."""
+"""`spacebridge stores`: the shops, where their orders go, and the state of each."""
 
 from __future__ import annotations
 

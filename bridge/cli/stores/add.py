@@ -1,4 +1,4 @@
-"""`spacebridge stores add`: a new store, checked against Space Invoices, and what is left to do for it."""
+"""`spacebridge stores add`: a new store, checked with Space Invoices, and the next steps in WooCommerce."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from bridge.admin import manage_stores, store_options
 from bridge.admin.manage_stores import Fetched, NewStore, WoocommerceTakenError
 from bridge.admin.store_check import StoreCheckError, check_account
-from bridge.admin.store_options import OptionError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import (
     TOKEN_FILE_OPTION,
@@ -21,14 +20,16 @@ from bridge.cli.secret_input import (
 from bridge.cli.starting import await_server
 from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.issuance import OPTIONS, OptionError, StoreOptions
 from bridge.ledger import stores as ledger_stores
-from bridge.ledger.stores import StoreExistsError, StoreOptions
+from bridge.ledger.stores import StoreExistsError
 
 SPACE_INVOICES_ID = re.compile(r"[0-9a-fA-F]{24}")
+_ISSUE_FROM = OPTIONS["issue_from"]
 OFFLINE_OPTION = click.option(
     "--offline", is_flag=True, help="Do not ask Space Invoices whether it is right."
 )
-WHAT_IS_LEFT = """What is left to do, in WooCommerce: under Settings > Advanced > Webhooks, add four webhooks,
+NEXT_STEPS = """What is left to do, in WooCommerce: under Settings > Advanced > Webhooks, add four webhooks,
 Order created, Order updated, Order deleted and Order restored, each with this URL and secret, status Active,
 API version v3. `spacebridge stores show {name}` then tells of a ping."""
 
@@ -43,8 +44,8 @@ API version v3. `spacebridge stores show {name}` then tells of a ping."""
     "--issue-from",
     default="now",
     show_default=True,
-    metavar="now|DATE|all",
-    help="Issue for orders created from then on (UTC).",
+    metavar=_ISSUE_FROM.sample,
+    help=f"{_ISSUE_FROM.meaning[0].upper()}{_ISSUE_FROM.meaning[1:]}.",
 )
 @click.option("--url", metavar="URL", help="The shop's address; without it, the first order tells.")
 @OFFLINE_OPTION
@@ -71,58 +72,59 @@ def add(
     organization, woocommerce = organization.lower(), woocommerce.lower()
     if {token_file, webhook_secret_file} == {"-"}:
         fail("Standard input can give the token or the secret, not both: put one of them into a file.")
-    chosen = _chosen(issue_from, url)
-    desk = StoreSession.open(is_awaited=True)
-    with desk.ledger.read() as connection:
+    options = _options(issue_from, url)
+    session = StoreSession.open(is_awaited=True)
+    with session.ledger.read() as connection:
         if ledger_stores.find(connection, name) is not None:
             fail(already_there(name))
     token = read_token(token_file)
-    made = None if webhook_secret_file else secrets.token_hex(24)
-    secret = made or read_webhook_secret(webhook_secret_file or "")
-    fetched = None if offline else fetch(desk, token, organization, woocommerce)
-    new = NewStore(name, organization, woocommerce, token, secret, chosen)
+    new_secret = None if webhook_secret_file else secrets.token_hex(24)
+    secret = new_secret or read_webhook_secret(webhook_secret_file or "")
+    fetched = None if offline else fetch(session, token, organization, woocommerce)
+    new = NewStore(name, organization, woocommerce, token, secret, options)
     try:
-        with desk.ledger.write() as connection:
-            is_back = manage_stores.add(connection, desk.vault, new, fetched, who=who, now=now())
+        with session.ledger.write() as connection:
+            is_back = manage_stores.add(connection, session.vault, new, fetched, who=who, now=now())
     except StoreExistsError:
         fail(already_there(name))
     except WoocommerceTakenError as taken:
         fail(taken_by(str(taken)))
-    _tell(name, made, fetched, is_back=is_back, as_json=as_json)
+    _print(name, new_secret, fetched, is_back=is_back, as_json=as_json)
 
 
-def _chosen(issue_from: str, url: str | None) -> StoreOptions:
+def _options(issue_from: str, url: str | None) -> StoreOptions:
     try:
         values = {"issue_from": store_options.parse("issue_from", issue_from, now())}
-        chosen = store_options.with_values(store_options.of_new_store(now()), values)
-        return store_options.with_values(chosen, {"shop_urls": [url]}) if url is not None else chosen
+        if url is not None:
+            values["shop_urls"] = [url]
+        return store_options.with_values(store_options.of_new_store(now()), values)
     except OptionError as error:
-        what = "--url" if str(error).startswith("shop_urls") else "--issue-from"
-        fail(f"{what}: {error} Nothing is changed.")
+        parameter = "--url" if str(error).startswith("shop_urls") else "--issue-from"
+        fail(f"{parameter}: {error} Nothing is changed.")
 
 
 def problem_of_name(name: str) -> str | None:
-    """Why a store cannot have this name."""
+    """Why a store cannot have this name; None if it can."""
     if ledger_stores.NAME.fullmatch(name):
         return None
     return f"{name!r} cannot be a store's name: use up to 63 of a-z, 0-9, - and _; it is part of an address."
 
 
 def problem_of_ids(organization: str, woocommerce: str) -> str | None:
-    """Why these cannot be ids of Space Invoices."""
-    for what, value in (("organization", organization), ("woocommerce", woocommerce)):
+    """Why these cannot be ids of Space Invoices; None if they can."""
+    for parameter, value in (("organization", organization), ("woocommerce", woocommerce)):
         if not SPACE_INVOICES_ID.fullmatch(value):
-            return f"--{what} {value!r} is not an id of Space Invoices: those are 24 hexadecimal digits."
+            return f"--{parameter} {value!r} is not an id of Space Invoices: those are 24 hexadecimal digits."
     return None
 
 
-def fetch(desk: StoreSession, token: str, organization: str, woocommerce: str) -> Fetched:
-    """The config that the token has access to; ends the command with a sentence if it has none."""
-    await_server(desk.settings.api_url)  # a sandbox, perhaps
+def fetch(session: StoreSession, token: str, organization: str, woocommerce: str) -> Fetched:
+    """The config that the token has access to; ends the command with an error if there is none."""
+    await_server(session.settings.api_url)  # it may be a sandbox that is just starting
     at = now()
     try:
         config = check_account(
-            desk.context(), token=token, organization_id=organization, woocommerce_id=woocommerce
+            session.context(), token=token, organization_id=organization, woocommerce_id=woocommerce
         )
     except StoreCheckError as problem:
         fail(f"{problem} Nothing is changed; with --offline, it is not checked.")
@@ -130,19 +132,21 @@ def fetch(desk: StoreSession, token: str, organization: str, woocommerce: str) -
 
 
 def already_there(name: str) -> str:
-    """What is said of a name that is taken."""
+    """The error for a name that another store has."""
     return f"There is a store named {name} already. `spacebridge stores show {name}` shows it."
 
 
 def taken_by(name: str) -> str:
-    """What is said of a Woocommerce object that another store's orders go to."""
+    """The error for a Woocommerce object that the orders of another store go to."""
     return (
         f"The orders of store {name} go to this Woocommerce object already. An order delivered to both "
         "stores would be issued twice: give each store an object of its own in Space Invoices."
     )
 
 
-def _tell(name: str, made: str | None, fetched: Fetched | None, *, is_back: bool, as_json: bool) -> None:
+def _print(
+    name: str, new_secret: str | None, fetched: Fetched | None, *, is_back: bool, as_json: bool
+) -> None:
     path = f"/webhooks/{name}"
     if as_json:
         document = {
@@ -151,7 +155,7 @@ def _tell(name: str, made: str | None, fetched: Fetched | None, *, is_back: bool
             "checked": fetched is not None,
             "taken_back": is_back,
         }
-        print_json(document | ({"webhook_secret": made} if made else {}))
+        print_json(document | ({"webhook_secret": new_secret} if new_secret else {}))
         return
     if fetched is None:
         click.echo(f"Store {name} is added, unchecked: its config is fetched while the bridge runs.")
@@ -162,6 +166,6 @@ def _tell(name: str, made: str | None, fetched: Fetched | None, *, is_back: bool
     if is_back:
         click.echo("It was there before. What it issued then is known, and is not issued again.")
     click.echo(f"Delivery URL: https://<this bridge>{path}")
-    if made:
-        click.echo(f"Secret:       {made}   (shown this once)")
-    click.echo(WHAT_IS_LEFT.format(name=name), err=True)
+    if new_secret:
+        click.echo(f"Secret:       {new_secret}   (shown this once)")
+    click.echo(NEXT_STEPS.format(name=name), err=True)

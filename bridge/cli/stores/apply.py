@@ -1,4 +1,4 @@
-"""`spacebridge stores apply`: the stores as a file describes them, for containers and for review."""
+"""`spacebridge stores apply`: makes the stores what a file describes, for containers and for review."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ ADDED, CHANGED, UNCHANGED, FAILED = "added", "changed", "unchanged", "failed"
 
 
 class _NotAppliedError(Exception):
-    """A store cannot be made what the file says; the message says why."""
+    """A store cannot become what the file describes; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
-    """What came of one store."""
+    """The result for one store."""
 
     name: str
     action: str
@@ -51,8 +51,8 @@ class _Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wished:
-    """A described store with its secrets, in clear, as far as they are given."""
+class _Desired:
+    """A described store with its secrets, in clear; None for a secret that the file does not name."""
 
     described: DescribedStore
     token: str | None
@@ -68,30 +68,30 @@ class _Wished:
 def apply(file: str, dry_run: bool, offline: bool, who: str, as_json: bool) -> None:
     """Make the stores what a TOML file says they are. Applied again, it changes nothing.
 
-    What the file does not choose is as by default; without issue_from, a store that is there keeps its own,
-    and a new one issues for orders from now on. Stores that it does not describe are left alone. Each is
-    changed as a whole or not at all. deploy/stores.example.toml shows all there is to say of one.
+    Options that the file does not name have their defaults; without issue_from, a store that is there keeps
+    its own, and a new one issues for orders from now on. Stores that it does not describe are left alone.
+    Each is changed as a whole or not at all. deploy/stores.example.toml shows all keys.
     """
     try:
         described = read_stores(_text(file), folder=Path() if file == "-" else Path(file).parent)
     except StoresFileError as error:
         fail(f"Nothing is changed, since {file} cannot be applied.\n{error}")
-    desk = StoreSession.open(is_awaited=True)
+    session = StoreSession.open(is_awaited=True)
     if dry_run and not as_json:
         click.echo("Nothing is changed. This is what would be:", err=True)
     results = []
-    for one in described:
-        result = _applied(desk, one, dry_run=dry_run, offline=offline, who=who)
+    for store in described:
+        result = _apply_to(session, store, dry_run=dry_run, offline=offline, who=who)
         results.append(result)
         if not as_json:
-            _tell(result)
-    left_alone = _left_alone(desk, described)
+            _print(result)
+    left_alone = _left_alone(session, described)
     if as_json:
-        rows = [{"name": one.name, "action": one.action, "changes": one.lines} for one in results]
+        rows = [{"name": result.name, "action": result.action, "changes": result.lines} for result in results]
         print_json({"stores": rows, "left_alone": left_alone, "dry_run": dry_run})
     elif left_alone:
         click.echo(f"Not described, and left alone: {', '.join(left_alone)}")
-    if any(one.action == FAILED for one in results):
+    if any(result.action == FAILED for result in results):
         sys.exit(1)
 
 
@@ -106,32 +106,34 @@ def _text(file: str) -> str:
         fail("stores apply -: what standard input gives is not UTF-8 text.")
 
 
-def _applied(
-    desk: StoreSession, described: DescribedStore, *, dry_run: bool, offline: bool, who: str
+def _apply_to(
+    session: StoreSession, described: DescribedStore, *, dry_run: bool, offline: bool, who: str
 ) -> _Applied:
     lines: list[str] = []
     try:
-        wished = _Wished(described, *_secrets(described))
-        fetched = None if offline else _checked(desk, wished)
-        with desk.ledger.write() as connection, _undone(connection, dry_run):
-            action = _change(connection, desk, wished, fetched, lines, who=who)
+        desired = _Desired(described, *_secrets(described))
+        fetched = None if offline else _fetch_config(session, desired)
+        with session.ledger.write() as connection, _rolled_back(connection, dry_run):
+            action = _change(connection, session, desired, fetched, lines, who=who)
     except (_NotAppliedError, SecretSourceError, SecretError, StoreCheckError) as error:
         return _Applied(described.name, FAILED, [str(error)])
     except WoocommerceTakenError as taken:
         return _Applied(described.name, FAILED, [taken_by(str(taken))])
     except (StoreExistsError, TooManySecretsError) as error:
-        why = (
+        reason = (
             "it is being added elsewhere"
             if isinstance(error, StoreExistsError)
             else "it has too many secrets"
         )
-        return _Applied(described.name, FAILED, [f"{why}: see `spacebridge stores show {described.name}`."])
+        return _Applied(
+            described.name, FAILED, [f"{reason}: see `spacebridge stores show {described.name}`."]
+        )
     return _Applied(described.name, action, lines)
 
 
 @contextmanager
-def _undone(connection: Connection, dry_run: bool) -> Iterator[None]:
-    """Undo what is done in it, if this is a dry run."""
+def _rolled_back(connection: Connection, dry_run: bool) -> Iterator[None]:
+    """Roll back what is written in it, if this is a dry run."""
     with connection.begin_nested() as savepoint:
         yield
         if dry_run:
@@ -150,47 +152,47 @@ def _read(source: SecretSource | None) -> str | None:
     return None if source is None else source.read(os.environ)
 
 
-def _checked(desk: StoreSession, wished: _Wished) -> Fetched | None:
-    """The config by a token that the ledger does not hold yet; None where there is nothing to check."""
-    with desk.ledger.read() as connection:
-        store = ledger_stores.find(connection, wished.described.name)
-    if wished.token is None or (store and store_secrets.is_token(store, desk.vault, wished.token)):
+def _fetch_config(session: StoreSession, desired: _Desired) -> Fetched | None:
+    """The config, fetched with a token that the ledger does not have yet; None without such a token."""
+    with session.ledger.read() as connection:
+        store = ledger_stores.find(connection, desired.described.name)
+    if desired.token is None or (store and store_secrets.is_token(store, session.vault, desired.token)):
         return None
-    await_server(desk.settings.api_url)  # a sandbox, perhaps
+    await_server(session.settings.api_url)  # it may be a sandbox that is just starting
     at = now()
     config = check_account(
-        desk.context(),
-        token=wished.token,
-        organization_id=wished.described.organization_id,
-        woocommerce_id=wished.described.woocommerce_id,
+        session.context(),
+        token=desired.token,
+        organization_id=desired.described.organization_id,
+        woocommerce_id=desired.described.woocommerce_id,
     )
     return Fetched(config, at)
 
 
 def _change(
     connection: Connection,
-    desk: StoreSession,
-    wished: _Wished,
+    session: StoreSession,
+    desired: _Desired,
     fetched: Fetched | None,
     lines: list[str],
     *,
     who: str,
 ) -> str:
-    """Make one store what is wished, and tell of it in `lines`; its action."""
-    found = ledger_stores.find(connection, wished.described.name)
-    if found is None:
-        _add(connection, desk, wished, fetched, lines, who=who)
+    """Make one store what is desired, add what changed to `lines`, and return the action."""
+    before = ledger_stores.find(connection, desired.described.name)
+    if before is None:
+        _add(connection, session, desired, fetched, lines, who=who)
         return ADDED
-    store = ledger_stores.lock(connection, found.id)
-    _require_same_ids(store, wished.described)
-    changed = manage_stores.choose(connection, store, wished.described.values, who=who, now=now())
+    store = ledger_stores.lock(connection, before.id)
+    _require_same_ids(store, desired.described)
+    changed = manage_stores.set_options(connection, store, desired.described.values, who=who, now=now())
     lines += changed.lines
-    if wished.token is not None and manage_stores.set_token(
-        connection, desk.vault, store, wished.token, fetched, who=who, now=now()
+    if desired.token is not None and manage_stores.set_token(
+        connection, session.vault, store, desired.token, fetched, who=who, now=now()
     ):
         lines.append("token: replaced")
-    if wished.webhook_secret is not None and manage_stores.rotate_secret(
-        connection, desk.vault, store, wished.webhook_secret, keep_previous=True, who=who, now=now()
+    if desired.webhook_secret is not None and manage_stores.rotate_secret(
+        connection, session.vault, store, desired.webhook_secret, keep_previous=True, who=who, now=now()
     ):
         lines.append(
             "webhook secret: replaced; the one before stays good until a day after the new one is seen"
@@ -200,16 +202,16 @@ def _change(
 
 def _add(
     connection: Connection,
-    desk: StoreSession,
-    wished: _Wished,
+    session: StoreSession,
+    desired: _Desired,
     fetched: Fetched | None,
     lines: list[str],
     *,
     who: str,
 ) -> None:
-    described = wished.described
-    if wished.token is None or wished.webhook_secret is None:
-        missing = "token" if wished.token is None else "webhook_secret"
+    described = desired.described
+    if desired.token is None or desired.webhook_secret is None:
+        missing = "token" if desired.token is None else "webhook_secret"
         raise _NotAppliedError(
             f"it is new, and its {missing} is not given: add {missing}_env or {missing}_file to it."
         )
@@ -218,35 +220,35 @@ def _add(
         described.name,
         described.organization_id,
         described.woocommerce_id,
-        wished.token,
-        wished.webhook_secret,
+        desired.token,
+        desired.webhook_secret,
         store_options.with_values(store_options.of_new_store(at), described.values),
     )
-    is_back = manage_stores.add(connection, desk.vault, new, fetched, who=who, now=at)
+    is_back = manage_stores.add(connection, session.vault, new, fetched, who=who, now=at)
     lines.append(f"delivery URL: https://<this bridge>/webhooks/{described.name}")
     if is_back:
         lines.append("it was there before: what it issued then is known, and is not issued again")
 
 
 def _require_same_ids(store: Store, described: DescribedStore) -> None:
-    for what, old, new in (
+    for key, old, new in (
         ("organization", store.organization_id, described.organization_id),
         ("woocommerce", store.woocommerce_id, described.woocommerce_id),
     ):
         if old != new:
             raise _NotAppliedError(
-                f"its {what} is {old}, and cannot become {new}: what was issued there would be issued again. "
+                f"its {key} is {old}, and cannot become {new}: what was issued there would be issued again. "
                 "Add a store of another name for it, or remove this one first."
             )
 
 
-def _left_alone(desk: StoreSession, described: Sequence[DescribedStore]) -> list[str]:
-    names = {one.name for one in described}
-    with desk.ledger.read() as connection:
+def _left_alone(session: StoreSession, described: Sequence[DescribedStore]) -> list[str]:
+    names = {store.name for store in described}
+    with session.ledger.read() as connection:
         return [store.name for store in ledger_stores.every(connection) if store.name not in names]
 
 
-def _tell(result: _Applied) -> None:
+def _print(result: _Applied) -> None:
     click.echo(f"{result.name}: {result.action}")
     for line in result.lines:
         click.echo(f"  {line}", err=result.action == FAILED)

@@ -1,4 +1,4 @@
-"""`spacebridge stores set` and `sync`: what the store chooses, and what Space Invoices says of it."""
+"""`spacebridge stores set` and `sync`: changes a store's options, and fetches its config."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import click
 from bridge.admin import manage_stores, store_options
 from bridge.admin.manage_stores import Changed, NotListed
 from bridge.admin.store_check import why_not_answered
-from bridge.admin.store_options import OptionError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.stores import describe
 from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.issuance import OPTIONS, OptionError
 from bridge.ledger.stores import Store
 from bridge.pipeline.store_configs import ASK_AGAIN_AFTER
 from bridge.spaceinvoices import SpaceInvoicesError
 
 
-class _Choice(click.ParamType[tuple[str, object], str]):
+class _Assignment(click.ParamType[tuple[str, object], str]):
     """`KEY=VALUE`, such as issue_pending=true or status_map=shipped:completed."""
 
     name = "KEY=VALUE"
@@ -29,31 +29,27 @@ class _Choice(click.ParamType[tuple[str, object], str]):
         if not separator:
             self.fail(f"{value!r} is not KEY=VALUE, such as issue_pending=true.", param, ctx)
         try:
-            parsed = store_options.parse(key, text, now())
-            store_options.check(key, parsed)
+            return key, store_options.parse(key, text, now())
         except OptionError as error:
             self.fail(str(error), param, ctx)
-        return key, parsed
 
 
-_KEYS = "\n".join(
-    f"{name}={option.sample}\n    {option.meaning}" for name, option in store_options.OPTIONS.items()
-)
+_KEYS = "\n".join(f"{name}={option.sample}\n    {option.meaning}" for name, option in OPTIONS.items())
 
 
 @click.command("set", epilog=f"\b\nKEY=VALUE:\n{_KEYS}")
 @click.argument("name")
-@click.argument("given", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Choice())
+@click.argument("assignments", metavar="KEY=VALUE...", nargs=-1, required=True, type=_Assignment())
 @AS_OPTION
 @JSON_OPTION
-def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bool) -> None:
-    """Change what a store chooses; where it decides otherwise, its open orders are decided again."""
-    values = dict(given)
-    if len(values) < len(given):
+def set_(name: str, assignments: tuple[tuple[str, object], ...], who: str, as_json: bool) -> None:
+    """Change a store's options; where they decide otherwise, its open orders are decided again."""
+    values = dict(assignments)
+    if len(values) < len(assignments):
         raise click.UsageError("A key is given twice: give each once.")
     with StoreSession.open().changing(name) as (connection, store):
         try:
-            changed = manage_stores.choose(connection, store, values, who=who, now=now())
+            changed = manage_stores.set_options(connection, store, values, who=who, now=now())
         except OptionError as error:
             fail(f"{error} Nothing is changed.")
     if values.get("unknown_outcome") == "resend" and changed.lines:
@@ -62,7 +58,7 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
             "issued twice.",
             err=True,
         )
-    _tell(name, changed, as_json=as_json)
+    _print(name, changed, as_json=as_json)
 
 
 @click.command()
@@ -70,21 +66,21 @@ def set_(name: str, given: tuple[tuple[str, object], ...], who: str, as_json: bo
 @JSON_OPTION
 def sync(name: str, as_json: bool) -> None:
     """Fetch a store's config from Space Invoices now, and show what has changed in it."""
-    desk = StoreSession.open()
-    store = desk.store(name)
-    changed = manage_stores.sync(desk.context(), store)
+    session = StoreSession.open()
+    store = session.store(name)
+    changed = manage_stores.sync(session.context(), store)
     if isinstance(changed, SpaceInvoicesError):
         serves = " The config that was fetched before goes on serving." if store.config else ""
         fail(f"{why_not_answered(changed, store.organization_id)}{serves}")
     if isinstance(changed, NotListed):
         fail(_not_listed(store, changed))
-    after = desk.store(name)
+    after = session.store(name)
     if after.state == "inactive":
-        click.echo(f"Store {name} {describe.stage_of(after, now())}", err=True)
+        click.echo(f"Store {name} {describe.state(after, now())}", err=True)
     if store.config is None and not as_json:
         click.echo(f"The config of store {name} is known now.")
         changed = Changed(decided_anew=changed.decided_anew)
-    _tell(name, changed, as_json=as_json)
+    _print(name, changed, as_json=as_json)
 
 
 def _not_listed(store: Store, answer: NotListed) -> str:
@@ -99,7 +95,7 @@ def _not_listed(store: Store, answer: NotListed) -> str:
     )
 
 
-def _tell(name: str, changed: Changed, *, as_json: bool) -> None:
+def _print(name: str, changed: Changed, *, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "changes": changed.lines, "decided_anew": changed.decided_anew})
         return

@@ -1,4 +1,4 @@
-"""A store's standing and its config in words, for whoever is called at three in the morning: pure."""
+"""Describes the state and the config of a store in sentences, for a person on call at night: pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def when(moment: datetime | None, now: datetime) -> str:
-    """A moment, and how far away it is: `2026-11-23 12:00:00+00:00, 3 minutes ago`."""
+    """A moment and its distance from now: `2026-11-23 12:00:00+00:00, 3 minutes ago`."""
     if moment is None:
         return "never"
     return f"{moment.isoformat(' ', 'seconds')}, {distance(moment, now)}"
 
 
 def distance(moment: datetime, now: datetime) -> str:
-    """How far away a moment is, in its largest unit: `3 minutes ago`, `in 2 days`, `just now`."""
+    """The distance of a moment from now, in the largest unit: `3 minutes ago`, `in 2 days`, `just now`."""
     seconds = int((now - moment).total_seconds())
     for length, unit in _UNITS:
         if (number := abs(seconds) // length) > 0:
@@ -29,18 +29,18 @@ def distance(moment: datetime, now: datetime) -> str:
     return "just now"
 
 
-def stage_of(store: Store, now: datetime) -> str:
-    """How a store stands, since when, why, and what there is to do about it."""
+def state(store: Store, now: datetime) -> str:
+    """The state of a store, since when it has it, why, and what to do."""
     match store.state:
         case "removed":
             return f"was removed, {when(store.removed_at, now)}: nothing comes in or is issued any more."
         case "paused":
             return (
-                f"is paused since {when(store.paused_at, now)}: {store.pause_reason}. {_goes_on(store, now)}"
+                f"is paused since {when(store.paused_at, now)}: {store.pause_reason}. {_next_try(store, now)}"
             )
         case "new":
-            why = store.config_error or not_listed(store, now) or "That is done while the bridge runs."
-            return f"is new: its config has not been fetched yet, and its orders wait. {why}"
+            reason = store.config_error or not_listed(store, now) or "That is done while the bridge runs."
+            return f"is new: its config has not been fetched yet, and its orders wait. {reason}"
         case "inactive" if store.is_gone:
             return (
                 "issues nothing: its Woocommerce object is not in Space Invoices any more. "
@@ -55,7 +55,7 @@ def stage_of(store: Store, now: datetime) -> str:
 
 
 def not_listed(store: Store, now: datetime) -> str | None:
-    """Since when Space Invoices does not list its object, as long as that is not believed."""
+    """Since when Space Invoices has not listed the store's object; None if it does, or that is believed."""
     if store.config_missing_since is None or store.is_gone:
         return None
     return (
@@ -64,9 +64,9 @@ def not_listed(store: Store, now: datetime) -> str | None:
     )
 
 
-def config(found: Mapping[str, Any]) -> Sequence[str]:
-    """What a Woocommerce object's flags mean, a sentence for each."""
-    decides = flags(found)
+def config(properties: Mapping[str, Any]) -> Sequence[str]:
+    """The meaning of a Woocommerce object's flags, a sentence for each."""
+    decides = flags(properties)
     bank = "an invoice" if decides.issue_invoice_for_bank_payment else "an estimate"
     invoices = "An invoice is issued as soon as its order is received."
     if decides.issue_invoice_on_complete:
@@ -75,12 +75,12 @@ def config(found: Mapping[str, Any]) -> Sequence[str]:
     elif not decides.issue_invoice_for_bank_payment:
         invoices = f"{invoices[:-1]}, and for a bank payment, as soon as that is there."
     mailed = [
-        what
-        for what, name in (
+        documents
+        for documents, name in (
             ("invoices", "sendInvoiceAutomatically"),
             ("estimates", "sendEstimateAutomatically"),
         )
-        if found.get(name) is True
+        if properties.get(name) is True
     ]
     return [
         f"An unpaid order by bank payment gets {bank} when it is received.",
@@ -90,7 +90,7 @@ def config(found: Mapping[str, Any]) -> Sequence[str]:
 
 
 def webhook_secret(store: Store, now: datetime) -> str | None:
-    """How far the rotation of its webhook secret has come; None if none is under way."""
+    """The progress of a rotation of the webhook secret; None if none is under way."""
     if not store.still_good(now):
         return None
     seen_at = store.webhook_secret_seen_at
@@ -105,7 +105,7 @@ def webhook_secret(store: Store, now: datetime) -> str | None:
     )
 
 
-def _goes_on(store: Store, now: datetime) -> str:
+def _next_try(store: Store, now: datetime) -> str:
     if store.next_probe_at is None:
         return f"`spacebridge stores resume {store.name}` has it go on."
     if store.next_probe_at <= now:

@@ -1,4 +1,4 @@
-"""Reads a TOML file that describes stores; secrets are named in it, and never written there."""
+"""Reads a TOML file that describes stores. It names where secrets are, and never contains one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bridge.admin import store_options
-from bridge.admin.store_options import OptionError
 from bridge.cli.stores.add import SPACE_INVOICES_ID, problem_of_name
-from bridge.ledger.stores import StoreOptions
+from bridge.issuance import OPTIONS, OptionError, StoreOptions
 from bridge.settings import SettingsError, read_value_file
 
 IDS = ("organization", "woocommerce")
@@ -19,21 +18,21 @@ SECRETS = ("token", "webhook_secret")
 KEYS = (
     *IDS,
     *(f"{secret}_{source}" for secret in SECRETS for source in ("env", "file")),
-    *store_options.NAMES,
+    *OPTIONS,
 )
 
 
 class StoresFileError(Exception):
-    """The file does not describe stores. The message names each line's key that is wrong, and no secret."""
+    """The file does not describe stores. The message names each key that is wrong, and no secret."""
 
 
 class SecretSourceError(Exception):
-    """A secret is not where the file says it is; the message names the key, and not the secret."""
+    """A secret is not in the place that the file names; the message names the key, and no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretSource:
-    """Where a secret is: in an environment variable, or in a file. `key` is the line's, for messages."""
+    """Where a secret is: in an environment variable, or in a file. `key` is that in the TOML file."""
 
     key: str
     variable: str | None = None
@@ -47,7 +46,7 @@ class SecretSource:
             except SettingsError as error:
                 raise SecretSourceError(str(error)) from None
         if not environment.get(self.variable or ""):
-            # Not quoted: somebody may have written the secret itself there.
+            # Not quoted: it may be the secret itself, written in the wrong place.
             raise SecretSourceError(
                 f"{self.key}: there is no such variable in the environment, or it is empty."
             )
@@ -56,12 +55,12 @@ class SecretSource:
 
 @dataclass(frozen=True, slots=True)
 class DescribedStore:
-    """A store as the file has it."""
+    """A store as the file describes it."""
 
     name: str
     organization_id: str
     woocommerce_id: str
-    values: Mapping[str, object]  # of what it chooses; what it does not name is as by default
+    values: Mapping[str, object]  # of its options
     token: SecretSource | None
     webhook_secret: SecretSource | None
 
@@ -69,7 +68,7 @@ class DescribedStore:
 def read_stores(text: str, *, folder: Path) -> Sequence[DescribedStore]:
     """The stores of a file's text, in its order; raises StoresFileError.
 
-    Files with secrets are looked for from `folder`. What is not chosen is as by default.
+    Paths of files with secrets are relative to `folder`.
     """
     try:
         document = tomllib.loads(text)
@@ -99,21 +98,21 @@ def _problems_of_store(name: str, table: Mapping[str, object]) -> list[str]:
                 f"{prefix}.{key}: give its id in Space Invoices, 24 hexadecimal digits in quotes."
             )
     for secret in SECRETS:
-        given = [table[key] for key in (f"{secret}_env", f"{secret}_file") if key in table]
-        if len(given) > 1:
+        sources = [table[key] for key in (f"{secret}_env", f"{secret}_file") if key in table]
+        if len(sources) > 1:
             problems.append(f"{prefix}: give {secret}_env or {secret}_file, not both.")
-        if not all(isinstance(one, str) and one for one in given):
+        if not all(isinstance(source, str) and source for source in sources):
             problems.append(
                 f"{prefix}: {secret}_env is a variable's name and {secret}_file a path, in quotes."
             )
-    chosen = {key: table[key] for key in store_options.NAMES if key in table}
-    wrong = [problem for key in chosen if (problem := _problem_of_choices({key: chosen[key]})) is not None]
-    if not wrong and (problem := _problem_of_choices(chosen)) is not None:  # which do not go together
+    values = _option_values(table)
+    wrong = [problem for key in values if (problem := _problem_of_options({key: values[key]})) is not None]
+    if not wrong and (problem := _problem_of_options(values)) is not None:  # which do not go together
         wrong = [problem]
     return problems + [f"{prefix}: {problem}" for problem in wrong]
 
 
-def _problem_of_choices(values: Mapping[str, object]) -> str | None:
+def _problem_of_options(values: Mapping[str, object]) -> str | None:
     try:
         store_options.with_values(StoreOptions(), values)
     except OptionError as error:
@@ -141,22 +140,24 @@ def _unknown(prefix: str, key: str, known: Sequence[str]) -> str:
 
 
 def _described(name: str, table: Mapping[str, object], folder: Path) -> DescribedStore:
-    given = {key: value for key, value in table.items() if key in store_options.NAMES}
     return DescribedStore(
         name,
         str(table["organization"]).lower(),
         str(table["woocommerce"]).lower(),
-        _chosen(given),
+        _options(_option_values(table)),
         _source(name, table, "token", folder),
         _source(name, table, "webhook_secret", folder),
     )
 
 
-def _chosen(given: Mapping[str, object]) -> Mapping[str, object]:
-    every = store_options.as_mapping(store_options.with_values(StoreOptions(), given))
-    return {
-        name: value for name, value in every.items() if name in given or name not in store_options.LEARNED
-    }
+def _option_values(table: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: table[name] for name in OPTIONS if name in table}
+
+
+def _options(values: Mapping[str, object]) -> Mapping[str, object]:
+    """The options by name; those that the file does not name have defaults, unless the bridge learns them."""
+    options = store_options.as_mapping(store_options.with_values(StoreOptions(), values))
+    return {name: value for name, value in options.items() if name in values or not OPTIONS[name].is_learned}
 
 
 def _source(name: str, table: Mapping[str, object], secret: str, folder: Path) -> SecretSource | None:

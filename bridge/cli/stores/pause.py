@@ -14,14 +14,14 @@ from bridge.ledger import stores as ledger_stores
 
 @click.command()
 @click.argument("name")
-@click.option("--reason", metavar="TEXT", help="Why, for whoever comes upon it.")
+@click.option("--reason", metavar="TEXT", help="Why, for those who see it later.")
 @AS_OPTION
 @JSON_OPTION
 def pause(name: str, reason: str | None, who: str, as_json: bool) -> None:
     """Stop issuing for a store until it is resumed. What comes in meanwhile is kept."""
-    why = printable(reason.strip()) if reason and reason.strip() else None
+    text = printable(reason.strip()) if reason and reason.strip() else None
     with StoreSession.open().changing(name) as (connection, store):
-        has_changed = manage_stores.pause(connection, store, why=why, who=who, now=now())
+        has_changed = manage_stores.pause(connection, store, why=text, who=who, now=now())
         after = ledger_stores.get(connection, store.id)
     if as_json:
         print_json({"name": name, "state": after.state, "pause_reason": after.pause_reason})
@@ -37,7 +37,7 @@ def pause(name: str, reason: str | None, who: str, as_json: bool) -> None:
 @AS_OPTION
 @JSON_OPTION
 def resume(name: str, who: str, as_json: bool) -> None:
-    """Have a store go on, whoever or whatever has paused it. The pause costs no order any of its time."""
+    """Forward a store's orders again, whatever has paused it. The pause costs no order any of its time."""
     with StoreSession.open().changing(name) as (connection, store):
         has_changed = manage_stores.resume(connection, store, who=who, now=now())
         after = ledger_stores.get(connection, store.id)

@@ -23,20 +23,20 @@ def remove(name: str, yes: bool, who: str, as_json: bool) -> None:
 
     What it issued stays known, and can be shown. Its name can be used again.
     """
-    desk = StoreSession.open()
-    with desk.ledger.read() as connection:
+    session = StoreSession.open()
+    with session.ledger.read() as connection:
         before = store_removal.removed_before(connection, name)
     if before is not None:
-        _tell(name, before.name, 0, as_json=as_json, again=True)
+        _print(name, before.name, 0, as_json=as_json, again=True)
         return
-    store = desk.store(name)
-    with desk.ledger.read() as connection:
+    store = session.store(name)
+    with session.ledger.read() as connection:
         load = workload.of_store(connection, store.id)
     confirm(why=_consequences(name, load), question=f"Remove store {name}?", yes=yes)
-    with desk.changing(name) as (connection, store):
+    with session.changing(name) as (connection, store):
         withdrawn = manage_stores.remove(connection, store, who=who, now=now())
         held = workload.of_store(connection, store.id).of(HELD)
-    _tell(name, store_removal.removed_name(store), withdrawn, as_json=as_json)
+    _print(name, store_removal.removed_name(store), withdrawn, as_json=as_json)
     if held:
         click.echo(
             f"Documents that may or may not have been issued: {held}. Look for them in Space Invoices "
@@ -53,11 +53,11 @@ def _consequences(name: str, load: Workload) -> str:
     )
 
 
-def _tell(name: str, now_called: str, withdrawn: int, *, as_json: bool, again: bool = False) -> None:
+def _print(name: str, new_name: str, withdrawn: int, *, as_json: bool, again: bool = False) -> None:
     if as_json:
-        print_json({"name": name, "removed_as": now_called, "withdrawn": withdrawn})
+        print_json({"name": name, "removed_as": new_name, "withdrawn": withdrawn})
         return
-    how = "was removed before" if again else "is removed"
-    click.echo(f"Store {name} {how}. What it issued stays known under the name {now_called}.")
+    event = "was removed before" if again else "is removed"
+    click.echo(f"Store {name} {event}. What it issued stays known under the name {new_name}.")
     if withdrawn:
         click.echo(f"Documents that were due and are not issued: {withdrawn}")

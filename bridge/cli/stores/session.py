@@ -1,4 +1,4 @@
-"""What the commands on stores work with: settings, ledger, a store that is changed, a question."""
+"""What the commands on stores have in common: settings, ledger, stores by name, a confirmation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bridge.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class StoreSession:
-    """The ledger, the keys, and the way to Space Invoices."""
+    """The settings, the ledger and the keys of one command."""
 
     settings: Settings
     ledger: Ledger
@@ -31,9 +31,9 @@ class StoreSession:
 
     @classmethod
     def open(cls, *, is_awaited: bool = False) -> StoreSession:
-        """Raises SettingsError or LedgerUnavailableError if something is unfit.
+        """Open the ledger that the settings name; raises SettingsError or LedgerUnavailableError.
 
-        `is_awaited`: the ledger may be made by a `spacebridge up` that is not to be seen yet.
+        `is_awaited`: wait a moment for a `spacebridge up` that is starting to create the ledger.
         """
         settings = settings_of_command()
         return cls(settings, open_ledger(settings, is_awaited=is_awaited), settings.vault())
@@ -46,37 +46,37 @@ class StoreSession:
         )
 
     def store(self, name: str) -> Store:
-        """The store of this name, which is in use; ends the command if there is none."""
+        """The store in use of this name; ends the command if there is none."""
         with self.ledger.read() as connection:
             return _in_use(connection, name)
 
     @contextmanager
     def changing(self, name: str) -> Iterator[tuple[Connection, Store]]:
-        """A transaction in which nobody else changes the store; ends the command if there is none."""
+        """A transaction in which the store is locked; ends the command if there is none."""
         with self.ledger.write() as connection:
             store = ledger_stores.lock(connection, _in_use(connection, name).id)
-            if store.name != name:  # removed by somebody else just now
+            if store.name != name:  # another command has just removed it
                 fail(_unknown(name))
             yield connection, store
 
 
 def now() -> datetime:
-    """The time, for what a command does."""
+    """The time of what a command does."""
     return datetime.now(UTC)
 
 
 def find(connection: Connection, name: str) -> Store:
     """The store of this name, in use or removed; ends the command if there is none."""
-    # Not every name can be asked for: the shell passes on bytes that are no text.
+    # A query takes no bytes that are no text, which a shell may pass on.
     store = ledger_stores.find(connection, name) if name.isprintable() else None
     if store is None:
-        before = store_removal.removed_before(connection, name)
-        fail(f"{_unknown(name)}{f' It was removed, and is {before.name} now.' if before else ''}")
+        removed = store_removal.removed_before(connection, name)
+        fail(f"{_unknown(name)}{f' It was removed, and is {removed.name} now.' if removed else ''}")
     return store
 
 
 def confirm(*, why: str, question: str, yes: bool) -> None:
-    """Have the operator confirm what cannot be undone; end the command, with nothing changed, if not."""
+    """Ask the operator to confirm what cannot be undone; without a yes, end the command, nothing changed."""
     if yes:
         return
     click.echo(why, err=True)

@@ -1,4 +1,4 @@
-"""`spacebridge stores list` and `show`: how the stores stand."""
+"""`spacebridge stores list` and `show`: the state of the stores."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ LATEST_ACTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """Everything there is to be said of one store."""
+class _Overview:
+    """All that is overview of one store."""
 
     store: Store
     load: Workload
@@ -40,9 +40,9 @@ class _Shown:
 def list_(removed: bool, as_json: bool) -> None:
     """Show all stores, and what waits to be done for each."""
     with open_ledger().read() as connection:
-        found = ledger_stores.every(connection, removed=removed)
+        stores = ledger_stores.every(connection, removed=removed)
         loads = workload.measure(connection)
-    rows = [_row(store, loads.get(store.id, Workload())) for store in found]
+    rows = [_row(store, loads.get(store.id, Workload())) for store in stores]
     print_rows(COLUMNS, rows, as_json=as_json)
 
 
@@ -53,17 +53,17 @@ def show(name: str, as_json: bool) -> None:
     """Show how a store stands: why it is paused, its config in Space Invoices, and what waits."""
     with open_ledger().read() as connection:
         store = find(connection, name)
-        shown = _Shown(
+        overview = _Overview(
             store,
             workload.of_store(connection, store.id),
-            workload.to_decide_anew(connection, store),
+            workload.count_to_redecide(connection, store),
             actions.of_store(connection, store.id, limit=LATEST_ACTIONS),
         )
     if as_json:
-        print_json(_document(shown))
+        print_json(_document(overview))
         return
-    click.echo(f"Store {store.name} {describe.stage_of(store, now())}\n")
-    lines = list(_lines(shown, now()))
+    click.echo(f"Store {store.name} {describe.state(store, now())}\n")
+    lines = list(_lines(overview, now()))
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         click.echo(f"{label:{width}}  {text}")
@@ -83,15 +83,15 @@ def _row(store: Store, load: Workload) -> dict[str, object]:
     }
 
 
-def _document(shown: _Shown) -> dict[str, object]:
-    store = shown.store
+def _document(overview: _Overview) -> dict[str, object]:
+    store = overview.store
     return {
-        **_row(store, shown.load),
+        **_row(store, overview.load),
         "paused_at": store.paused_at,
         "pause_reason": store.pause_reason,
         "next_probe_at": store.next_probe_at,
         "removed_at": store.removed_at,
-        **store_options.as_mapping(store.choices),
+        **store_options.as_mapping(store.options),
         "config": store.config,
         "config_fetched_at": store.config_fetched_at,
         "config_error": store.config_error,
@@ -99,17 +99,18 @@ def _document(shown: _Shown) -> dict[str, object]:
         "inactive_since": store.inactive_since,
         "refused_deliveries": store.refused_deliveries,
         "last_refused_at": store.last_refused_at,
-        "deciding_anew": shown.deciding_anew,
+        "deciding_anew": overview.deciding_anew,
         "previous_webhook_secrets": len(store.still_good(now())),
         "webhook_secret_seen_at": store.webhook_secret_seen_at,
         "actions": [
-            {"at": one.at, "who": one.who, "verb": one.verb, "result": one.result} for one in shown.actions
+            {"at": action.at, "who": action.who, "verb": action.verb, "result": action.result}
+            for action in overview.actions
         ],
     }
 
 
-def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
-    store, load = shown.store, shown.load
+def _lines(overview: _Overview, at: datetime) -> Iterator[tuple[str, str]]:
+    store, load = overview.store, overview.load
     named = f"{store.config['name']!r}, " if store.config and store.config.get("name") else ""
     yield (
         "Space Invoices",
@@ -129,8 +130,11 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
         f"deliveries: {load.unprocessed}, documents due: {load.of(DUE)}, being sent: {load.of(SENDING)}",
     )
     yield "For you", f"held: {load.of(HELD)}, failed: {load.of(FAILED)}{_where_to_look(store, load)}"
-    if shown.deciding_anew:
-        yield "", f"orders that are being decided anew, since the rules have changed: {shown.deciding_anew}"
+    if overview.deciding_anew:
+        yield (
+            "",
+            f"orders that are being decided anew, since the rules have changed: {overview.deciding_anew}",
+        )
     if store.config is not None:
         yield "Config", f"fetched {describe.when(store.config_fetched_at, at)}"
         for sentence in describe.config(store.config):
@@ -139,17 +143,17 @@ def _lines(shown: _Shown, at: datetime) -> Iterator[tuple[str, str]]:
         yield "", f"The last try to fetch it has failed: {store.config_error}"
     elif (not_listed := describe.not_listed(store, at)) is not None:
         yield "", not_listed
-    for name, value in store_options.as_mapping(store.choices).items():
-        yield name, store_options.written(value)
+    for name, value in store_options.as_mapping(store.options).items():
+        yield name, store_options.as_text(value)
     if (rotation := describe.webhook_secret(store, at)) is not None:
         yield "Rotation", rotation
-    for number, one in enumerate(shown.actions):
+    for number, action in enumerate(overview.actions):
         yield (
             "" if number else "Last actions",
-            f"{describe.when(one.at, at)}: {one.who}: {one.verb} {one.result}",
+            f"{describe.when(action.at, at)}: {action.who}: {action.verb} {action.result}",
         )
 
 
 def _where_to_look(store: Store, load: Workload) -> str:
-    state = next((one for one in (HELD, FAILED) if load.of(one)), None)
+    state = next((state for state in (HELD, FAILED) if load.of(state)), None)
     return f": see `spacebridge issuances list --store {store.name} --state {state}`" if state else ""

@@ -23,12 +23,12 @@ def set_token(name: str, token_file: str | None, offline: bool, who: str, as_jso
 
     A store that was paused since its token was refused is tried again at once.
     """
-    desk = StoreSession.open()
-    store = desk.store(name)
+    session = StoreSession.open()
+    store = session.store(name)
     token = read_token(token_file)
-    fetched = None if offline else fetch(desk, token, store.organization_id, store.woocommerce_id)
-    with desk.changing(name) as (connection, store):
-        is_new = manage_stores.set_token(connection, desk.vault, store, token, fetched, who=who, now=now())
+    fetched = None if offline else fetch(session, token, store.organization_id, store.woocommerce_id)
+    with session.changing(name) as (connection, store):
+        is_new = manage_stores.set_token(connection, session.vault, store, token, fetched, who=who, now=now())
     if as_json:
         print_json({"name": name, "changed": is_new, "checked": fetched is not None})
         return

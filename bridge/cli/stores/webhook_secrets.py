@@ -1,4 +1,4 @@
-"""`spacebridge stores rotate-secret`: another webhook secret, and not a delivery lost over it."""
+"""`spacebridge stores rotate-secret`: a new webhook secret, without losing a delivery."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def rotate_secret(
     the new one in each of the store's webhooks meanwhile. --end-previous ends the one before at once; without
     a file, it makes no new one.
     """
-    desk = StoreSession.open()
-    store = desk.store(name)
-    given = read_webhook_secret(webhook_secret_file) if webhook_secret_file else None
-    is_new = given is not None and not store_secrets.is_webhook_secret(store, desk.vault, given)
+    session = StoreSession.open()
+    store = session.store(name)
+    from_file = read_webhook_secret(webhook_secret_file) if webhook_secret_file else None
+    is_new = from_file is not None and not store_secrets.is_webhook_secret(store, session.vault, from_file)
     if end_previous and (is_new or store.awaits_new_secret):
         confirm(
             why=f"No delivery of store {name} has been signed with the new secret yet. Webhooks that have "
@@ -42,17 +42,17 @@ def rotate_secret(
             question="Is the new secret in each webhook in WooCommerce?",
             yes=yes,
         )
-    if given is None and end_previous:
-        with desk.changing(name) as (connection, store):
+    if from_file is None and end_previous:
+        with session.changing(name) as (connection, store):
             ended = manage_stores.end_previous_secrets(connection, store, who=who, now=now())
-        said = "is accepted no more" if ended else "was accepted no more before. Nothing is changed"
-        _tell(name, f"Of store {name}, the webhook secret before {said}.", None, as_json=as_json)
+        result = "is accepted no more" if ended else "was accepted no more before. Nothing is changed"
+        _print(name, f"Of store {name}, the webhook secret before {result}.", None, as_json=as_json)
         return
-    secret = given or secrets.token_hex(24)
+    secret = from_file or secrets.token_hex(24)
     try:
-        with desk.changing(name) as (connection, store):
+        with session.changing(name) as (connection, store):
             has_changed = manage_stores.rotate_secret(
-                connection, desk.vault, store, secret, keep_previous=not end_previous, who=who, now=now()
+                connection, session.vault, store, secret, keep_previous=not end_previous, who=who, now=now()
             )
     except TooManySecretsError:
         fail(
@@ -60,14 +60,14 @@ def rotate_secret(
             f"before it with `spacebridge stores rotate-secret {name} --end-previous`."
         )
     if not has_changed:
-        _tell(
+        _print(
             name,
             f"That is the webhook secret of store {name} already. Nothing is changed.",
             None,
             as_json=as_json,
         )
         return
-    _tell(name, f"Store {name} has another webhook secret.", None if given else secret, as_json=as_json)
+    _print(name, f"Store {name} has another webhook secret.", None if from_file else secret, as_json=as_json)
     kept = (
         "From now on, it alone is good."
         if end_previous
@@ -76,11 +76,11 @@ def rotate_secret(
     click.echo(f"Enter it in each of the store's webhooks in WooCommerce. {kept}", err=True)
 
 
-def _tell(name: str, sentence: str, made: str | None, *, as_json: bool) -> None:
+def _print(name: str, sentence: str, new_secret: str | None, *, as_json: bool) -> None:
     if as_json:
-        print_json({"name": name} | ({"webhook_secret": made} if made else {}))
+        print_json({"name": name} | ({"webhook_secret": new_secret} if new_secret else {}))
         click.echo(sentence, err=True)
         return
     click.echo(sentence)
-    if made:
-        click.echo(f"Secret:       {made}   (shown this once)")
+    if new_secret:
+        click.echo(f"Secret:       {new_secret}   (shown this once)")

@@ -11,13 +11,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Table, func, select
 
-from bridge.db import Ledger
-from bridge.issuance import Order, Policy, Verdict
-from bridge.ledger import attempts, deliveries, issuances, orders, stores
+from bridge.db import Ledger, tables
+from bridge.issuance import Kind, Order, StoreOptions, Verdict
+from bridge.ledger import attempts, deliveries, issuances, orders, processing, stores
 from bridge.ledger.attempts import Claim, NotDueError
-from bridge.ledger.deliveries import Delivery, Finished, Recorded
+from bridge.ledger.deliveries import Delivery
+from bridge.ledger.insertion import Insertion, insert
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
+from bridge.ledger.processing import Finished
 from bridge.ledger.stores import Store
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
@@ -54,9 +56,9 @@ class Books:
         with self.ledger.read() as connection:
             return function(connection, *args, **kwargs)
 
-    def deliver(self, body: bytes = b'{"id": 1}', **given: Any) -> Recorded:
-        """Record a delivery, as `delivery_of` describes it."""
-        return self.write(deliveries.record, **delivery_of(self.store_id, body, **given))
+    def deliver(self, body: bytes = b'{"id": 1}', **given: Any) -> Insertion:
+        """Insert a delivery, as `delivery_of` describes it."""
+        return self.write(insert_delivery, **delivery_of(self.store_id, body, **given))
 
     def delivery(self, delivery_id: int) -> Delivery:
         found = self.read(deliveries.get, delivery_id)
@@ -71,7 +73,7 @@ class Books:
     def order(self, order_id: int) -> KnownOrder:
         return self.write(orders.lock, order_id)
 
-    def due(self, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW) -> Issuance:
+    def due(self, resource_id: int = 1, kind: Kind = Kind.INVOICE, at: datetime = NOW) -> Issuance:
         """An issuance that is due, of an order of its own."""
         with self.ledger.write() as connection:
             return add_due(connection, self.store_id, resource_id, kind, at)
@@ -129,7 +131,7 @@ class Books:
             return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
-def add_store(connection: Connection, name: str = "shop", *, policy: Policy | None = None) -> int:
+def add_store(connection: Connection, name: str = "shop", *, options: StoreOptions | None = None) -> int:
     """A store; its id."""
     return stores.add(
         connection,
@@ -139,24 +141,33 @@ def add_store(connection: Connection, name: str = "shop", *, policy: Policy | No
         woocommerce_id=hashlib.sha256(str(name).encode()).hexdigest()[:24],  # each has its own
         api_token=TOKEN,
         webhook_secret=SECRET,
-        policy=policy or Policy(),
+        options=options or StoreOptions(),
         now=NOW,
     )
 
 
-def delivery_of(store_id: int, body: bytes, **given: Any) -> Any:
-    """What `deliveries.record` is given: `given`, and the usual for the rest."""
+def insert_delivery(connection: Connection, /, **new: Any) -> Insertion:
+    """Insert a delivery, as `delivery_of` describes it, for its store as it is now."""
+    secret = select(tables.stores.c.webhook_secret).where(tables.stores.c.id == new["store_id"])
+    row: Any = {"webhook_secret": connection.execute(secret).scalar_one(), **new}
+    insertion = insert(connection, row)
+    assert insertion is not None
+    return insertion
+
+
+def delivery_of(store_id: int, body: bytes, *, now: datetime = NOW, **given: Any) -> Any:
+    """What `insert_delivery` is given: `given`, and the usual for the rest."""
     return {
         "store_id": store_id,
         "topic": "order.updated",
         "digest": hashlib.sha256(body).digest(),
-        "body": body,
+        "body": deliveries.compressed(body),
         "resource_id": 1,
         "is_deletion": False,
         "shop_url": None,
         "state": "received",
         "reason": None,
-        "now": NOW,
+        "received_at": now,
         **given,
     }
 
@@ -182,7 +193,7 @@ def add_order(connection: Connection, store_id: int, resource_id: int = 1, **fie
     """An order with a snapshot, and the delivery that it came in; its id."""
     snapshot = snapshot_of(resource_id, **fields)
     body = f"{snapshot}".encode()
-    recorded = deliveries.record(connection, **delivery_of(store_id, body, resource_id=resource_id))
+    recorded = insert_delivery(connection, **delivery_of(store_id, body, resource_id=resource_id))
     order = lock_or_add(connection, store_id, resource_id, snapshot.order_key)
     orders.save(connection, [replace(order, snapshot=snapshot, delivery_id=recorded.delivery_id)])
     return order.id
@@ -212,7 +223,7 @@ def save_verdict(connection: Connection, order_id: int, verdict: Verdict, versio
     """Keep what was decided on an order, by this version of the rules."""
     decided = replace(
         orders.lock(connection, order_id),
-        decision=verdict.decision.value,
+        decision=verdict.label,
         reason=verdict.reason,
         decided_version=version,
     )
@@ -221,10 +232,10 @@ def save_verdict(connection: Connection, order_id: int, verdict: Verdict, versio
 
 def finish(connection: Connection, delivery_id: int, *, state: str, reason: str | None) -> None:
     """Note what became of one delivery."""
-    deliveries.finish(connection, [Finished(delivery_id, state, reason)])
+    processing.finish(connection, [Finished(delivery_id, state, reason)])
 
 
-def make_due(connection: Connection, *, store_id: int, order_id: int, kind: str, now: datetime) -> bool:
+def make_due(connection: Connection, *, store_id: int, order_id: int, kind: Kind, now: datetime) -> bool:
     """Have one document issued; whether it is this that made it due, at a moment that nobody else gives."""
     issuances.make_due(connection, [(store_id, order_id, kind)], now)
     (issuance,) = [one for one in issuances.of_order(connection, order_id) if one.kind == kind]
@@ -246,7 +257,7 @@ def mark_issued(connection: Connection, issuance_id: int, now: datetime) -> bool
 
 
 def add_due(
-    connection: Connection, store_id: int, resource_id: int = 1, kind: str = "invoice", at: datetime = NOW
+    connection: Connection, store_id: int, resource_id: int = 1, kind: Kind = Kind.INVOICE, at: datetime = NOW
 ) -> Issuance:
     """An issuance that is due, of an order of this id."""
     order_id = add_order(connection, store_id, resource_id)

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Connection
 
 from bridge.db import LedgerFaultError, tables
-from bridge.ledger import actions, deliveries, issuances
+from bridge.ledger import actions, issuances
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance
-from tests.integration.ledger.books import NOW, Books, add_due, add_store, delivery_of
+from tests.integration.ledger.books import NOW, Books, add_due, add_store, delivery_of, insert_delivery
 
 
 def test_actions_are_told_with_the_order_they_were_about_from_the_oldest(books: Books) -> None:
@@ -22,7 +22,7 @@ def test_actions_are_told_with_the_order_they_were_about_from_the_oldest(books: 
         of_another_order = add_due(connection, books.store_id, 6)
         of_another_store = add_due(connection, other, 5)
     delivery = books.deliver(b"5", resource_id=5).delivery_id
-    elsewhere = books.write(deliveries.record, **delivery_of(other, b"5", resource_id=5)).delivery_id
+    elsewhere = books.write(insert_delivery, **delivery_of(other, b"5", resource_id=5)).delivery_id
     resent = Action(NOW, "maja (čez noč)", "resend", "due now", None, issuance.id)
     expected = [
         resent,

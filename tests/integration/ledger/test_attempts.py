@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bridge.db import tables
+from bridge.issuance import Kind
 from bridge.ledger import attempts, issuances, orders, stores
 from bridge.ledger.attempts import Attempt, Claim, End, NotDueError
 from bridge.ledger.issuances import Issuance, StartedAttempt
@@ -21,7 +22,7 @@ TICK = timedelta(microseconds=1)
 
 def test_an_attempt_is_there_before_it_has_an_outcome(books: Books) -> None:
     attempt = books.sending()
-    under_way = Attempt(NOW, None, None, None, None, "invoice")
+    under_way = Attempt(NOW, None, None, None, None, Kind.INVOICE)
     assert books.read(attempts.of_order, attempt.order_id) == [under_way]
     row = books.row(tables.attempts, attempt.id)
     assert row["delivery_id"] == books.order(attempt.order_id).delivery_id
@@ -32,14 +33,14 @@ def test_an_outcome_is_noted_with_its_attempt(books: Books) -> None:
     excerpt = 'line one\nline two: "ü" 🧾'
     end = End(attempt, outcome="refused", duration_ms=1234, status=422, excerpt=excerpt)
     books.write(attempts.finish, [end])
-    ended = Attempt(NOW, 1234, "refused", 422, excerpt, "invoice")
+    ended = Attempt(NOW, 1234, "refused", 422, excerpt, Kind.INVOICE)
     assert books.read(attempts.of_order, attempt.order_id) == [ended]
 
 
 def test_the_attempts_of_an_order_are_told_from_the_oldest_whatever_they_were_for(books: Books) -> None:
     books.sending(2)
     expected = []
-    for number, kind in enumerate(["estimate", "invoice"]):
+    for number, kind in enumerate([Kind.ESTIMATE, Kind.INVOICE]):
         issuance = books.due(1, kind)
         for again in range(2):
             at = NOW + timedelta(minutes=2 * number + again)

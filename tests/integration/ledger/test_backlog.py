@@ -9,7 +9,8 @@ from sqlalchemy import update
 
 from bridge.admin import store_removal
 from bridge.db import tables
-from bridge.ledger import backlog, deliveries, issuances, stores
+from bridge.issuance import Kind
+from bridge.ledger import backlog, deliveries, issuances, processing, store_configs, store_pauses, stores
 from bridge.ledger.backlog import Backlog
 from tests.integration.ledger.books import NOW, Books, add_due, add_store, finish, mark_issued, withdraw
 
@@ -39,14 +40,14 @@ def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> Non
     books.deliver(b"2", now=NOW - timedelta(seconds=7.5))
     books.deliver(b"3", now=NOW - timedelta(days=1), state="ignored", reason="of no use")
     other = books.write(add_store, "other")
-    books.write(stores.pause, other, reason="why", now=NOW, next_probe_at=None)
+    books.write(store_pauses.pause, other, reason="why", now=NOW, next_probe_at=None)
     known = books.read(stores.get, books.store_id)
-    books.write(stores.save_config, known, {"active": True}, NOW)
+    books.write(store_configs.save, known, {"active": True}, NOW)
     removed = books.read(stores.get, books.write(add_store, "removed"))
     books.write(store_removal.remove, removed, who="ana", now=NOW)
     cannot_be_processed = books.deliver(b"4").delivery_id
-    for _ in range(deliveries.GIVE_UP_AFTER):
-        books.write(deliveries.note_failure, cannot_be_processed, "why")
+    for _ in range(processing.GIVE_UP_AFTER):
+        books.write(processing.note_failure, cannot_be_processed, "why")
     assert books.read(backlog.measure, NOW) == Backlog(
         unprocessed=2,
         oldest_unprocessed_seconds=90.0,
@@ -92,7 +93,7 @@ def test_what_is_brought_back_falls_due_then(books: Books, bring_back: str) -> N
         assert books.write(issuances.send_again, issuance.id, NOW)
     else:
         assert books.write(withdraw, issuance.id, NOW)
-        books.write(issuances.make_due, [(books.store_id, issuance.order_id, "invoice")], NOW)
+        books.write(issuances.make_due, [(books.store_id, issuance.order_id, Kind.INVOICE)], NOW)
     found = books.issuance(issuance.id)
     assert (found.state, found.due_since, found.deferrals) == ("due", NOW, 0)
 
@@ -102,12 +103,12 @@ def test_a_paused_store_hides_no_other_and_is_not_late_for_the_time_it_was_pause
     with books.ledger.write() as connection:
         add_due(connection, other, 7, at=NOW - DAY)
     books.due(1, at=NOW - 3 * DAY)
-    books.write(stores.pause, books.store_id, reason="why", now=NOW - 2 * DAY, next_probe_at=None)
+    books.write(store_pauses.pause, books.store_id, reason="why", now=NOW - 2 * DAY, next_probe_at=None)
     measured = books.read(backlog.measure, NOW)
     assert measured.late_seconds == {"other": DAY.total_seconds()}
     assert measured.oldest_due_seconds == DAY.total_seconds()
     resumed_at = NOW - timedelta(minutes=10)
-    books.write(stores.resume, books.store_id, resumed_at, by_operator=True)
+    books.write(store_pauses.resume, books.store_id, resumed_at, by_operator=True)
     assert books.read(backlog.measure, NOW).late_seconds == {"other": DAY.total_seconds(), "shop": 600.0}
 
 

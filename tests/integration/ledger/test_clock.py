@@ -11,9 +11,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from bridge.db import Ledger, LedgerFaultError
-from bridge.ledger import attempts, deliveries, due, issuances, stores
-from bridge.ledger.due import Due
-from tests.integration.ledger.books import NOW, Books, add_store, delivery_of
+from bridge.ledger import attempts, deliveries, due, issuances, processing, store_pauses, stores
+from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, insert_delivery
 
 OLDEST, LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901
 LJUBLJANA = ZoneInfo("Europe/Ljubljana")
@@ -54,22 +53,20 @@ def test_moments_are_in_order_whatever_zones_they_are_given_in(books: Books) -> 
             due.of_store,
             books.store_id,
             now=moments[8].astimezone(zone),
-            after=Due(moments[3].astimezone(zone), ids[3]),
             limit=99,
         )
-        assert queue == [Due(moments[number], ids[number]) for number in range(4, 9)]
+        assert list(queue) == ids[:9]
 
 
 WITHOUT_A_ZONE: dict[str, Callable[[Connection], object]] = {
-    "recorded": lambda connection: deliveries.record(connection, **delivery_of(1, b"2", now=NAIVE)),
-    "repeated": lambda connection: deliveries.record(connection, **delivery_of(1, b"1", now=NAIVE)),
-    "compared": lambda connection: deliveries.unprocessed(connection, received_before=NAIVE, limit=9),
+    "recorded": lambda connection: insert_delivery(connection, **delivery_of(1, b"2", now=NAIVE)),
+    "repeated": lambda connection: insert_delivery(connection, **delivery_of(1, b"1", now=NAIVE)),
+    "compared": lambda connection: processing.unprocessed(connection, received_before=NAIVE, limit=9),
     "a lease": lambda connection: attempts.expired_ids(connection, now=NAIVE, limit=9),
-    "a queue": lambda connection: due.of_store(connection, 1, now=NAIVE, after=None, limit=9),
-    "a place": lambda connection: due.of_store(connection, 1, now=NOW, after=Due(NAIVE, 1), limit=9),
+    "a queue": lambda connection: due.of_store(connection, 1, now=NAIVE, limit=9),
     "an update": lambda connection: stores.record_ping(connection, 1, NAIVE),
     "a withdrawal": lambda connection: issuances.withdraw(connection, [1], NAIVE),
-    "a pause": lambda connection: stores.pause(connection, 1, reason="", now=NAIVE, next_probe_at=None),
+    "a pause": lambda connection: store_pauses.pause(connection, 1, reason="", now=NAIVE, next_probe_at=None),
 }
 
 
@@ -106,7 +103,7 @@ def test_the_time_zone_of_the_machines_makes_no_difference(abroad: Ledger) -> No
             store_id = add_store(connection, f"shop-{number}")
             stores.record_ping(connection, store_id, moment)
             body = str(number).encode()
-            delivery_id = deliveries.record(connection, **delivery_of(store_id, body, now=moment)).delivery_id
+            delivery_id = insert_delivery(connection, **delivery_of(store_id, body, now=moment)).delivery_id
         with abroad.read() as connection:
             delivery = deliveries.get(connection, delivery_id)
             assert delivery is not None

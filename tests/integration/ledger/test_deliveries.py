@@ -11,18 +11,15 @@ from sqlalchemy import text
 
 from bridge.db import Ledger, tables
 from bridge.issuance import printable
-from bridge.ledger import deliveries
+from bridge.ledger import deliveries, kept_deliveries, processing
 from bridge.ledger.deliveries import (
-    CLOCK_TOLERANCE,
     FAILED,
-    GIVE_UP_AFTER,
     IGNORED,
     PROCESSED,
     RECEIVED,
-    Finished,
-    KnownDeletion,
 )
-from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, finish
+from bridge.ledger.processing import CLOCK_TOLERANCE, GIVE_UP_AFTER, Finished, KnownDeletion
+from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, finish, insert_delivery
 from tests.integration.ledger.crowds import Crew, Other, at_once
 
 MEBIBYTE = 2**20
@@ -81,7 +78,7 @@ def test_the_same_content_is_one_delivery_that_is_counted(books: Books) -> None:
 
 def test_the_same_content_for_another_store_is_another_delivery(books: Books) -> None:
     other = books.write(add_store, "other")
-    first, second = books.deliver(), books.write(deliveries.record, **delivery_of(other, b'{"id": 1}'))
+    first, second = books.deliver(), books.write(insert_delivery, **delivery_of(other, b'{"id": 1}'))
     assert first.delivery_id != second.delivery_id
     assert not second.is_duplicate
 
@@ -107,7 +104,7 @@ def _record_all(ledger: Ledger, number: int) -> list[tuple[int, bool]]:
     found = {}
     for body in CONTENTS[number:] + CONTENTS[:number]:
         with ledger.write() as connection:
-            found[body] = deliveries.record(connection, **delivery_of(1, body))
+            found[body] = insert_delivery(connection, **delivery_of(1, body))
     return [(found[body].delivery_id, found[body].is_duplicate) for body in CONTENTS]
 
 
@@ -181,8 +178,8 @@ def test_a_second_worker_waits_for_the_first_and_finds_the_delivery_processed(bo
 def test_what_is_not_there_is_not_found(books: Books) -> None:
     assert books.read(deliveries.get, 1) is None
     assert books.write(deliveries.lock, 1) is None
-    assert not books.write(deliveries.replay, 1)
-    books.write(deliveries.note_failure, 1, "of nothing")
+    assert not books.write(kept_deliveries.replay, 1)
+    books.write(processing.note_failure, 1, "of nothing")
     assert books.count(tables.deliveries) == 0
 
 
@@ -205,18 +202,18 @@ def test_whatever_was_sent_as_a_topic_can_be_kept_as_it_is_printed(books: Books,
 def test_a_delivery_is_given_up_after_its_twentieth_failure(books: Books) -> None:
     delivery_id = books.deliver().delivery_id
     for number in range(1, GIVE_UP_AFTER):
-        books.write(deliveries.note_failure, delivery_id, f"failure {number}")
+        books.write(processing.note_failure, delivery_id, f"failure {number}")
         assert (books.delivery(delivery_id).state, books.delivery(delivery_id).reason) == (
             RECEIVED,
             f"failure {number}",
         )
-    books.write(deliveries.note_failure, delivery_id, "the last one")
+    books.write(processing.note_failure, delivery_id, "the last one")
     assert (books.delivery(delivery_id).state, books.delivery(delivery_id).reason) == (FAILED, "the last one")
 
 
 def test_failures_noted_by_many_at_once_are_all_counted(books: Books) -> None:
     delivery_id = books.deliver().delivery_id
-    at_once(8, lambda _: books.write(deliveries.note_failure, delivery_id, "failed"))
+    at_once(8, lambda _: books.write(processing.note_failure, delivery_id, "failed"))
     assert books.row(tables.deliveries, delivery_id)["failures"] == 8
 
 
@@ -225,7 +222,7 @@ def test_a_failure_noted_late_does_not_touch_what_has_come_to_its_end(books: Boo
     delivery_id = books.deliver().delivery_id
     books.write(finish, delivery_id, state=state, reason="ended")
     before = books.row(tables.deliveries, delivery_id)
-    books.write(deliveries.note_failure, delivery_id, "failed, late")
+    books.write(processing.note_failure, delivery_id, "failed, late")
     assert books.row(tables.deliveries, delivery_id) == before
 
 
@@ -237,14 +234,14 @@ def test_what_has_come_to_its_end_and_is_of_use_can_be_replayed(
 ) -> None:
     delivery_id = books.deliver().delivery_id
     books.write(finish, delivery_id, state=state, reason=None)
-    assert books.write(deliveries.replay, delivery_id) == is_replayed
+    assert books.write(kept_deliveries.replay, delivery_id) == is_replayed
     assert books.delivery(delivery_id).state == (RECEIVED if is_replayed else state)
 
 
 def test_what_is_replayed_has_all_its_tries_again(books: Books) -> None:
     delivery_id = books.deliver().delivery_id
     _fail(books, delivery_id, GIVE_UP_AFTER)
-    assert books.write(deliveries.replay, delivery_id)
+    assert books.write(kept_deliveries.replay, delivery_id)
     _fail(books, delivery_id, GIVE_UP_AFTER - 1)
     assert books.delivery(delivery_id).state == RECEIVED
     _fail(books, delivery_id, 1)
@@ -259,22 +256,22 @@ def test_the_sweep_finds_what_waits_for_longer_than_a_message_takes_in_order(boo
     for number, state in ((3, PROCESSED), (4, IGNORED), (5, FAILED)):
         books.write(finish, ids[number], state=state, reason=None)
     before = NOW - timedelta(seconds=2)
-    found = books.read(deliveries.unprocessed, received_before=before, limit=100)
+    found = books.read(processing.unprocessed, received_before=before, limit=100)
     assert found == [ids[0], ids[1], ids[6], ids[7]]
-    assert books.read(deliveries.unprocessed, received_before=before, limit=3) == found[:3]
+    assert books.read(processing.unprocessed, received_before=before, limit=3) == found[:3]
 
 
 def test_a_repeat_gives_what_waits_the_time_that_its_own_message_takes(books: Books) -> None:
     delivery_id = books.deliver(now=NOW - timedelta(hours=1)).delivery_id
-    assert books.read(deliveries.unprocessed, received_before=NOW, limit=9) == [delivery_id]
+    assert books.read(processing.unprocessed, received_before=NOW, limit=9) == [delivery_id]
     books.deliver(now=NOW + timedelta(seconds=1))
-    assert books.read(deliveries.unprocessed, received_before=NOW, limit=9) == []
+    assert books.read(processing.unprocessed, received_before=NOW, limit=9) == []
 
 
 def test_the_sweep_finds_what_a_clock_that_was_set_back_since_dated_in_the_future(books: Books) -> None:
     just_now = books.deliver(b"1", now=NOW + CLOCK_TOLERANCE)
     tomorrow = books.deliver(b"2", now=NOW + CLOCK_TOLERANCE + timedelta(microseconds=1))
-    found = books.read(deliveries.unprocessed, received_before=NOW, limit=9)
+    found = books.read(processing.unprocessed, received_before=NOW, limit=9)
     assert found == [tomorrow.delivery_id]
     assert just_now.delivery_id not in found
 
@@ -287,9 +284,9 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     later = books.deliver(b"4", is_deletion=True, resource_id=5, now=NOW + timedelta(microseconds=1))
     done = books.deliver(b"5", is_deletion=True, resource_id=5)
     books.write(finish, done.delivery_id, state=PROCESSED, reason=None)
-    elsewhere = books.write(deliveries.record, **delivery_of(other, b"1", is_deletion=True, resource_id=5))
+    elsewhere = books.write(insert_delivery, **delivery_of(other, b"1", is_deletion=True, resource_id=5))
     here, there, nowhere = (books.store_id, 5), (other, 5), (books.store_id, 7)
-    found = books.read(deliveries.deletions, [here, there, nowhere]).result
+    found = books.read(processing.deletions, [here, there, nowhere]).result
     assert set(found) == {here, there, nowhere}
     assert sorted(found[here], key=lambda one: one.delivery_id) == [
         KnownDeletion(waiting.delivery_id, waiting.delivery_id, is_unprocessed=True),
@@ -298,20 +295,20 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     ]
     assert found[there] == [KnownDeletion(elsewhere.delivery_id, elsewhere.delivery_id, is_unprocessed=True)]
     assert found[nowhere] == []
-    assert books.read(deliveries.deletions, []).result == {}
+    assert books.read(processing.deletions, []).result == {}
 
 
 def test_a_deletion_that_is_repeated_has_arrived_when_it_did_last_and_waits_again(books: Books) -> None:
     about = books.store_id, 5
     books.deliver(b"1", resource_id=5, now=NOW + timedelta(days=1))
-    assert books.read(deliveries.deletions, [about]).result == {about: []}
+    assert books.read(processing.deletions, [about]).result == {about: []}
     first = books.deliver(b"2", resource_id=5, is_deletion=True).delivery_id
     books.write(finish, first, state=PROCESSED, reason=None)
-    assert books.read(deliveries.deletions, [about]).result[about] == [KnownDeletion(first, first, False)]
+    assert books.read(processing.deletions, [about]).result[about] == [KnownDeletion(first, first, False)]
     snapshot = books.deliver(b"3", resource_id=5).delivery_id
     # By a receiver whose clock is an hour behind: the place is the database's.
     books.deliver(b"2", resource_id=5, is_deletion=True, now=NOW - timedelta(hours=1))
-    (again,) = books.read(deliveries.deletions, [about]).result[about]
+    (again,) = books.read(processing.deletions, [about]).result[about]
     assert (again.delivery_id, again.is_unprocessed) == (first, True)
     assert again.arrival > snapshot
     restored = books.deliver(b"4", resource_id=5, now=NOW - timedelta(hours=2)).delivery_id
@@ -324,7 +321,7 @@ def test_what_deliveries_are_about_is_locked_of_those_that_wait(books: Books) ->
         books.deliver(body, resource_id=about).delivery_id
         for body, about in zip(CONTENTS, (5, 5, 6, 7, None), strict=False)
     ]
-    ids.append(books.write(deliveries.record, **delivery_of(other, b"1", resource_id=5)).delivery_id)
+    ids.append(books.write(insert_delivery, **delivery_of(other, b"1", resource_id=5)).delivery_id)
     books.write(finish, ids[3], state=PROCESSED, reason=None)
 
     def is_held(about: tuple[int, int]) -> bool:
@@ -334,8 +331,8 @@ def test_what_deliveries_are_about_is_locked_of_those_that_wait(books: Books) ->
             return not another.execute(query, {"name": name}).scalar_one()
 
     with books.ledger.write() as connection:
-        deliveries.lock_resources_of(connection, [*ids, 99])
-        assert deliveries.lock_unprocessed(connection, []) == []
+        processing.lock_resources_of(connection, [*ids, 99])
+        assert processing.lock_unprocessed(connection, []) == []
         if connection.dialect.name == "postgresql":  # who writes in SQLite has locked everything
             abouts = [(books.store_id, 5), (books.store_id, 6), (books.store_id, 7), (other, 5), (other, 6)]
             assert [one for one in abouts if is_held(one)] == [abouts[0], abouts[1], abouts[3]]
@@ -347,9 +344,9 @@ def test_those_that_wait_are_locked_as_they_came_and_those_that_somebody_holds_a
     ids = [books.deliver(body).delivery_id for body in CONTENTS[:4]]
     books.write(finish, ids[1], state=PROCESSED, reason=None)
     with books.ledger.write() as connection:
-        found = deliveries.lock_unprocessed(connection, [ids[3], ids[0], ids[1], 99])
+        found = processing.lock_unprocessed(connection, [ids[3], ids[0], ids[1], 99])
         assert [one.id for one in found] == [ids[0], ids[3]]
-        second = Other(lambda: books.write(deliveries.lock_unprocessed, ids))
+        second = Other(lambda: books.write(processing.lock_unprocessed, ids))
         has_one_writer = connection.dialect.name == "sqlite"
         if has_one_writer:  # who writes has locked all
             second.wait_until_it_waits(books.ledger)
@@ -371,8 +368,8 @@ def test_each_of_several_that_come_to_their_end_together_has_its_own(books: Book
     ids = [books.deliver(body).delivery_id for body in CONTENTS[:4]]
     ends = [(PROCESSED, "one"), (IGNORED, None), (FAILED, "three")]
     finished = [Finished(one, *end) for one, end in zip(ids, ends, strict=False)]
-    books.write(deliveries.finish, finished)
-    books.write(deliveries.finish, [])
+    books.write(processing.finish, finished)
+    books.write(processing.finish, [])
     kept = [books.delivery(one) for one in ids]
     assert [(one.state, one.reason) for one in kept] == [*ends, (RECEIVED, None)]
 
@@ -380,7 +377,7 @@ def test_each_of_several_that_come_to_their_end_together_has_its_own(books: Book
 def test_deliveries_are_listed_from_the_newest_and_told_of_an_order_from_the_oldest(books: Books) -> None:
     other = books.write(add_store, "other")
     ids = [books.deliver(body, resource_id=5).delivery_id for body in CONTENTS[:4]]
-    elsewhere = books.write(deliveries.record, **delivery_of(other, b"x", resource_id=5)).delivery_id
+    elsewhere = books.write(insert_delivery, **delivery_of(other, b"x", resource_id=5)).delivery_id
     books.write(finish, ids[1], state=PROCESSED, reason=None)
     assert [one.id for one in books.read(deliveries.listed)] == [elsewhere, *reversed(ids)]
     assert [one.id for one in books.read(deliveries.listed, store="other")] == [elsewhere]
@@ -391,4 +388,4 @@ def test_deliveries_are_listed_from_the_newest_and_told_of_an_order_from_the_old
 
 def _fail(books: Books, delivery_id: int, times: int) -> None:
     for _ in range(times):
-        books.write(deliveries.note_failure, delivery_id, "failed")
+        books.write(processing.note_failure, delivery_id, "failed")

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bridge.db import Ledger, tables
+from bridge.issuance import Kind
 from bridge.ledger import issuances, orders
 from bridge.ledger.issuances import Issuance
 from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, claim, make_due, withdraw
@@ -16,14 +17,14 @@ from tests.integration.ledger.crowds import Crew, at_once
 
 
 def test_an_order_has_one_issuance_of_each_kind(books: Books) -> None:
-    invoice, estimate = books.due(1, "invoice"), books.due(1, "estimate")
+    invoice, estimate = books.due(1, Kind.INVOICE), books.due(1, Kind.ESTIMATE)
     assert invoice.order_id == estimate.order_id
     assert [(one.id, one.kind) for one in books.read(issuances.of_order, invoice.order_id)] == [
         (invoice.id, "invoice"),
         (estimate.id, "estimate"),
     ]
     assert not books.write(
-        make_due, store_id=books.store_id, order_id=invoice.order_id, kind="invoice", now=LATER
+        make_due, store_id=books.store_id, order_id=invoice.order_id, kind=Kind.INVOICE, now=LATER
     )
     assert books.count(tables.issuances) == 2
 
@@ -34,7 +35,7 @@ def test_no_issuance_has_the_id_of_those_that_are_not_added_yet(books: Books) ->
 
 def test_what_is_due_now_and_was_not_is_told_by_order_and_kind(books: Books) -> None:
     first, second = books.due(1), books.known(2)
-    documents = [(books.store_id, order_id, "invoice") for order_id in (first.order_id, second)]
+    documents = [(books.store_id, order_id, Kind.INVOICE) for order_id in (first.order_id, second)]
     made = books.write(issuances.make_due, documents, LATER).result
     (issuance,) = books.read(issuances.of_order, second)
     assert made == {(second, "invoice"): issuance.id}
@@ -45,7 +46,7 @@ def test_eight_threads_that_make_a_document_due_make_one(books: Books) -> None:
     changed = at_once(
         8,
         lambda number: books.write(
-            make_due, store_id=books.store_id, order_id=order_id, kind="invoice", now=_moment_of(number)
+            make_due, store_id=books.store_id, order_id=order_id, kind=Kind.INVOICE, now=_moment_of(number)
         ),
     )
     assert sorted(changed) == [False] * 7 + [True]
@@ -77,7 +78,7 @@ def _make_due_and_claim(ledger: Ledger, number: int) -> tuple[list[bool], list[b
     for order_id in [1 + (number + step) % 10 for step in range(10)]:
         with ledger.write() as connection:
             made[order_id] = make_due(
-                connection, store_id=1, order_id=order_id, kind="estimate", now=_moment_of(number)
+                connection, store_id=1, order_id=order_id, kind=Kind.ESTIMATE, now=_moment_of(number)
             )
         with ledger.read() as connection:
             found = issuances.of_order(connection, order_id)
@@ -128,7 +129,7 @@ def test_what_a_decision_withdrew_another_one_brings_back_once(books: Books, cre
 
 def _make_due(ledger: Ledger, number: int) -> bool:
     with ledger.write() as connection:
-        return make_due(connection, store_id=1, order_id=1, kind="invoice", now=_moment_of(number))
+        return make_due(connection, store_id=1, order_id=1, kind=Kind.INVOICE, now=_moment_of(number))
 
 
 def test_a_claim_keeps_what_is_sent_and_counts_the_attempts(books: Books) -> None:
@@ -207,7 +208,7 @@ def test_what_is_not_there_is_not_found(books: Books) -> None:
 
 
 def test_the_issuances_of_several_orders_are_told_order_by_order(books: Books) -> None:
-    first = [books.due(1, kind) for kind in ("invoice", "estimate")]
+    first = [books.due(1, kind) for kind in Kind]
     second, third = books.due(2), books.due(3)
     nothing_due = books.known(4)
     found = books.read(issuances.of_orders, [second.order_id, first[0].order_id, nothing_due])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from bridge.db import Ledger, tables
-from bridge.issuance import Decision, Order, Verdict
-from bridge.ledger import deliveries, orders
+from bridge.issuance import Decision, Kind, Order, Verdict
+from bridge.ledger import orders, processing
 from bridge.ledger.orders import KnownOrder, Resource
 from tests.integration.ledger.books import (
     NOW,
@@ -22,6 +22,7 @@ from tests.integration.ledger.books import (
     add_order,
     add_store,
     delivery_of,
+    insert_delivery,
     lock_or_add,
     save_deletion,
     save_snapshot,
@@ -172,7 +173,7 @@ def test_the_second_waits_for_the_first_and_sees_what_it_wrote(books: Books, fir
         other = Other(lambda: LOCKS[second](books, order_id))
         other.wait_until_it_waits(books.ledger)
         newer = snapshot_of(status="completed")
-        recorded = deliveries.record(connection, **delivery_of(books.store_id, b"newer"))
+        recorded = insert_delivery(connection, **delivery_of(books.store_id, b"newer"))
         save_snapshot(connection, order_id, newer, recorded.delivery_id)
         save_verdict(connection, order_id, Verdict(Decision.DONE, "issued"), 3)
     found = other.result()
@@ -202,7 +203,7 @@ def test_who_waited_for_another_that_failed_adds_the_order(books: Books) -> None
 def test_an_order_that_is_not_there_yet_can_be_kept_from_others_by_its_id(books: Books) -> None:
     _deliver_about(books, 1)
     with books.ledger.write() as connection:
-        deliveries.lock_resources_of(connection, [1])
+        processing.lock_resources_of(connection, [1])
         other = Other(lambda: books.write(_ids_of_locked, (books.store_id, 1)))
         other.wait_until_it_waits(books.ledger)
         order_id = add_order(connection, books.store_id)
@@ -212,7 +213,7 @@ def test_an_order_that_is_not_there_yet_can_be_kept_from_others_by_its_id(books:
 def test_who_locks_several_ids_waits_for_whoever_has_one_of_them(books: Books) -> None:
     _deliver_about(books, 1, 2, 3, 4, 5)
     with books.ledger.write() as connection:
-        deliveries.lock_resources_of(connection, [2, 3])
+        processing.lock_resources_of(connection, [2, 3])
         others = [
             Other(lambda: books.write(_ids_of_locked, (books.store_id, 1), (books.store_id, 3))),
             Other(lambda: books.write(_ids_of_locked, (books.store_id, 2), (books.store_id, 5))),
@@ -240,7 +241,7 @@ def _lock_all(ledger: Ledger, number: int) -> None:
     resources = [(1, 1 + (number + step) % 12) for step in range(12)]
     for _ in range(5):
         with ledger.write() as connection:
-            deliveries.lock_resources_of(connection, [about for _, about in resources])
+            processing.lock_resources_of(connection, [about for _, about in resources])
             _count_in(connection, orders.lock_of_resources(connection, resources).result.values())
         with ledger.write() as connection:
             locked = orders.lock_of_resources(connection, resources).result
@@ -260,7 +261,7 @@ def test_other_orders_wait_only_where_there_is_but_one_writer(books: Books) -> N
     order_id, another = books.known(1), books.known(2)
     with books.ledger.write() as connection:
         orders.lock(connection, order_id)
-        deliveries.lock_resources_of(connection, [3])
+        processing.lock_resources_of(connection, [3])
         others: list[Other[list[int]]] = [
             Other(lambda: [books.order(another).id]),
             Other(lambda: [books.write(lock_or_add, books.store_id, 4, "wc_order_4").id]),
@@ -283,7 +284,7 @@ def _deliver_about(books: Books, *numbers: int) -> None:
 
 def _ids_of_locked(connection: Connection, *resources: Resource) -> list[int]:
     """Lock the WooCommerce ids, by the deliveries of the same ids, and their orders."""
-    deliveries.lock_resources_of(connection, [about for _, about in resources])
+    processing.lock_resources_of(connection, [about for _, about in resources])
     return list(orders.lock_of_resources(connection, resources).result)
 
 
@@ -332,19 +333,20 @@ def test_a_deletion_and_its_end_are_kept(books: Books) -> None:
 def test_a_verdict_replaces_the_one_before(books: Books) -> None:
     order_id = books.known()
     books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 1)
-    books.write(save_verdict, order_id, Verdict(Decision.INVOICE, "paid"), 2)
+    books.write(save_verdict, order_id, Verdict.issue(Kind.INVOICE, "paid", "received"), 2)
     found = books.order(order_id)
     assert (found.decision, found.reason, found.decided_version) == ("invoice", "paid", 2)
 
 
 @pytest.mark.parametrize("decision", Decision)
-def test_what_was_decided_by_older_rules_is_decided_anew_unless_it_is_done(
+def test_what_was_decided_by_older_rules_is_decided_again_unless_it_is_done(
     books: Books, decision: Decision
 ) -> None:
+    kind = Kind.ESTIMATE if decision is Decision.ISSUE else None
     older, current = books.known(1), books.known(2)
-    books.write(save_verdict, older, Verdict(decision, "by the old rules"), 2)
-    books.write(save_verdict, current, Verdict(decision, "by the new rules"), 3)
-    found = books.read(orders.to_decide_anew, books.store_id, 3, limit=9)
+    books.write(save_verdict, older, Verdict(decision, "by the old rules", kind=kind), 2)
+    books.write(save_verdict, current, Verdict(decision, "by the new rules", kind=kind), 3)
+    found = books.read(orders.to_redecide, books.store_id, 3, limit=9)
     assert found == ([] if decision is Decision.DONE else [older])
 
 
@@ -354,16 +356,16 @@ def test_orders_are_decided_anew_store_by_store_and_so_many_at_a_time(books: Boo
     elsewhere = books.known(1, store_id=other)
     for order_id in [*ids, elsewhere]:
         books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 1)
-    assert sorted(books.read(orders.to_decide_anew, books.store_id, 2, limit=9)) == ids
-    assert books.read(orders.to_decide_anew, other, 2, limit=9) == [elsewhere]
+    assert sorted(books.read(orders.to_redecide, books.store_id, 2, limit=9)) == ids
+    assert books.read(orders.to_redecide, other, 2, limit=9) == [elsewhere]
     seen: set[int] = set()
     for _ in range(3):
-        some = books.read(orders.to_decide_anew, books.store_id, 2, limit=2)
+        some = books.read(orders.to_redecide, books.store_id, 2, limit=2)
         for order_id in some:
             books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 2)
         seen.update(some)
     assert sorted(seen) == ids
-    assert books.read(orders.to_decide_anew, books.store_id, 2, limit=2) == []
+    assert books.read(orders.to_redecide, books.store_id, 2, limit=2) == []
 
 
 def test_orders_are_listed_from_the_youngest(books: Books) -> None:

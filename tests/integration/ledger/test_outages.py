@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bridge.db import Ledger, LedgerNotMigratedError, LedgerUnavailableError, connections, tables
 from bridge.ledger import deliveries, stores
-from tests.integration.ledger.books import SECRET, Books, add_store, as_logged, delivery_of
+from tests.integration.ledger.books import SECRET, Books, add_store, as_logged, delivery_of, insert_delivery
 from tests.integration.ledger.crowds import START_WITHIN
 from tests.servers import PostgresServer, free_port
 
@@ -31,7 +31,7 @@ def _read(ledger: Ledger) -> None:
 
 def _write(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        deliveries.record(connection, **delivery_of(1, b"new"))
+        insert_delivery(connection, **delivery_of(1, b"new"))
 
 
 def _insert(ledger: Ledger) -> None:
@@ -160,7 +160,7 @@ def _fill_the_disk(url: str, pipe: Pipe) -> None:
 
 def _deliver(ledger: Ledger, topic: str, body: bytes) -> None:
     with ledger.write() as connection:
-        deliveries.record(connection, **delivery_of(1, body, topic=topic))
+        insert_delivery(connection, **delivery_of(1, body, topic=topic))
 
 
 def _outcome(work: Callable[[], None]) -> str:
@@ -277,9 +277,9 @@ def test_a_server_that_stops_in_the_middle_of_a_transaction_keeps_nothing_of_it(
 
 
 def _write_stop_and_write(connection: Connection, server: PostgresServer) -> None:
-    deliveries.record(connection, **delivery_of(1, b"1"))
+    insert_delivery(connection, **delivery_of(1, b"1"))
     server.stop()
-    deliveries.record(connection, **delivery_of(1, b"2"))
+    insert_delivery(connection, **delivery_of(1, b"2"))
 
 
 @pytest.mark.parametrize("is_noticed", [True, False])
@@ -290,10 +290,10 @@ def test_a_connection_that_is_lost_before_the_commit_commits_nothing(served: Boo
 
 
 def _write_and_lose_the_connection(connection: Connection, ledger: Ledger, is_noticed: bool) -> None:
-    deliveries.record(connection, **delivery_of(1, b"1"))
+    insert_delivery(connection, **delivery_of(1, b"1"))
     pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     with ledger.read() as other:
         assert other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid}).scalar_one()
     if is_noticed:
         with suppress(DBAPIError):
-            deliveries.record(connection, **delivery_of(1, b"2"))
+            insert_delivery(connection, **delivery_of(1, b"2"))

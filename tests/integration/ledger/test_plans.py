@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -16,17 +15,14 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, event, insert, select, text, update
 
 from bridge.db import Ledger, statements, tables
-from bridge.ledger import backlog, deliveries, issuances, stores
+from bridge.ledger import backlog, deliveries, issuances, store_configs, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
-from bridge.pipeline.dispatch import drain_store
 from bridge.pipeline.process import process_deliveries
-from bridge.pipeline.store_queues import Lanes
 from tests.integration.conftest import BACKENDS
 from tests.integration.ledger.books import add_store
-from tests.integration.ledger.crowds import Other, held_up, wait_until_queued
 from tests.servers import PostgresServer
-from tests.shop import Shop, at, forward_issuance, open_shop
+from tests.shop import Shop, at, forward, open_shop
 
 ROWS = 6000  # of each table that grows, nearly all of them settled long ago, and most of one store
 OPEN = 40  # of them are not
@@ -240,19 +236,15 @@ def _deliver_together(filled: Filled) -> None:
         process_deliveries(shop.context, created)
         process_deliveries(shop.context, trashed[:3])
         work = process_deliveries(shop.context, [*paid, *restored])
-    assert len(work.due_issuances[shop.store_id]) == len(fields)
+    assert list(work.due_stores) == [shop.store_id]
 
 
 def _forward_together(filled: Filled) -> None:
-    """Several documents that threads claim together."""
+    """Several documents that are claimed together."""
     shop = filled.shop
     due = [shop.paid(number) for number in range(21, 25)]
     with filled.watched():
-        with held_up(shop.context.ledger, *due):
-            threads = [Other(partial(forward_issuance, shop.context, one)) for one in due]
-            wait_until_queued(len(due))
-        for one in threads:
-            one.result()
+        forward(shop.context, shop.store_id, threads=8)
     assert {shop.issuance(one).state for one in due} == {"issued"}
 
 
@@ -261,7 +253,7 @@ def _forward(filled: Filled) -> None:
     shop = filled.shop
     issuance_id = shop.paid(2)
     with filled.watched():
-        drain_store(shop.context, Lanes(1), shop.store_id, call=lambda _: None)
+        forward(shop.context, shop.store_id)
     assert shop.issuance(issuance_id).state == "issued"
 
 
@@ -274,7 +266,7 @@ def _sweep(filled: Filled) -> None:
     with shop.context.ledger.write() as connection:
         store = stores.get(connection, shop.store_id)
         config = {**(store.config or {}), "issueInvoiceOnComplete": True}
-        stores.save_config(connection, store, config, shop.clock.now())
+        store_configs.save(connection, store, config, shop.clock.now())
     with filled.watched():
         found = sweep(shop.context)
         assert found.has_rules_changed

@@ -2,52 +2,162 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from bridge.admin import store_removal
 from bridge.db import Ledger, LedgerFaultError, tables
-from bridge.ledger import deliveries, store_secrets, stores
-from bridge.ledger.deliveries import FAILED, PROCESSED, RECEIVED, Recorded
-from bridge.ledger.recording import CachedStore, Recorder
+from bridge.ledger import processing, store_secrets, stores
+from bridge.ledger.deliveries import FAILED, PROCESSED, RECEIVED
+from bridge.ledger.insertion import Insertion, insert_together
+from bridge.ledger.stores import Store
+from bridge.pipeline.receive import DeliveryRecorder, RecordedDelivery, StoreChangedError
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
-from tests.integration.ledger.books import LATER, NOW, SECRET, TOKEN, VAULT, Books, add_store, delivery_of
+from tests.integration.ledger.books import (
+    LATER,
+    NOW,
+    SECRET,
+    TOKEN,
+    VAULT,
+    Books,
+    add_store,
+    delivery_of,
+)
 from tests.integration.ledger.crowds import START_WITHIN, Crew, Other
 from tests.servers import wait_until
 
-BODIES = [f'{{"id": {number}}}'.encode() for number in range(40)]
 KINDS: list[dict[str, Any]] = [
     {},
     {"topic": "order.deleted", "is_deletion": True},
     {"state": "ignored", "reason": "not an order", "resource_id": None},
     {"resource_id": 2**63 - 1, "topic": "é😀"},
 ]
+BAD: list[dict[str, Any]] = [
+    {"resource_id": 2**70},
+    {"topic": "half a pair: \ud800"},
+    {"topic": None},
+    {"now": NOW.replace(tzinfo=None)},
+]
 
 _Result = TypeVar("_Result")
 
 
-def known(ledger: Ledger, store_id: int = 1) -> CachedStore:
+def order(number: int, site: str = "") -> bytes:
+    """An order that names its site, if there is one given."""
+    said: dict[str, Any] = {
+        "id": number,
+        "order_key": f"wc_order_{number}",
+        "status": "processing",
+        "currency": "EUR",
+        "total": "12.30",
+        "date_modified_gmt": "2026-11-23T12:00:00",
+    }
+    if site:
+        said["_links"] = {"self": [{"href": f"https://{site}/wp-json/wc/v3/orders/{number}"}]}
+    return json.dumps(said).encode()
+
+
+BODIES = [order(number) for number in range(1, 41)]
+
+
+def read_store(ledger: Ledger, store_id: int = 1) -> Store:
     """The store as it is now."""
     with ledger.read() as connection:
-        store = stores.get(connection, store_id)
-    return CachedStore(store.id, store.name, frozenset(), store.encrypted_webhook_secret, SECRET)
+        return stores.get(connection, store_id)
 
 
-def record(recorder: Recorder, store: CachedStore, body: bytes, **given: Any) -> Recorded | None:
-    values = delivery_of(store.id, body, **given)
-    del values["store_id"]
-    return recorder.record(store, **values)
+# How a row is inserted.
+
+
+def insert_by_driver(books: Books, *batch: Any) -> Sequence[Insertion | None]:
+    """Insert deliveries in one transaction by the driver, for their stores as they are now."""
+    rows: Any = [
+        {"webhook_secret": books.store(new["store_id"]).encrypted_webhook_secret, **new} for new in batch
+    ]
+    ledger = books.ledger
+    return ledger.write_by_driver(lambda cursor: insert_together(cursor, ledger.dialect, rows))
+
+
+@pytest.mark.parametrize("given", KINDS)
+@pytest.mark.parametrize("company", [[], [b"another"]], ids=["alone", "with another"])
+def test_a_delivery_is_inserted_by_the_driver_as_in_a_transaction_of_the_callers(
+    books: Books, given: dict[str, Any], company: list[bytes]
+) -> None:
+    other = books.write(add_store, "other")
+    others = [delivery_of(other, body) for body in company]
+    (insertion, *_) = insert_by_driver(books, delivery_of(other, b'{"id": 1}', **given), *others)
+    by_itself = books.deliver(b'{"id": 1}', **given)
+    assert insertion == replace(by_itself, delivery_id=insertion.delivery_id if insertion else 0)
+    different = {"id": None, "store_id": None}
+    row = dict(books.row(tables.deliveries, insertion.delivery_id)) | different
+    assert row == dict(books.row(tables.deliveries, by_itself.delivery_id)) | different
+    assert books.delivery(insertion.delivery_id).body == b'{"id": 1}'
+
+
+@pytest.mark.parametrize("given", KINDS)
+@pytest.mark.parametrize("state", [RECEIVED, PROCESSED, FAILED])
+@pytest.mark.parametrize("company", [[], [b"another"]], ids=["alone", "with another"])
+def test_a_repeat_is_counted_by_the_driver_as_in_a_transaction_of_the_callers(
+    books: Books, given: dict[str, Any], state: str, company: list[bytes]
+) -> None:
+    other = books.write(add_store, "other")
+    rows = []
+    for store_id in (books.store_id, other):
+        new = delivery_of(store_id, b'{"id": 1}', **given)
+        (first,) = insert_by_driver(books, new)
+        assert first is not None
+        books.write(processing.note_failure, first.delivery_id, "failed")
+        books.write(processing.finish, [processing.Finished(first.delivery_id, state, "done")])
+        new["received_at"] = LATER
+        repeat: Insertion | None
+        if store_id == other:
+            others = [delivery_of(other, body) for body in company]
+            (repeat, *_) = insert_by_driver(books, new, *others)
+        else:
+            repeat = books.deliver(b'{"id": 1}', **given, now=LATER)
+        assert repeat is not None
+        assert repeat.delivery_id == first.delivery_id
+        rows.append(dict(books.row(tables.deliveries, first.delivery_id)) | {"id": None, "store_id": None})
+        rows[-1] |= {"is_duplicate": repeat.is_duplicate, "again": repeat.is_to_be_processed}
+        # Another place in the sequence for each.
+        rows[-1]["arrival"] = (rows[-1]["arrival"] or 0) > first.delivery_id
+    assert rows[0] == rows[1]
+    assert (rows[0]["duplicates"], rows[0]["last_received_at"]) == (1, LATER)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_of_a_batch_with_a_row_that_is_refused_nothing_is_inserted(books: Books, bad: dict[str, Any]) -> None:
+    rows = [delivery_of(1, b"1"), delivery_of(1, b"2", **bad), delivery_of(1, b"3")]
+    with pytest.raises((LedgerFaultError, ValueError, OverflowError)):
+        insert_by_driver(books, *rows)
+    assert books.count(tables.deliveries) == 0
+    assert None not in insert_by_driver(books, rows[0], rows[2])
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_row_that_is_refused_is_a_fault_to_a_transaction_of_the_callers(
+    books: Books, bad: dict[str, Any]
+) -> None:
+    with pytest.raises(LedgerFaultError):
+        books.deliver(b"1", **bad)
+    assert books.count(tables.deliveries) == 0
+
+
+# What is recorded.
 
 
 class Gate(Ledger):
@@ -67,6 +177,19 @@ class Gate(Ledger):
         return super().write_by_driver(work)
 
 
+class Recorder(DeliveryRecorder):
+    """A recorder at a time that the test sets, with the ids that it has published."""
+
+    def __init__(self, ledger: Ledger, *, at: datetime = NOW) -> None:
+        self.published: list[int] = []
+        super().__init__(ledger, publish=self.published.append, now=lambda: at)
+
+    def waiting(self) -> int:
+        """How many threads wait for the next transaction."""
+        (queue,) = self._batch_writer._queues.values()
+        return len(queue._waiting)
+
+
 @pytest.fixture
 def gate(books: Books) -> Iterator[Gate]:
     gate = Gate(books.url)
@@ -79,129 +202,120 @@ def recorder(books: Books) -> Recorder:
     return Recorder(books.ledger)
 
 
-def record_together(
-    gate: Gate,
-    bodies: Sequence[bytes],
-    *,
-    of: Sequence[Mapping[str, Any]] = (),
-    store: CachedStore | None = None,
-) -> Sequence[Recorded | None]:
-    """What becomes of deliveries that are written in one transaction, each brought by a thread of its own."""
-    recorder, store = Recorder(gate), known(gate)
-    first = Other(lambda: record(recorder, store, b"while this is written, the others come"))
+def record(recorder: DeliveryRecorder, store: Store, body: bytes, topic: str = "order.updated") -> str:
+    """Record a delivery; its outcome, or what was raised."""
+    try:
+        return recorder.record(store, topic, body).outcome
+    except (StoreChangedError, LedgerFaultError) as error:
+        return type(error).__name__
+
+
+def record_together(gate: Gate, recorder: Recorder, *work: Callable[[], _Result]) -> Sequence[_Result]:
+    """What comes of deliveries that wait for the same transaction, each recorded by a thread of its own."""
+    first = Other(lambda: record(recorder, read_store(gate), order(1000)))
     assert gate.begun.acquire(timeout=START_WITHIN)
     others = []
-    for number, body in enumerate(bodies):
-        given = of[number] if of else {}
-        others.append(Other(partial(record, recorder, store, body, **given)))
-        wait_until(partial(_is_queued, recorder, number + 1), "one more in the queue")
+    for number, each in enumerate(work, 1):
+        others.append(Other(each))
+        wait_until(lambda number=number: recorder.waiting() == number, "one more that waits")  # type: ignore[misc]
     gate.may_go_on.release()
-    assert first.result() is not None
+    assert first.result() == "accepted"
     assert gate.begun.acquire(timeout=START_WITHIN)
     assert not any(other.has_ended() for other in others)  # nobody is answered before the commit
     gate.may_go_on.release()
     results = [other.result() for other in others]
-    assert not gate.begun.acquire(blocking=False), "they took more than one transaction"
+    assert not gate.begun.acquire(blocking=False), "they took more than one transaction by the driver"
     return results
 
 
-def _is_queued(recorder: Recorder, number: int) -> bool:
-    (queue,) = recorder._group._queues.values()
-    return len(queue._waiting) == number
-
-
-@pytest.mark.parametrize("given", KINDS)
-def test_a_delivery_is_recorded_as_it_is_in_a_transaction_of_the_callers(
-    books: Books, recorder: Recorder, given: dict[str, Any]
+def test_deliveries_that_come_at_the_same_time_are_committed_in_one_transaction(
+    books: Books, gate: Gate
 ) -> None:
-    recorded = record(recorder, known(books.ledger), b'{"id": 1}', **given)
-    other = books.write(add_store, "other")
-    by_itself = books.write(deliveries.record, **delivery_of(other, b'{"id": 1}', **given))
-    assert recorded is not None
-    assert (recorded.is_duplicate, recorded.is_to_be_processed) == (
-        by_itself.is_duplicate,
-        by_itself.is_to_be_processed,
+    recorder, store = Recorder(gate), read_store(books.ledger)
+    bodies = [*BODIES[:37], b'{"id": 38}', b'{"id": 39}', b'{"no": "order"}']
+    topics = ["order.created"] * 37 + ["order.deleted"] * 2 + ["order.updated"]
+    results = record_together(
+        gate,
+        recorder,
+        *(partial(recorder.record, store, topic, body) for topic, body in zip(topics, bodies, strict=True)),
     )
-    different = {"id": None, "store_id": None}
-    row = dict(books.row(tables.deliveries, recorded.delivery_id)) | different
-    assert row == dict(books.row(tables.deliveries, by_itself.delivery_id)) | different
-    assert books.delivery(recorded.delivery_id).body == b'{"id": 1}'
-
-
-@pytest.mark.parametrize("given", KINDS)
-@pytest.mark.parametrize("state", [RECEIVED, PROCESSED, FAILED])
-def test_a_repeat_is_counted_as_it_is_in_a_transaction_of_the_callers(
-    books: Books, recorder: Recorder, given: dict[str, Any], state: str
-) -> None:
-    other = books.write(add_store, "other")
-    rows = []
-    for store_id in (books.store_id, other):
-        first = books.write(deliveries.record, **delivery_of(store_id, b'{"id": 1}', **given))
-        books.write(deliveries.note_failure, first.delivery_id, "failed")
-        books.write(deliveries.finish, [deliveries.Finished(first.delivery_id, state, "done")])
-        later = {**given, "now": LATER}
-        if store_id == other:
-            repeat = books.write(deliveries.record, **delivery_of(other, b'{"id": 1}', **later))
-        else:
-            found = record(recorder, known(books.ledger), b'{"id": 1}', **later)
-            assert found is not None
-            repeat = found
-        assert repeat.delivery_id == first.delivery_id
-        rows.append(dict(books.row(tables.deliveries, first.delivery_id)) | {"id": None, "store_id": None})
-        rows[-1] |= {"is_duplicate": repeat.is_duplicate, "again": repeat.is_to_be_processed}
-        # Another place in the sequence for each.
-        rows[-1]["arrival"] = (rows[-1]["arrival"] or 0) > first.delivery_id
-    assert rows[0] == rows[1]
-    assert (rows[0]["duplicates"], rows[0]["last_received_at"]) == (1, LATER)
-
-
-def test_deliveries_that_come_at_the_same_time_are_kept_in_one_transaction(books: Books, gate: Gate) -> None:
-    of = [KINDS[number % len(KINDS)] for number in range(len(BODIES))]
-    results = record_together(gate, BODIES, of=of)
-    for body, given, recorded in zip(BODIES, of, results, strict=True):
-        assert recorded is not None
-        assert not recorded.is_duplicate
-        kept = books.delivery(recorded.delivery_id)
-        assert (kept.body, kept.is_deletion) == (body, given.get("is_deletion", False))
-        assert recorded.is_to_be_processed == (kept.state == RECEIVED)
-    assert books.count(tables.deliveries) == len(BODIES) + 1
+    assert [delivery.outcome for delivery in results] == ["accepted"] * 39 + ["ignored"]
+    for topic, body, delivery in zip(topics, bodies, results, strict=True):
+        kept = books.delivery(delivery.id)
+        assert (kept.topic, kept.body, kept.reason) == (topic, body, delivery.reason)
+        assert kept.is_deletion == (topic == "order.deleted")
+    assert books.count(tables.deliveries) == len(bodies) + 1
+    to_be_processed = {delivery.id for delivery in results if delivery.outcome == "accepted"}
+    assert set(recorder.published) == to_be_processed | {1}
 
 
 def test_what_comes_twice_at_the_same_time_is_one_delivery(books: Books, gate: Gate) -> None:
-    """The second is counted at once, or it is to be recorded by itself: PostgreSQL inserts no row twice."""
-    first, second, other = record_together(gate, [b"twice", b"twice", b"once"])
-    assert first is not None
-    assert other is not None
-    assert not first.is_duplicate
-    duplicates = books.delivery(first.delivery_id).duplicates
-    assert (second, duplicates) in [(None, 0), (Recorded(first.delivery_id, True, True), 1)]
+    recorder, store = Recorder(gate), read_store(books.ledger)
+    work = [partial(recorder.record, store, "order.created", order(number)) for number in (1, 1, 2)]
+    first, second, other = record_together(gate, recorder, *work)
+    assert (first.outcome, second.outcome, other.outcome) == ("accepted", "duplicate", "accepted")
+    assert first.id == second.id
+    assert books.delivery(first.id).duplicates == 1
     assert books.count(tables.deliveries) == 3
 
 
 def test_old_and_new_come_together(books: Books, gate: Gate) -> None:
-    old = books.deliver(b"old")
-    results = record_together(gate, [b"old", b"new"])
-    assert results[0] == Recorded(old.delivery_id, True, True)
-    assert results[1] is not None
-    assert not results[1].is_duplicate
+    recorder, store = Recorder(gate), read_store(books.ledger)
+    old = Recorder(books.ledger).record(store, "order.created", order(1))
+    work = [partial(recorder.record, store, "order.created", order(number)) for number in (1, 2)]
+    again, new = record_together(gate, recorder, *work)
+    assert again == replace(old, outcome="duplicate")
+    assert new.outcome == "accepted"
 
 
-@pytest.mark.parametrize("bad", [{"resource_id": 2**70}, {"topic": "half a pair: \ud800"}, {"topic": None}])
-def test_what_is_refused_is_left_to_each_to_be_recorded_by_itself(
-    books: Books, gate: Gate, bad: dict[str, Any]
-) -> None:
-    assert record_together(gate, [b"1", b"2", b"3"], of=[{}, bad, {}]) == [None] * 3
-    assert books.count(tables.deliveries) == 1
-    gate.may_go_on.release()
-    assert record(Recorder(gate), known(gate), b"after") is not None
+def test_what_is_refused_costs_those_that_come_with_it_nothing(books: Books, gate: Gate) -> None:
+    recorder, store = Recorder(gate), read_store(books.ledger)
+    unsendable = replace(store, encrypted_webhook_secret="half a pair: \ud800")
+    work = [
+        partial(record, recorder, one, order(number))
+        for number, one in enumerate([store, unsendable, store], 1)
+    ]
+    assert record_together(gate, recorder, *work) == ["accepted", "LedgerFaultError", "accepted"]
+    assert books.count(tables.deliveries) == 3
+    assert len(recorder.published) == 3
 
 
-def test_a_moment_without_a_time_zone_fails_for_whoever_brought_it_alone(
+def test_a_moment_without_a_time_zone_is_refused(books: Books) -> None:
+    recorder = Recorder(books.ledger, at=NOW.replace(tzinfo=None))
+    assert record(recorder, read_store(books.ledger), order(1)) == "LedgerFaultError"
+    assert (books.count(tables.deliveries), recorder.published) == (0, [])
+
+
+def test_a_delivery_that_is_recorded_is_published_and_logged_without_what_is_in_it(
     books: Books, recorder: Recorder
 ) -> None:
-    with pytest.raises(LedgerFaultError):
-        record(recorder, known(books.ledger), b"1", now=NOW.replace(tzinfo=None))
-    assert record(recorder, known(books.ledger), b"1") is not None
+    with structlog.testing.capture_logs() as lines:
+        delivery = recorder.record(read_store(books.ledger), "order.created", order(7))
+        ignored = recorder.record(read_store(books.ledger), "product.updated", b'{"id": 7}')
+    assert delivery == RecordedDelivery(delivery.id, "accepted", None, ())
+    assert ignored.outcome == "ignored"
+    assert recorder.published == [delivery.id]
+    line = {"event": "delivery recorded", "log_level": "info", "store": "shop", "order": 7}
+    assert lines == [
+        {**line, "delivery": delivery.id, "topic": "order.created", "outcome": "accepted"},
+        {**line, "delivery": ignored.id, "topic": "product.updated", "outcome": "ignored"},
+    ]
+
+
+def test_the_first_order_tells_where_the_shop_is_and_what_comes_from_elsewhere_is_quarantined(
+    books: Books, recorder: Recorder
+) -> None:
+    store = read_store(books.ledger)
+    here = recorder.record(store, "order.created", order(1, "shop.example"))
+    assert (here.outcome, list(here.shop_urls)) == ("accepted", ["shop.example"])
+    assert list(books.store().shop_urls) == ["shop.example"]
+    for number, read in enumerate([store, books.store()], 2):  # before the address was known, and after
+        elsewhere = recorder.record(read, "order.created", order(number, "copy.example"))
+        assert (elsewhere.outcome, list(elsewhere.shop_urls)) == ("quarantined", ["shop.example"])
+        assert "copy.example" in (elsewhere.reason or "")
+    trashed = recorder.record(books.store(), "order.deleted", b'{"id": 1}', "https://copy.example/")
+    assert trashed.outcome == "quarantined"
+    assert recorder.published == [here.id]
 
 
 def _rotate(books: Books) -> None:
@@ -244,50 +358,47 @@ def _encrypt_anew(books: Books) -> None:
 CHANGES = [_rotate, _remove, _remove_and_take_back, _remove_and_add_another, _encrypt_anew]
 
 
+@pytest.mark.parametrize("site", ["", "shop.example"], ids=["with others", "alone"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_nothing_is_recorded_of_a_store_that_is_not_what_it_was(
-    books: Books, recorder: Recorder, change: Callable[[Books], None]
+    books: Books, recorder: Recorder, change: Callable[[Books], None], site: str
 ) -> None:
-    before = known(books.ledger)
-    assert record(recorder, before, b"before") is not None
+    before = read_store(books.ledger)
+    assert record(recorder, before, order(1)) == "accepted"
     change(books)
-    assert record(recorder, before, b"after") is None
-    assert record(recorder, before, b"before") is None  # nor is a repeat counted
+    assert record(recorder, before, order(2, site)) == "StoreChangedError"
+    assert record(recorder, before, order(1)) == "StoreChangedError"  # nor is a repeat counted
     assert books.count(tables.deliveries) == 1
     assert books.delivery(1).duplicates == 0
+    assert list(books.store().shop_urls) == []
+    assert recorder.published == [1]
 
 
 def test_only_those_of_a_store_that_changed_are_left_out_of_what_is_recorded_together(
     books: Books, gate: Gate
 ) -> None:
-    stale = replace(known(gate), encrypted_secret="of another time")
-    recorder = Recorder(gate)
-    first = Other(lambda: record(recorder, known(gate), b"0"))
-    assert gate.begun.acquire(timeout=START_WITHIN)
-    others = []
-    for number, store in enumerate([stale, known(books.ledger), stale], 1):
-        others.append(Other(partial(record, recorder, store, b"%d" % number)))
-        wait_until(partial(_is_queued, recorder, number), "one more in the queue")
-    gate.may_go_on.release(2)
-    results = [other.result() for other in others]
-    assert [result is None for result in results] == [True, False, True]
-    assert first.result() is not None
+    recorder, store = Recorder(gate), read_store(books.ledger)
+    stale = replace(store, encrypted_webhook_secret="of another time")
+    work = [
+        partial(record, recorder, one, order(number)) for number, one in enumerate([stale, store, stale], 1)
+    ]
+    assert record_together(gate, recorder, *work) == ["StoreChangedError", "accepted", "StoreChangedError"]
     assert books.count(tables.deliveries) == 2
 
 
-def test_a_repeat_of_what_is_being_worked_on_waits_or_is_left_to_be_recorded_by_itself(
+def test_a_repeat_of_what_is_being_worked_on_waits_and_no_other_waits_with_it(
     books: Books, recorder: Recorder
 ) -> None:
-    delivery_id = books.deliver(b"1").delivery_id
-    store = known(books.ledger)
+    store = read_store(books.ledger)
+    delivery = recorder.record(store, "order.created", order(1))
     with books.ledger.write() as connection:
-        assert deliveries.lock(connection, delivery_id) is not None
-        repeat = Other(lambda: record(recorder, store, b"1"))
+        processing.lock_unprocessed(connection, [delivery.id])
+        repeat = Other(lambda: record(recorder, store, order(1)))
         repeat.wait_until_it_waits(books.ledger)
         if connection.dialect.name == "postgresql":
-            assert repeat.result() is None  # so that what comes meanwhile need not wait with it
-            assert record(recorder, store, b"2") is not None
-    assert repeat.result() in {None, Recorded(delivery_id, True, True)}
+            assert record(recorder, store, order(2)) == "accepted"
+        assert not repeat.has_ended()
+    assert repeat.result() == "duplicate"
 
 
 def test_many_threads_of_two_processes_record_everything_once(books: Books, crew: Crew) -> None:
@@ -295,27 +406,19 @@ def test_many_threads_of_two_processes_record_everything_once(books: Books, crew
     results = [found for of_one in crew.at_once(books.url, _record_all, threads=8) for found in of_one]
     assert books.count(tables.deliveries) == len(BODIES)
     for body in BODIES:
-        found = [recorded for what, recorded in results if what == body]
-        assert len(found) == 16
-        assert len({recorded.delivery_id for recorded in found}) == 1
-        assert sorted(recorded.is_duplicate for recorded in found) == [False] + [True] * 15
-        assert books.delivery(found[0].delivery_id).duplicates == 15
+        recorded = [delivery for what, delivery in results if what == body]
+        assert sorted(delivery.outcome for delivery in recorded) == ["accepted"] + ["duplicate"] * 15
+        (delivery_id,) = {delivery.id for delivery in recorded}
+        assert books.delivery(delivery_id).duplicates == 15
 
 
-def _record_all(ledger: Ledger, number: int) -> list[tuple[bytes, Recorded]]:
-    recorder, store = _recorders.setdefault(id(ledger), (Recorder(ledger), known(ledger)))
+def _record_all(ledger: Ledger, number: int) -> list[tuple[bytes, RecordedDelivery]]:
+    recorder, store = _recorders.setdefault(id(ledger), (Recorder(ledger), read_store(ledger)))
     order = random.Random(number).sample(BODIES, len(BODIES))
-    results = []
-    for body in order:
-        recorded = record(recorder, store, body)
-        if recorded is None:
-            with ledger.write() as connection:
-                recorded = deliveries.record(connection, **delivery_of(store.id, body))
-        results.append((body, recorded))
-    return results
+    return [(body, recorder.record(store, "order.created", body)) for body in order]
 
 
-_recorders: dict[int, tuple[Recorder, CachedStore]] = {}  # of this process, by ledger
+_recorders: dict[int, tuple[Recorder, Store]] = {}  # of this process, by ledger
 
 
 def test_what_is_committed_when_its_process_is_killed_is_there(books: Books) -> None:
@@ -325,7 +428,7 @@ def test_what_is_committed_when_its_process_is_killed_is_there(books: Books) -> 
     process.join(START_WITHIN)
     assert process.exitcode == -signal.SIGKILL
     assert books.count(tables.deliveries) == 1 + len(BODIES)
-    assert books.deliver(BODIES[0]).is_duplicate
+    assert record(Recorder(books.ledger), read_store(books.ledger), BODIES[0]) == "duplicate"
 
 
 class _Fatal(Gate):
@@ -338,4 +441,6 @@ class _Fatal(Gate):
 
 
 def _record_and_die(url: str) -> None:
-    record_together(_Fatal(url), BODIES)
+    gate = _Fatal(url)
+    recorder, store = Recorder(gate), read_store(gate)
+    record_together(gate, recorder, *(partial(record, recorder, store, body) for body in BODIES))

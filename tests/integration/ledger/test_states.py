@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bridge.db import tables
+from bridge.issuance import Kind
 from bridge.ledger import attempts, issuances
 from bridge.ledger.issuances import StartedAttempt
 from tests.integration.ledger.books import LATER, LEASE, NOW, Books
@@ -37,7 +38,7 @@ withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  withdrawn 
 # It returns whether it has moved it, or None if it takes many at once and does not say.
 FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool | None]] = {
     "make_due": lambda books, attempt: bool(
-        books.write(issuances.make_due, [(books.store_id, attempt.order_id, "invoice")], LATER).result
+        books.write(issuances.make_due, [(books.store_id, attempt.order_id, Kind.INVOICE)], LATER).result
     ),
     "withdraw": lambda books, attempt: books.write(issuances.withdraw, [attempt.issuance_id], LATER),
     "start": lambda books, attempt: books.claim(books.issuance(attempt.issuance_id), now=LATER) is not None,
@@ -66,7 +67,7 @@ OF_AN_ATTEMPT = ["mark_held", "mark_failed", "postpone", "give_back"]
 # The same of those that take many at once.
 OF_MANY: dict[str, Callable[[Connection, int, Sequence[StartedAttempt]], object]] = {
     "make_due": lambda connection, store_id, of: issuances.make_due(
-        connection, [(store_id, one.order_id, "invoice") for one in of], LATER
+        connection, [(store_id, one.order_id, Kind.INVOICE) for one in of], LATER
     ),
     "withdraw": lambda connection, _, of: issuances.withdraw(
         connection, [one.issuance_id for one in of], LATER

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from bridge.admin import store_removal
-from bridge.ledger import backlog, orders, stores
+from bridge.ledger import backlog, orders, store_configs
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.waiting import Attention, Waiting, WhileInactive
 from tests.integration.ledger.books import NOW, Books, add_store
@@ -88,18 +88,18 @@ def test_orders_for_attention_are_counted_and_the_recent_ones_told_apart(books: 
 def test_orders_that_come_in_for_an_inactive_store_are_counted(
     books: Books, config: Mapping[str, object]
 ) -> None:
-    books.write(stores.save_config, books.store(), ACTIVE, NOW - 3 * DAYS)
+    books.write(store_configs.save, books.store(), ACTIVE, NOW - 3 * DAYS)
     decided(books, 1, "inactive", NOW, decision="skip")  # which was there before, and is decided again
-    books.write(stores.save_config, books.store(), config, NOW - 2 * DAYS)
+    books.write(store_configs.save, books.store(), config, NOW - 2 * DAYS)
     assert of_store(books).while_inactive == WhileInactive()
     assert books.read(backlog.measure, NOW).inactive_orders == {}
     decided(books, 2, "inactive", NOW, decision="skip")
-    books.write(stores.save_config, books.store(), config, NOW - DAYS)  # and again: it has been so all along
+    books.write(store_configs.save, books.store(), config, NOW - DAYS)  # and again: it has been so all along
     decided(books, 3, "inactive", NOW, decision="skip")
     assert books.store().inactive_since == NOW - 2 * DAYS
     assert of_store(books).while_inactive == WhileInactive(2, NOW)
     assert books.read(backlog.measure, NOW).inactive_orders == {"shop": 2}
-    books.write(stores.save_config, books.store(), ACTIVE, NOW)
+    books.write(store_configs.save, books.store(), ACTIVE, NOW)
     assert books.store().inactive_since is None
     assert of_store(books).while_inactive == WhileInactive()
 

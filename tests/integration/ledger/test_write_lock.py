@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bridge.db import Ledger, LedgerUnavailableError
-from bridge.ledger import stores
+from bridge.ledger import store_pauses, stores
 from tests.integration.ledger.books import NOW, add_store
 from tests.integration.ledger.crowds import START_WITHIN, Other, at_once
 
@@ -135,7 +135,7 @@ def _fork_while_another_waits(url: str, has_forked: Event) -> None:
 
 def _count(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        stores.count_failure(connection, 1)
+        store_pauses.count_failure(connection, 1)
 
 
 def _ping(ledger: Ledger) -> None:

@@ -1,10 +1,11 @@
-"""An order's story in time order: deliveries and their repeats, attempts, and operators' actions."""
+"""The timeline of an order: deliveries and their repeats, attempts, and the actions of operators."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 from bridge.cli.timeline import tell
+from bridge.issuance import Kind
 from bridge.ledger.actions import Action
 from bridge.ledger.attempts import Attempt
 from bridge.ledger.deliveries import Delivery
@@ -42,9 +43,9 @@ def test_everything_comes_in_time_order_whatever_it_is() -> None:
     events = tell(
         [delivery(1, after(0), reason="paid"), delivery(2, after(9), reason="completed")],
         [
-            Attempt(after(0.25), 30_012, "unknown", 504, "<html>", "invoice"),
-            Attempt(after(5), 12, "issued", 200, None, "invoice"),
-            Attempt(after(10), None, None, None, None, "estimate"),
+            Attempt(after(0.25), 30_012, "unknown", 504, "<html>", Kind.INVOICE),
+            Attempt(after(5), 12, "issued", 200, None, Kind.INVOICE),
+            Attempt(after(10), None, None, None, None, Kind.ESTIMATE),
         ],
         [Action(after(4), "anna@desk", "resend", "was held, is due", None, 7)],
     )
@@ -61,7 +62,7 @@ def test_everything_comes_in_time_order_whatever_it_is() -> None:
 def test_at_the_same_moment_the_cause_comes_first_and_none_is_lost() -> None:
     events = tell(
         [delivery(10, NOON, reason="paid"), delivery(9, NOON, reason=None)],
-        [Attempt(NOON, 1, "issued", 200, None, "invoice")],
+        [Attempt(NOON, 1, "issued", 200, None, Kind.INVOICE)],
         [Action(NOON, "anna", "resend", "is due", None, 3), Action(NOON, "bob", "replay", "again", 10, None)],
     )
     assert [event.what for event in events] == [

@@ -1,4 +1,4 @@
-"""How a store stands, in words."""
+"""The state of a store, described in sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.cli.stores import describe
-from bridge.issuance import Policy
+from bridge.issuance import StoreOptions
 from bridge.ledger.store import Store
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
@@ -17,10 +17,7 @@ STORE = Store(
     name="shop",
     organization_id="64b7e0c0a1b2c3d4e5f60718",
     woocommerce_id="64b7e0c0a1b2c3d4e5f60719",
-    policy=Policy(),
-    order_body="merged",
-    unknown_outcome="hold",
-    shop_urls=(),
+    options=StoreOptions(),
     config={"name": "Shop"},
     config_fetched_at=NOW,
     config_tried_at=NOW,
@@ -87,8 +84,8 @@ def test_a_moment_that_has_not_come_is_never() -> None:
         (replace(PAUSED, config={"active": False}), "is paused since"),
     ],
 )
-def test_a_stores_standing_says_why_and_what_to_do(store: Store, said: str) -> None:
-    assert said in describe.stage_of(store, NOW)
+def test_the_state_of_a_store_says_why_and_what_to_do(store: Store, said: str) -> None:
+    assert said in describe.state(store, NOW)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +130,11 @@ def test_an_object_that_is_not_listed_is_told_until_that_is_believed() -> None:
     assert describe.not_listed(STORE, NOW) is None
     missing = replace(STORE, config_missing_since=NOW - timedelta(minutes=2))
     assert "first said 2 minutes ago" in (describe.not_listed(missing, NOW) or "")
-    assert "does not list" in describe.stage_of(replace(missing, config=None), NOW)
-    assert describe.stage_of(missing, NOW) == "is active."
+    assert "does not list" in describe.state(replace(missing, config=None), NOW)
+    assert describe.state(missing, NOW) == "is active."
     gone = replace(missing, config={"_isDeleted": True})
     assert describe.not_listed(gone, NOW) is None
-    assert "not in Space Invoices any more" in describe.stage_of(gone, NOW)
+    assert "not in Space Invoices any more" in describe.state(gone, NOW)
 
 
 def test_a_rotation_is_told_as_far_as_it_has_come() -> None:

@@ -1,4 +1,4 @@
-"""What a store's own choices make of an order, and what counts as a change after its documents."""
+"""What a store's options make of an order, and what counts as a change after its documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.issuance import Decision, Document
+from bridge.issuance import Document
 from tests.deciding import (
     ATTENTION,
     BANK,
@@ -23,7 +23,7 @@ from tests.deciding import (
     decided,
 )
 
-# What a store chooses.
+# What a store's options decide.
 
 
 @pytest.mark.parametrize(
@@ -40,37 +40,37 @@ from tests.deciding import (
     ],
 )
 def test_orders_of_before_a_date_are_left_alone(
-    created: datetime | None, is_local: bool, expected: Decision
+    created: datetime | None, is_local: bool, expected: str
 ) -> None:
     verdict = decided(created=created, created_is_local=is_local, issue_from=CREATED)
 
-    assert verdict.decision is expected
-    assert decided(created=created, created_is_local=is_local).decision is INVOICE  # `all`
+    assert verdict.label == expected
+    assert decided(created=created, created_is_local=is_local).label == INVOICE  # `all`
 
 
 @pytest.mark.parametrize("documents", [{"estimate": DOCUMENT}, {"invoice": DOCUMENT}])
 def test_an_order_that_has_a_document_is_not_from_before(documents: dict[str, Any]) -> None:
-    assert decided(**documents, issue_from=LATER).decision in {INVOICE, DONE}
+    assert decided(**documents, issue_from=LATER).label in {INVOICE, DONE}
 
 
 @pytest.mark.parametrize(("sub_orders", "expected"), [("ask", ATTENTION), ("issue", INVOICE), ("skip", SKIP)])
-def test_a_store_chooses_what_becomes_of_parts_of_orders(sub_orders: str, expected: Decision) -> None:
-    assert decided(parent_id=328, sub_orders=sub_orders).decision is expected
-    assert decided(sub_orders=sub_orders).decision is INVOICE
+def test_sub_orders_says_what_becomes_of_parts_of_orders(sub_orders: str, expected: str) -> None:
+    assert decided(parent_id=328, sub_orders=sub_orders).label == expected
+    assert decided(sub_orders=sub_orders).label == INVOICE
 
 
 @pytest.mark.parametrize(("test_orders", "expected"), [("skip", SKIP), ("issue", INVOICE)])
-def test_a_store_chooses_what_becomes_of_test_orders(test_orders: str, expected: Decision) -> None:
-    assert decided(is_test=True, test_orders=test_orders).decision is expected
-    assert decided(test_orders=test_orders).decision is INVOICE
+def test_test_orders_says_what_becomes_of_test_orders(test_orders: str, expected: str) -> None:
+    assert decided(is_test=True, test_orders=test_orders).label == expected
+    assert decided(test_orders=test_orders).label == INVOICE
 
 
 @pytest.mark.parametrize(("zero_total", "expected"), [("skip", SKIP), ("issue", INVOICE)])
 @pytest.mark.parametrize("total", ["0", "0.00", "-0.00", ".0"])
-def test_a_store_chooses_what_becomes_of_totals_of_0(total: str, zero_total: str, expected: Decision) -> None:
-    assert decided(total=total, zero_total=zero_total).decision is expected
-    assert decided(total=total, zero_total=zero_total, status="completed").decision is expected
-    assert decided(zero_total=zero_total).decision is INVOICE
+def test_zero_total_says_what_becomes_of_totals_of_0(total: str, zero_total: str, expected: str) -> None:
+    assert decided(total=total, zero_total=zero_total).label == expected
+    assert decided(total=total, zero_total=zero_total, status="completed").label == expected
+    assert decided(zero_total=zero_total).label == INVOICE
 
 
 def test_a_total_of_0_with_refunds_is_not_paid_back() -> None:
@@ -88,10 +88,8 @@ def test_a_total_of_0_with_refunds_is_not_paid_back() -> None:
         ({**BANK, "issue_invoice_for_bank_payment": True}, INVOICE),
     ],
 )
-def test_an_invoice_may_wait_for_the_payment_of_what_is_on_hold(
-    knobs: dict[str, Any], expected: Decision
-) -> None:
-    assert decided(**knobs, unpaid_on_hold="wait").decision is expected
+def test_an_invoice_may_wait_for_the_payment_of_what_is_on_hold(knobs: dict[str, Any], expected: str) -> None:
+    assert decided(**knobs, unpaid_on_hold="wait").label == expected
 
 
 @pytest.mark.parametrize(
@@ -105,11 +103,11 @@ def test_an_invoice_may_wait_for_the_payment_of_what_is_on_hold(
     ],
 )
 def test_a_store_names_the_metadata_of_other_plugins(
-    invoiced_meta: set[str], invoiced_by: dict[str, str], expected: Decision
+    invoiced_meta: set[str], invoiced_by: dict[str, str], expected: str
 ) -> None:
     verdict = decided(invoiced_meta=frozenset(invoiced_meta), invoiced_by=invoiced_by)
 
-    assert verdict.decision is expected
+    assert verdict.label == expected
 
 
 def test_of_several_plugins_the_first_by_name_is_named() -> None:
@@ -119,14 +117,12 @@ def test_of_several_plugins_the_first_by_name_is_named() -> None:
 
 
 @pytest.mark.parametrize(("kind", "decision"), [("invoice", DONE), ("estimate", INVOICE)])
-def test_a_plugins_number_says_nothing_of_an_order_with_a_document_of_ours(
-    kind: str, decision: Decision
-) -> None:
+def test_a_plugins_number_says_nothing_of_an_order_with_a_document_of_ours(kind: str, decision: str) -> None:
     documents: dict[str, Any] = {kind: DOCUMENT}
 
     verdict = decided(invoiced_by={"apollo_invoice_id": "64ab"}, **documents)
 
-    assert verdict.decision is decision
+    assert verdict.label == decision
 
 
 # What changed after the invoice.
@@ -144,17 +140,17 @@ def test_a_plugins_number_says_nothing_of_an_order_with_a_document_of_ours(
     ],
 )
 def test_lines_and_customer_are_compared_where_both_are_known(
-    part: str, invoiced: str, now: str, expected: Decision
+    part: str, invoiced: str, now: str, expected: str
 ) -> None:
     details: dict[str, Any] = {part: now}
 
     verdict = decided(invoice=replace(DOCUMENT, **{part: invoiced}), **details)
 
-    assert verdict.decision is expected
+    assert verdict.label == expected
 
 
 def test_a_customer_who_was_erased_is_no_other_customer() -> None:
-    assert decided(invoice=replace(DOCUMENT, customer="a"), customer="b", is_anonymized=True).decision is DONE
+    assert decided(invoice=replace(DOCUMENT, customer="a"), customer="b", is_anonymized=True).label == DONE
 
 
 def test_the_total_says_more_than_the_lines_and_they_more_than_the_customer() -> None:

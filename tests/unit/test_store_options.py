@@ -1,29 +1,32 @@
-"""What a store may choose: read from text, checked, and shown."""
+"""A store's options: parsed from text, checked, shown, and declared once for all that use them."""
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bridge.admin import store_options
-from bridge.admin.store_options import OptionError
-from bridge.issuance import Policy
-from bridge.ledger.stores import StoreOptions
+from bridge.cli.stores.change import set_
+from bridge.cli.stores.file import KEYS
+from bridge.db.tables import stores
+from bridge.issuance import OPTIONS, OptionError, StoreOptions
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 26, 18, 30, tzinfo=UTC)
-CHOSEN = StoreOptions(
-    Policy(
-        issue_pending=True,
-        bank_payment_methods=frozenset({"bacs", "cheque"}),
-        status_map={"shipped": "completed", "posiljanje-žš": "processing"},
-        issue_from=NOW,
-        sub_orders="skip",
-        unpaid_on_hold="wait",
-        zero_total="skip",
-        test_orders="issue",
-        invoiced_meta=frozenset({"_other_invoice", "apollo_invoice_id"}),
-    ),
+OTHER = StoreOptions(
+    issue_pending=True,
+    bank_payment_methods=frozenset({"bacs", "cheque"}),
+    status_map={"shipped": "completed", "posiljanje-žš": "processing"},
+    issue_from=NOW,
+    sub_orders="skip",
+    unpaid_on_hold="wait",
+    zero_total="skip",
+    test_orders="issue",
+    invoiced_meta=frozenset({"_other_invoice", "apollo_invoice_id"}),
     unknown_outcome="resend",
     shop_urls=("shop.example", "shop.example/de"),
 )
@@ -66,7 +69,6 @@ CHOSEN = StoreOptions(
 )
 def test_text_is_read_as_the_value_it_means(name: str, text: str, value: object) -> None:
     assert store_options.parse(name, text, NOW) == value
-    store_options.check(name, value)
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,12 @@ def test_text_is_read_as_the_value_it_means(name: str, text: str, value: object)
         ("test_orders", "", "skip or issue"),
         ("invoiced_meta", "a key", "keys of an order's metadata"),
         ("isue_pending", "true", "issue_pending"),
-        ("name", "x", "nothing that a store chooses"),
+        ("name", "x", "'name' is no option of a store: those are issue_pending, "),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can_be(name: str, text: str, said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        store_options.check(name, store_options.parse(name, text, NOW))
+        store_options.parse(name, text, NOW)
 
 
 @pytest.mark.parametrize(
@@ -130,43 +132,41 @@ def test_what_cannot_be_is_refused_with_what_can_be(name: str, text: str, said: 
 )
 def test_a_value_of_another_type_is_refused(name: str, value: object) -> None:
     with pytest.raises(OptionError, match=name):
-        store_options.check(name, value)
+        store_options.with_values(StoreOptions(), {name: value})
 
 
 def test_only_what_is_named_changes() -> None:
-    changed = store_options.with_values(CHOSEN, {"unknown_outcome": "hold", "bank_payment_methods": []})
+    changed = store_options.with_values(OTHER, {"unknown_outcome": "hold", "bank_payment_methods": []})
     assert store_options.as_mapping(changed) == {
-        **store_options.as_mapping(CHOSEN),
+        **store_options.as_mapping(OTHER),
         "unknown_outcome": "hold",
         "bank_payment_methods": [],
     }
-    assert store_options.with_values(CHOSEN, {}) == CHOSEN
+    assert store_options.with_values(OTHER, {}) == OTHER
 
 
-@pytest.mark.parametrize(
-    "chosen", [CHOSEN, StoreOptions(), StoreOptions(Policy(bank_payment_methods=frozenset()))]
-)
-def test_what_is_shown_can_be_typed(chosen: StoreOptions) -> None:
-    shown = {name: store_options.written(value) for name, value in store_options.as_mapping(chosen).items()}
+@pytest.mark.parametrize("options", [OTHER, StoreOptions(), StoreOptions(bank_payment_methods=frozenset())])
+def test_what_is_shown_can_be_typed(options: StoreOptions) -> None:
+    shown = {name: store_options.as_text(value) for name, value in store_options.as_mapping(options).items()}
     typed = {name: store_options.parse(name, text, NOW) for name, text in shown.items()}
-    assert store_options.with_values(CHOSEN, typed) == chosen
+    assert store_options.with_values(OTHER, typed) == options
 
 
 def test_changes_are_told_a_line_each_and_in_the_same_order() -> None:
-    assert store_options.changes(StoreOptions(), CHOSEN) == [
+    assert store_options.changes(StoreOptions(), OTHER) == [
         "issue_pending: false -> true",
         "bank_payment_methods: bacs -> bacs,cheque",
         "status_map: none -> posiljanje-žš:processing,shipped:completed",
-        "unknown_outcome: hold -> resend",
         "issue_from: all -> 2026-11-26T18:30:00+00:00",
-        "shop_urls: none -> shop.example,shop.example/de",
         "sub_orders: ask -> skip",
         "unpaid_on_hold: issue -> wait",
         "zero_total: issue -> skip",
         "test_orders: skip -> issue",
         "invoiced_meta: apollo_invoice_id -> _other_invoice,apollo_invoice_id",
+        "unknown_outcome: hold -> resend",
+        "shop_urls: none -> shop.example,shop.example/de",
     ]
-    assert store_options.changes(CHOSEN, CHOSEN) == []
+    assert store_options.changes(OTHER, OTHER) == []
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_changes_are_told_a_line_each_and_in_the_same_order() -> None:
 def test_a_date_is_its_beginning_in_utc_unless_it_says_otherwise(
     value: object, moment: datetime | None
 ) -> None:
-    assert store_options.with_values(CHOSEN, {"issue_from": value}).policy.issue_from == moment
+    assert store_options.with_values(OTHER, {"issue_from": value}).issue_from == moment
 
 
 def test_a_new_store_leaves_the_past_alone() -> None:
-    assert store_options.of_new_store(NOW) == StoreOptions(Policy(issue_from=NOW))
+    assert store_options.of_new_store(NOW) == StoreOptions(issue_from=NOW)
 
 
 def test_addresses_are_kept_in_one_form_and_once() -> None:
     given = ["https://www.Shop.example/", "shop.example", "http://shop.example/de/"]
-    assert store_options.with_values(CHOSEN, {"shop_urls": given}).shop_urls == (
+    assert store_options.with_values(OTHER, {"shop_urls": given}).shop_urls == (
         "shop.example",
         "shop.example/de",
     )
@@ -210,7 +210,34 @@ def test_addresses_are_kept_in_one_form_and_once() -> None:
 def test_a_bare_order_cannot_say_what_a_store_makes_of_it(
     first: dict[str, object], then: dict[str, object]
 ) -> None:
-    chosen = store_options.with_values(StoreOptions(), first)
+    options = store_options.with_values(StoreOptions(), first)
     with pytest.raises(OptionError, match=r"order_body=bare and .* do not go together"):
-        store_options.with_values(chosen, then)
-    assert store_options.with_values(chosen, {"zero_total": "skip"}).policy.zero_total == "skip"
+        store_options.with_values(options, then)
+    assert store_options.with_values(options, {"zero_total": "skip"}).zero_total == "skip"
+
+
+# What follows from the declaration, and what has to follow it.
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_has_its_column_its_key_in_a_file_and_its_sentence_in_the_help(name: str) -> None:
+    option, default = OPTIONS[name], store_options.as_mapping(StoreOptions())[name]
+    assert name in stores.c
+    assert name in KEYS
+    assert f"{name}={option.sample}\n      {option.meaning}" in CliRunner().invoke(set_, ["--help"]).output
+    assert option.load(default) == option.read(default) == getattr(StoreOptions(), name)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_in_the_documents_and_in_the_example_with_its_default(name: str) -> None:
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:3]]
+        for path in (ROOT / "docs").glob("*.md")
+        for line in path.read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    (default,) = [cells[1] for cells in rows if cells[0] == name]
+    if not OPTIONS[name].is_learned:
+        assert default == store_options.as_text(store_options.as_mapping(StoreOptions())[name])
+    example = tomllib.loads((ROOT / "deploy" / "stores.example.toml").read_text())
+    assert name in example["stores"]["second-shop"]
