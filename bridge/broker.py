@@ -1,7 +1,7 @@
 """Messages between the processes: the Celery app they share, and how tasks are published.
 
-A message carries ids and nothing else, and is only a hint: the ledger knows what is to be done, and
-the sweep finds whatever a lost message was about.
+A message carries ids and nothing else, and is only a hint: the work is in the ledger, and the sweep finds the
+work of a lost message.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ log = structlog.get_logger(__name__)
 
 
 def make_celery(broker_url: str) -> Celery:
-    """The Celery app, for sending and for working alike. `broker_url`: anything Celery speaks."""
+    """The Celery app, for publishers and workers. `broker_url`: any that Celery supports."""
     app = Celery("spacebridge", broker=broker_url)
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # A message is acknowledged when it is received. Redis gives an unacknowledged one to another worker
-        # after an hour at best; the sweep finds what a dead worker left in seconds.
+        # A message is acknowledged when it is received. Redis delivers an unacknowledged one again after an
+        # hour at best; the sweep finds what a dead worker left in seconds.
         task_acks_late=False,
-        # A broker that was away for however long finds everybody waiting for it.
+        # A worker waits for the broker, however long that is away.
         broker_connection_max_retries=None,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -48,34 +48,34 @@ def make_celery(broker_url: str) -> Celery:
 
 
 class BrokerError(Exception):
-    """The broker cannot be reached, or takes no messages; the text tells no password."""
+    """The broker cannot be reached, or takes no messages. The text holds no password."""
 
 
 class TaskPublisher:
-    """Publishes the workers' tasks, by ids. A broker that is away costs nothing but the sweep's delay."""
+    """Publishes the workers' tasks, by ids. While the broker is away, the sweep finds the work, but later."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
         self.is_reachable: bool | None = None  # None until the first message
 
     def deliveries(self, ids: Sequence[int]) -> bool:
-        """These deliveries are to be processed. Returns whether the broker took the message."""
+        """Let a worker process these deliveries. Returns whether the broker took the message."""
         return self._send(PROCESS_DELIVERIES, ids)
 
     def due_stores(self, ids: Sequence[int]) -> bool:
-        """These stores have something due."""
+        """Let a worker send what is due in these stores."""
         return self._send(FORWARD_STORES, ids)
 
     def configs(self, ids: Sequence[int]) -> bool:
-        """The configs of these stores are to be fetched."""
+        """Let a worker fetch the configs of these stores."""
         return self._send(REFRESH_CONFIGS, ids)
 
     def sweep(self) -> bool:
-        """A sweep is to be made when all that was announced before has been taken."""
+        """Let a worker sweep, after it has received all messages that were sent before."""
         return self._send_task(SWEEP, [])
 
     def redecide(self) -> bool:
-        """The rules of a store have changed: its open orders are to be decided on again."""
+        """Let a worker redecide open orders, since the rules of a store have changed."""
         return self._send_task(REDECIDE, [])
 
     def backlog(self) -> int:
@@ -106,7 +106,7 @@ class TaskPublisher:
 def messages_waiting(app: Celery) -> int:
     """How many messages wait in the queue.
 
-    Declares it first, as whoever sends does, so that a broker that takes no writes is found out. Raises
+    It declares the queue first, as a publisher does, to find out if the broker takes no writes. Raises
     BrokerError.
     """
     try:
@@ -117,7 +117,7 @@ def messages_waiting(app: Celery) -> int:
             return _messages(channel)
     except Exception as error:  # each kind of broker raises its own
         cause = error.__cause__ or error
-        # Redis' words tell no more than its host. What others say may quote the address and its password.
+        # Redis' error names only its host. Errors of other brokers may quote the address with its password.
         text = str(cause).rstrip(".") if isinstance(cause, RedisError) else type(cause).__name__
         raise BrokerError(text) from None
 

@@ -1,4 +1,4 @@
-"""What has to be on the disk before anything is said of it."""
+"""Syncs to disk what must survive a power failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, on the disk on return."""
+    """Sync a file's content, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Text as a terminal may be given it: nothing that a shop sent moves its cursor, hides or turns text."""
+"""Text that is safe for a terminal: it cannot move the cursor, hide text, or change its direction."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import re
 import sys
 from typing import TextIO
 
-# C0 but for tab and newline, DEL, C1 (some of which a terminal takes for ESC and a letter), separators of
-# lines, and what turns the direction of writing.
-_ELSE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-_IN_TEXT, _IN_LINE = re.compile(f"[{_ELSE}]"), re.compile(f"[{_ELSE}\n\t]")
+# C0 except tab and newline, DEL, C1 (a terminal reads some of it as ESC and a letter), line separators, and
+# characters that change the direction of writing.
+_CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_IN_TEXT, _IN_LINE = re.compile(f"[{_CONTROL}]"), re.compile(f"[{_CONTROL}\n\t]")
 
 
 def printable(text: str) -> str:
-    r"""The text with each control character but tab and newline as `\u001b`, which JSON understands, too."""
+    r"""The text with control characters except tab and newline escaped, like `\u001b`, as JSON does."""
     return _IN_TEXT.sub(_escape, text)
 
 
 def printable_in_line(text: str) -> str:
-    """The same for what is not to end a line."""
+    """The text with all control characters escaped, for a single line."""
     return _IN_LINE.sub(_escape, text)
 
 
-def _escape(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 class _PrintableStream(io.TextIOWrapper):
-    """A standard stream that is written nothing but printable text."""
+    """A standard stream that makes all text printable."""
 
     raw_stream: TextIO
 
@@ -39,7 +39,7 @@ class _PrintableStream(io.TextIOWrapper):
 
 
 def guard_standard_streams() -> None:
-    """Have all that this process prints be printable, whoever prints it: commands, prompts, tracebacks."""
+    """Make everything printable that this process prints: commands, prompts, tracebacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper):  # closed, or a test's
@@ -47,7 +47,7 @@ def guard_standard_streams() -> None:
         is_ascii = codecs.lookup(stream.encoding).name == "ascii"
         guarded = _PrintableStream(
             stream.buffer,
-            encoding="utf-8" if is_ascii else stream.encoding,  # as click has it, past this stream
+            encoding="utf-8" if is_ascii else stream.encoding,  # as click does when it writes to the buffer
             errors="backslashreplace",
             line_buffering=stream.line_buffering,
             write_through=stream.write_through,
@@ -57,9 +57,9 @@ def guard_standard_streams() -> None:
 
 
 def unguarded(stream: TextIO | None) -> TextIO:
-    """What is beneath such a stream: for styles, around text that was made printable by itself.
+    """The stream beneath a guarded one, for styled text whose parts are printable already.
 
-    What is printed to a stream that was closed goes nowhere.
+    For a stream that is closed (None), a buffer that is thrown away.
     """
     if stream is None:
         return io.StringIO()

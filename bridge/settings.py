@@ -31,7 +31,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """The settings. `load_settings` reads them; the descriptions are the mend that its errors name."""
+    """The settings. `load_settings` reads them; a field's description ends the errors about it."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
@@ -76,25 +76,18 @@ class Settings(BaseSettings):
         None, description="Give text or json, or leave it unset for text on a terminal and json elsewhere."
     )
 
-    @field_validator("secret_key", mode="before")
+    @field_validator("secret_key", "trusted_proxies", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(key.strip() for key in value.split(",") if key.strip())
+            return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
     @field_validator("secret_key")
     @classmethod
-    def _keys_fit(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _keys_are_valid(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if value:
             Vault([key.get_secret_value() for key in value])
-        return value
-
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _split_proxies(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(proxy.strip() for proxy in value.split(",") if proxy.strip())
         return value
 
     @field_validator("trusted_proxies")
@@ -109,7 +102,7 @@ class Settings(BaseSettings):
     @classmethod
     def _api_is_http(cls, value: str) -> str:
         if not value.startswith(("https://", "http://")) or not urlsplit(value).hostname:
-            raise ValueError("it is no http(s) address")
+            raise ValueError("it is not an http(s) address")
         return value.rstrip("/")
 
     @field_validator("api_token")
@@ -122,23 +115,23 @@ class Settings(BaseSettings):
 
     @field_validator("broker_url")
     @classmethod
-    def _broker_is_one_that_celery_speaks(cls, value: SecretStr) -> SecretStr:
+    def _broker_is_supported_by_celery(cls, value: SecretStr) -> SecretStr:
         scheme, separator, _ = value.get_secret_value().partition("://")
         if not value.get_secret_value():
             return value
         from kombu.transport import TRANSPORT_ALIASES  # noqa: PLC0415 - commands have no broker, mostly
 
         if not separator or scheme.partition("+")[0] not in TRANSPORT_ALIASES:
-            raise ValueError("it is no address of a broker that Celery speaks to")
+            raise ValueError("it is not the address of a broker that Celery supports")
         try:
-            for address in value.get_secret_value().split(";"):  # several, for sentinels
+            for address in value.get_secret_value().split(";"):  # Redis Sentinel has several
                 _ = urlsplit(address).port
         except ValueError:
-            raise ValueError("its port is no number") from None
+            raise ValueError("its port is not a number") from None
         return value
 
     @model_validator(mode="after")
-    def _ledger_url_fits(self) -> Self:
+    def _ledger_url_is_valid(self) -> Self:
         if url := self.database_url.get_secret_value():
             Ledger(url).close()
         return self
@@ -161,19 +154,19 @@ class Settings(BaseSettings):
 
     @property
     def ledger_url(self) -> str:
-        """The database, as SQLAlchemy reads it."""
+        """The database's URL for SQLAlchemy."""
         if url := self.database_url.get_secret_value():
             return url
-        # Not put together by hand: the folder's name may have a % or a ? in it.
+        # Not concatenated: the folder's name may have a % or a ? in it.
         return URL.create("sqlite", database=str(self.data_dir.absolute() / LEDGER_FILE)).render_as_string()
 
     @property
     def key_file(self) -> KeyFile | None:
-        """The file with the embedded ledger's key; None where the keys come from the settings."""
+        """The file with the embedded ledger's key; None if the keys come from the settings."""
         return None if self.secret_key or not self.is_embedded else KeyFile(self.data_dir / KEY_FILE)
 
     def vault(self) -> Vault:
-        """The keys that encrypt the ledger's secrets; raises SettingsError if there are none."""
+        """The vault with the keys to the ledger's secrets; raises SettingsError if there is no key."""
         file = self.key_file
         if file is not None and file.exists():
             try:
@@ -188,9 +181,9 @@ class Settings(BaseSettings):
         return Vault([key.get_secret_value() for key in self.secret_key])
 
     def make_key_file(self) -> None:
-        """Make the embedded ledger's key, once: a key that is there is never replaced.
+        """Make the embedded ledger's key, unless there is one: an existing key is never replaced.
 
-        Raises SettingsError where there is a ledger without its key: under another, its secrets are lost.
+        Raises SettingsError if there is a ledger without its key: no other key can decrypt its secrets.
         """
         if (file := self.key_file) is None:
             return
@@ -210,7 +203,7 @@ def _require_network(text: str) -> None:
 
 
 class _ValueFiles(PydanticBaseSettingsSource):
-    """Reads `<NAME>_FILE`: a file that holds the value, as containers are given their secrets."""
+    """Reads `<NAME>_FILE`: a file that holds the value, as a container's secrets come in files."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
@@ -219,25 +212,25 @@ class _ValueFiles(PydanticBaseSettingsSource):
         return read_value_file(f"{PREFIX}{field_name.upper()}_FILE", Path(path)), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        found = {
+        values = {
             name: self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()
         }
-        return {name: value for name, (value, _, _) in found.items() if value is not None}
+        return {name: value for name, (value, _, _) in values.items() if value is not None}
 
 
-def read_value_file(what: str, path: Path) -> str:
-    """The text of a file without the newline at its end; raises SettingsError that names `what`."""
+def read_value_file(name: str, path: Path) -> str:
+    """The text of a file, without the newline at its end; raises SettingsError, which begins with `name`."""
     try:
         return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(
-            f"{what}: cannot read {path}: {why}. Name a file that this user may read."
+            f"{name}: cannot read {path}: {reason}. Name a file that this user may read."
         ) from None
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The settings of the environment; raises SettingsError with one sentence that says what to mend."""
+    """The settings in the environment; raises SettingsError, in one line that says what to mend."""
     try:
         return Settings(**(overrides or {}))
     except ValidationError as error:
@@ -250,9 +243,9 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 
 
 def load_settings_or_exit() -> Settings:
-    """The same for a process that is no command: ends it with that one sentence and status 1.
+    """Load the settings for a server process; if they are wrong, end it with that line and status 1.
 
-    It ends, too, where the ledger was copied to another database. What the process makes is its user's alone.
+    It also ends the process if the ledger was copied to another database, and makes its files private.
     """
     try:
         settings = load_settings()

@@ -56,7 +56,7 @@ class OneSchedule(Scheduler):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._singleton = LeaderLock(settings.ledger_url, "beat")
+        self._leader_lock = LeaderLock(settings.ledger_url)
         self._state: str | None = None
         self._reaches_broker = True
 
@@ -72,14 +72,14 @@ class OneSchedule(Scheduler):
     def _send(self, *args: Any, **options: Any) -> float:
         """Returns the seconds until something is due, or until the question whose turn it is."""
         try:
-            is_mine = self._singleton.is_mine()
+            is_leader = self._leader_lock.acquire()
         except LedgerUnavailableError as error:
             # Sweeps too many do no harm, and without any, what a lost message was about lies waiting.
-            is_mine = True
+            is_leader = True
             self._tell_once("this schedule runs: the ledger cannot say whether others do", error=str(error))
         else:
-            self._tell_once("this schedule runs" if is_mine else "another schedule runs; standing by")
-        if not is_mine:
+            self._tell_once("this schedule runs" if is_leader else "another schedule runs; standing by")
+        if not is_leader:
             return ASK_EVERY
         wait: float = super().tick(*args, **options)
         return min(max(wait, 0), ASK_EVERY)

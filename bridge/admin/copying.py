@@ -60,8 +60,8 @@ def copy(source: Ledger, target: Ledger, *, report: Report) -> Mapping[str, Cont
     if _require_room(target, source):
         target.upgrade()
     note = Closed(State.ARRIVING, source.place, secrets.token_hex(16), datetime.now(UTC))
-    with source.write(may_last=True) as reading:
-        with target.write(may_last=True) as writing:
+    with source.write(no_time_limit=True) as reading:
+        with target.write(no_time_limit=True) as writing:
             _lock(reading, "SHARE ROW EXCLUSIVE")
             _lock(writing, "EXCLUSIVE")
             if closing.closed(reading) is not None:

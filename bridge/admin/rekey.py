@@ -54,7 +54,7 @@ def replace_key(ledger: Ledger, file: KeyFile) -> Rekeyed:
     read the file again when they come upon a secret of a key they do not know. Raises OSError,
     KeysAreBeingChangedError and UnreadableSecretsError.
     """
-    with file.alone():
+    with file.exclusive():
         keys = list(file.read())
         _readable_stores(ledger, Vault(keys))
         if len(keys) == 1:

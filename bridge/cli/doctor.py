@@ -12,7 +12,7 @@ import click
 
 from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.terminal import JSON_OPTION, echo_marked, print_json
-from bridge.doctor import Finding, Level, examine, of_wrong_setting
+from bridge.doctor import Finding, Level, examine, settings_finding
 from bridge.settings import SettingsError
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("note", "yellow"), Level.WRONG: ("WRONG", "red")}
@@ -51,7 +51,7 @@ def _examine() -> Iterator[Finding]:
     try:
         settings = settings_of_command(with_any_ledger=True)
     except SettingsError as error:
-        yield of_wrong_setting(error)
+        yield settings_finding(error)
         return
     yield from examine(settings, datetime.now(UTC))
 

@@ -1,4 +1,4 @@
-"""What is told of a transaction, to the log and the counters: once it is committed, or never."""
+"""Hooks that run after a transaction's commit, for logs and counters. After a rollback they do not run."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
-_TOLD = "spacebridge: told after the commit"  # in the notes that SQLAlchemy keeps with a connection
+_HOOKS = "spacebridge: hooks after the commit"  # a key of `Connection.info`
 
-Tell = Callable[[], object]
-
-
-def after_commit(connection: Connection, tell: Tell) -> None:
-    """Have `tell` called when this transaction of `Ledger.write` is committed; not at all if it is undone."""
-    connection.info[_TOLD].append(tell)
+Hook = Callable[[], object]
 
 
-def collect(connection: Connection) -> list[Tell]:
-    """What will be told of the transaction that begins: empty, and filled by `after_commit`."""
-    told: list[Tell] = []
-    connection.info[_TOLD] = told
-    return told
+def after_commit(connection: Connection, hook: Hook) -> None:
+    """Register a hook that runs after this transaction of `Ledger.write` is committed."""
+    connection.info[_HOOKS].append(hook)
 
 
-def tell_all(told: list[Tell]) -> None:
-    """Tell all of it. What is committed stays so, and is no failure, if a line cannot be written."""
-    for tell in told:
+def collect_hooks(connection: Connection) -> list[Hook]:
+    """The list to which `after_commit` adds the hooks of the transaction that begins."""
+    hooks: list[Hook] = []
+    connection.info[_HOOKS] = hooks
+    return hooks
+
+
+def run_hooks(hooks: list[Hook]) -> None:
+    """Run all hooks. What they raise is ignored: the transaction is committed, and no failure."""
+    for hook in hooks:
         with suppress(Exception):
-            tell()
+            hook()

@@ -1,7 +1,7 @@
 """Closes a ledger that was copied to another database: it refuses every change, by any version of the bridge.
 
-The note of it is in a table of its own, which is made as a ledger is closed. Triggers refuse the changes, so
-that a process that was forgotten cannot acknowledge a delivery or claim a document unknown to the copy.
+A note in a table of its own says so; the table is created when the ledger is closed. Triggers refuse the
+changes, so that a forgotten process cannot acknowledge a delivery or claim a document unknown to the copy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert
 
 from bridge.db.tables import UTCDateTime, metadata
 
-SQLSTATE = "SB001"  # what PostgreSQL says of a refused change; SQLite has a name of its own for it
+SQLSTATE = "SB001"  # PostgreSQL's code for a refused change; SQLite has a name of its own for it
 SQLITE_ERROR = "SQLITE_CONSTRAINT_TRIGGER"
 REFUSAL = "this ledger is closed: it was copied to another database"
 FUNCTION = "spacebridge_ledger_is_closed"
@@ -34,17 +34,31 @@ class State(StrEnum):
     """Why a ledger is closed."""
 
     MOVED = "moved"  # it was copied, and the copy is used in its place
-    ARRIVING = "arriving"  # it is the copy, and the original is not closed yet as far as is known
+    ARRIVING = "arriving"  # it is the copy, and the original may not be closed yet
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A ledger's note: why, `place` of the other ledger, the copy that it is about, and when it was made."""
+    """A closed ledger's note: why, the `place` of the other ledger, the id of the copy, and the time."""
 
     state: State
     place: str
     copy_id: str
     at: datetime
+
+    def explanation(self, place: str) -> str:
+        """Why the ledger at `place` is closed, and what to do, for people."""
+        day = f"{self.at:%Y-%m-%d}"
+        if self.state is State.ARRIVING:
+            return (
+                f"This ledger ({place}) is a copy of {self.place}, made on {day}, that was not brought to "
+                "its end: type the same `spacebridge db copy` again."
+            )
+        return (
+            f"This ledger ({place}) was copied to {self.place} on {day}, and is closed: have the settings of "
+            "every process name that one (SPACEBRIDGE_DATABASE_URL, or SPACEBRIDGE_DATA_DIR); or, if nothing "
+            "has run over that one and nothing ever will, type `spacebridge db reopen`."
+        )
 
 
 def closed(connection: Connection) -> Closed | None:
@@ -56,17 +70,17 @@ def closed(connection: Connection) -> Closed | None:
 
 
 def close(connection: Connection, note: Closed) -> None:
-    """Have the ledger refuse every change from this transaction's commit on."""
+    """Make the ledger refuse every change from this transaction's commit on."""
     NOTE.create(connection, checkfirst=True)
     connection.execute(
         insert(NOTE).values(state=note.state, place=note.place, copy_id=note.copy_id, at=note.at)
     )
-    for statement in _barring(connection.dialect.name):
+    for statement in _create_triggers(connection.dialect.name):
         connection.execute(text(statement))
 
 
 def reopen(connection: Connection) -> None:
-    """Have the ledger take changes again."""
+    """Let the ledger take changes again."""
     connection.execute(delete(NOTE))
     for table in metadata.sorted_tables:
         for name in _triggers(connection.dialect.name, table):
@@ -74,7 +88,7 @@ def reopen(connection: Connection) -> None:
             connection.execute(text(f"DROP TRIGGER IF EXISTS {name}{on}"))
 
 
-def _barring(dialect: str) -> Iterator[str]:
+def _create_triggers(dialect: str) -> Iterator[str]:
     if dialect == "postgresql":
         yield (
             f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "

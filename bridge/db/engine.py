@@ -5,50 +5,34 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, func, select, text
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    PendingRollbackError,
-    StatementError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.db import closing
-from bridge.db.after_commit import collect, tell_all
-from bridge.db.closing import Closed, State
-from bridge.db.connections import IDLE_IN_TRANSACTION, postgresql_engine, sqlite_engine, with_driver
-from bridge.db.errors import (
-    LedgerBusyError,
-    LedgerFaultError,
-    LedgerMovedError,
-    LedgerNotMigratedError,
-    LedgerUnavailableError,
-)
+from bridge.db.after_commit import collect_hooks, run_hooks
+from bridge.db.closing import Closed
+from bridge.db.connections import IDLE_TRANSACTION_TIMEOUT, postgresql_engine, sqlite_engine, with_driver
+from bridge.db.error_translation import translated_errors
+from bridge.db.errors import LedgerMovedError, LedgerNotMigratedError
 from bridge.db.file_lock import try_lock
+from bridge.db.pipelining import abandon, begin, commit
 from bridge.db.schema import Schema, schema_of
-from bridge.db.statements import abandon, begin, commit, value_refused
 from bridge.db.write_lock import WriteLock
 
-LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's; under gunicorn's own timeout
-ALONE_FOR = 60  # seconds for which a name is kept by a process that says nothing
-DIRECT_WRITERS = 4  # so many at once, in PostgreSQL: it syncs what they commit together
-BUSY_AFTER = 0.5  # seconds in which a transaction that many share gives way, in PostgreSQL
-# Seconds in which PostgreSQL from 17 on ends a transaction that writes: longer than three locks that are each
-# waited for until LOCK_TIMEOUT, and shorter than any lease.
-LONGEST_TRANSACTION = 60.0
-# Of PostgreSQL: not serialized, deadlock, lock not available. Each undoes the transaction that it is told to.
-_IN_THE_WAY = {"40001", "40P01", "55P03"}
-_CLOSED = "it was copied to another database, and is closed: `spacebridge doctor` says which"
-_UPGRADE_LOCK = 0x5BACEB12  # any number, the same in every process: names PostgreSQL's advisory lock
+LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's lock; shorter than gunicorn's own timeout
+NAMED_LOCK_TIMEOUT = 60  # seconds after which PostgreSQL releases the lock of `try_lock`
+DIRECT_WRITERS = 4  # threads in `write_by_driver` at once, in PostgreSQL: it syncs their commits together
+DIRECT_LOCK_TIMEOUT = 0.5  # seconds `write_by_driver` waits for a lock in PostgreSQL: many requests share it
+# Seconds after which PostgreSQL from 17 on ends a transaction that writes: longer than three waits of
+# LOCK_TIMEOUT for a lock, and shorter than any lease.
+TRANSACTION_TIMEOUT = 60.0
+_UPGRADE_LOCK = 0x5BACEB12  # PostgreSQL's advisory lock: any number, the same in every process
 
 _Result = TypeVar("_Result")
 
@@ -66,9 +50,9 @@ class Ledger:
     ) -> None:
         """`url`: `sqlite:///<file>` or `postgresql://...`. Opens nothing yet.
 
-        `lock_timeout`: seconds that a transaction waits at most for another's. `row_timeout`: the same for
-        those of `write` in PostgreSQL, where others lock some rows only, and not all of them as in SQLite.
-        Raises ValueError, without the URL in its text (it may hold a password), for another kind.
+        `lock_timeout`: seconds for which a transaction waits for another's lock. `row_timeout`: the same for
+        `write` in PostgreSQL, where a lock covers some rows, and not the whole ledger as in SQLite. Raises
+        ValueError for another kind of URL, without quoting it (it may hold a password).
         """
         self._url = with_driver(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
@@ -77,103 +61,108 @@ class Ledger:
         self._writer: Engine
         self._reader: Engine
         self._direct: Engine  # for `write_by_driver`
-        self._driver_error: type[Exception]
-        self._at_hand: dict[int, PoolProxiedConnection] = {}  # by process: a fork must not use its parent's
+        # SQLite's connection of each process: a child must not use its parent's after a fork.
+        self._direct_connections: dict[int, PoolProxiedConnection] = {}
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
-            self._turns = WriteLock(self._path.with_name(self._path.name + ".lock"))
+            self._write_lock = WriteLock(self._path.with_name(self._path.name + ".lock"))
             connect = partial(sqlite_engine, self._url, pool_size=pool_size, lock_timeout=lock_timeout)
-            # A transaction that reads first and writes later cannot wait for the lock in between: it fails.
+            # IMMEDIATE: a transaction that reads first and writes later cannot wait for the lock; it fails.
             self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")
             self._reader = connect(begin="BEGIN", query_only="ON")
         else:
+            # AUTOCOMMIT: `pipelining` begins and ends the transactions, since the driver would wait for both.
             connect = partial(
-                postgresql_engine, self._url, patience=lock_timeout, isolation_level="AUTOCOMMIT"
+                postgresql_engine, self._url, response_timeout=lock_timeout, isolation_level="AUTOCOMMIT"
             )
-            # What writes is always the same and finds its rows by ids, or by what it says in so many words:
-            # it is planned once, since to plan takes longer than to carry out. It is told by hand when a
-            # transaction begins and ends, since the driver would wait for either.
+            # Statements of transactions that write find their rows by ids or by constants, so one generic
+            # plan serves; planning takes longer than executing.
             write = partial(connect, plan_cache_mode="force_generic_plan")
             self._writer = write(pool_size=pool_size - pool_size // 2, lock_timeout=lock_timeout)
-            # Many requests share a transaction there: none may have the others wait for long.
             self._direct = write(
-                pool_size=DIRECT_WRITERS, lock_timeout=min(lock_timeout, BUSY_AFTER), sends_bodies=True
+                pool_size=DIRECT_WRITERS,
+                lock_timeout=min(lock_timeout, DIRECT_LOCK_TIMEOUT),
+                binary_lists=True,
             )
             read = connect(pool_size=max(1, pool_size // 2), lock_timeout=lock_timeout)
             self._reader = read.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._driver_error = self.dialect.loaded_dbapi.Error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the ledger, and is refused any change."""
-        # Committed at its end: at a rollback, psycopg forgets what it has prepared.
-        with self._translated(), self._reader.begin() as connection:
+        """A read-only transaction that sees one state of the ledger."""
+        # It ends with a commit: after a rollback, psycopg forgets its prepared statements.
+        with self._translated_errors(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
-    def write(self, *, wait: float | None = None, may_last: bool = False) -> Iterator[Connection]:
-        """A transaction, committed and synced to disk at the end of the block, undone if that raises.
+    def write(
+        self, *, lock_timeout: float | None = None, no_time_limit: bool = False
+    ) -> Iterator[Connection]:
+        """A transaction: committed and synced to disk at the end of the block, rolled back if that raises.
 
-        `wait`: in PostgreSQL, the seconds that it waits for each lock of another transaction, if not the
-        ledger's own. Raises LedgerBusyError when they are over, or when it was chosen to end a deadlock: what
-        others have locked is no fault of the rest, so trying each of several by itself makes sense.
-        `may_last`: the server does not end it, however long it takes or is idle. It ends all others, so that
-        a process that stands still in one does not keep its locks for good.
+        `lock_timeout`: in PostgreSQL, the seconds to wait for each lock of another transaction, if not the
+        ledger's own. Raises LedgerBusyError when they are over, or when the server ends it to resolve a
+        deadlock. Other work may be free of that lock, so it makes sense to try each item by itself.
+        `no_time_limit`: the server lets it run or be idle for any time. It ends all other transactions after
+        a while, so that a process that stands still does not keep its locks for ever.
         """
-        with self._translated():
+        with self._translated_errors():
             if self._is_sqlite:
-                with self._turn(), self._writer.begin() as connection:
-                    told = collect(connection)
+                with self._hold_write_lock(), self._writer.begin() as connection:
+                    hooks = collect_hooks(connection)
                     yield connection
             else:
                 with self._writer.connect() as connection:
-                    told = collect(connection)
+                    hooks = collect_hooks(connection)
                     try:
                         begin(
                             connection,
-                            lock_timeout=self._row_timeout if wait is None else wait,
-                            idle_in_transaction_session_timeout=0 if may_last else IDLE_IN_TRANSACTION,
-                            transaction_timeout=0 if may_last else LONGEST_TRANSACTION,
+                            lock_timeout=self._row_timeout if lock_timeout is None else lock_timeout,
+                            idle_in_transaction_session_timeout=(
+                                0 if no_time_limit else IDLE_TRANSACTION_TIMEOUT
+                            ),
+                            transaction_timeout=0 if no_time_limit else TRANSACTION_TIMEOUT,
                         )
                         yield connection
                         commit(connection)
                     except BaseException:
                         abandon(connection)
                         raise
-        tell_all(told)
+        run_hooks(hooks)
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[bool]:
-        """Whether this thread, of all of all processes, has this name now; it keeps it for the block, if so.
+    def try_lock(self, name: str) -> Iterator[bool]:
+        """Try to hold a named lock for the block, against all threads of all processes.
 
-        A holder that does not end within ALONE_FOR loses the name: its machine may stand still.
+        Yields whether it is held. In PostgreSQL, a holder that does not end within NAMED_LOCK_TIMEOUT loses
+        it: its machine may stand still.
         """
         if self._is_sqlite:
-            with try_lock(self._path.with_name(f"{self._path.name}.{name}.lock")) as is_mine:
-                yield is_mine
+            with try_lock(self._path.with_name(f"{self._path.name}.{name}.lock")) as is_locked:
+                yield is_locked
             return
-        # This one does nothing else: the work has transactions of its own.
-        with self.write(may_last=True) as connection:
-            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{ALONE_FOR}s'"))
+        # This transaction only holds the lock: the work has transactions of its own.
+        with self.write(no_time_limit=True) as connection:
+            timeout = f"SET LOCAL idle_in_transaction_session_timeout = '{NAMED_LOCK_TIMEOUT}s'"
+            connection.execute(text(timeout))
             key = func.hashtextextended(f"spacebridge {name}", 0)
-            is_mine = connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
-            yield is_mine
+            yield connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
 
     def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
-        """What `work` returns, when what it does is committed. It is given a cursor of the driver's own.
+        """Call `work` with a cursor of the driver's, and return its result after the commit.
 
-        That is for what has to be fast: SQLAlchemy costs more than many a commit. In SQLite, it is a
-        transaction like that of `write()`. In PostgreSQL, each statement is one, so that it takes a single
-        exchange with the server. Raises LedgerBusyError where that has to wait for another transaction, and
-        otherwise what `write()` does.
+        It is for the hottest path, where SQLAlchemy takes longer than many a commit. In SQLite, it is a
+        transaction like that of `write`. In PostgreSQL, each statement is a transaction, so that it takes one
+        round trip. Raises LedgerBusyError if a statement has to wait for another transaction, and otherwise
+        what `write` raises.
         """
-        with self._translated():
+        with self._translated_errors():
             if self._is_sqlite:
-                with self._turn():
-                    return self._carry_out_and_commit(work)
-            return self._carry_out(work)
+                with self._hold_write_lock():
+                    return self._write_to_sqlite(work)
+            return self._write_to_postgresql(work)
 
-    def _carry_out(self, work: Callable[[Any], _Result]) -> _Result:
+    def _write_to_postgresql(self, work: Callable[[Any], _Result]) -> _Result:
         connection = self._direct.raw_connection()
         try:
             return work(connection.cursor())
@@ -183,26 +172,27 @@ class Ledger:
         finally:
             connection.close()
 
-    def _carry_out_and_commit(self, work: Callable[[Any], _Result]) -> _Result:
-        # Kept at hand: the pool would take as long as the insertion. Whoever has the turn is alone with it.
+    def _write_to_sqlite(self, work: Callable[[Any], _Result]) -> _Result:
+        # One connection is kept: to get one from the pool would take as long as the INSERT. The write lock
+        # keeps other threads from using it.
         process = os.getpid()
-        connection = self._at_hand.pop(process, None) or self._direct.raw_connection()
+        connection = self._direct_connections.pop(process, None) or self._direct.raw_connection()
         try:
             cursor = connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             result = work(cursor)
             cursor.execute("COMMIT")
         except BaseException:
-            # Not by closing it alone: that is put off for as long as a traceback refers to the cursor.
+            # Closing alone would not roll back at once: a traceback may keep the cursor alive.
             with suppress(self.dialect.loaded_dbapi.Error):
                 connection.rollback()
             connection.invalidate()
             raise
-        self._at_hand[process] = connection
+        self._direct_connections[process] = connection
         return result
 
-    def _turn(self) -> AbstractContextManager[None]:
-        return self._turns.next(within=self._lock_timeout) if self._is_sqlite else nullcontext()
+    def _hold_write_lock(self) -> AbstractContextManager[None]:
+        return self._write_lock.hold(timeout=self._lock_timeout)
 
     def upgrade(self) -> None:
         """Create or migrate the schema. Of several processes at once, one does it and the others wait.
@@ -210,10 +200,10 @@ class Ledger:
         Raises LedgerMovedError, LedgerNotMigratableError and LedgerUnavailableError.
         """
         self.require_open()
-        with self._translated():
+        with self._translated_errors():
             if self._is_sqlite:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._turns.next(within=None), self._writer.connect() as connection:
+                with self._write_lock.hold(timeout=None), self._writer.connect() as connection:
                     # WAL is a property of the file. Set from several processes at once, it fails with
                     # "database is locked", so it is set here and nowhere else.
                     connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
@@ -222,8 +212,8 @@ class Ledger:
                 return
             migrations = self._writer.execution_options(isolation_level="READ COMMITTED")
             with self._writer.connect() as lock, migrations.connect() as connection:
-                # Neither a transaction nor a statement that waits: CREATE INDEX CONCURRENTLY waits for every
-                # snapshot, and would wait for whoever waits here for it.
+                # It polls, with neither an open transaction nor a statement that waits: CREATE INDEX
+                # CONCURRENTLY waits for every snapshot, and so would wait for those who wait here.
                 key = {"key": _UPGRADE_LOCK}
                 while not lock.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one():
                     time.sleep(0.2)
@@ -233,44 +223,32 @@ class Ledger:
                     lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def check(self) -> None:
-        """Raise LedgerUnavailableError, LedgerMovedError or LedgerNotMigratedError unless it is fit for use.
+        """Raise LedgerUnavailableError, LedgerMovedError or LedgerNotMigratedError unless it can be used.
 
-        One that a newer version has migrated is: migrations leave what the version before them needs.
+        A schema of a newer version can be: migrations leave what the version before them needs.
         """
         if self.schema() not in {Schema.CURRENT, Schema.NEWER}:
             raise LedgerNotMigratedError
         self.require_open()
 
     def require_open(self) -> None:
-        """Raise LedgerMovedError if the ledger is closed, as it was copied to another database."""
-        note = self.closed()
-        if note is None:
-            return
-        day = f"{note.at:%Y-%m-%d}"
-        if note.state is State.ARRIVING:
-            raise LedgerMovedError(
-                f"This ledger ({self.place}) is a copy of {note.place}, made on {day}, that was not brought "
-                "to its end: type the same `spacebridge db copy` again."
-            )
-        raise LedgerMovedError(
-            f"This ledger ({self.place}) was copied to {note.place} on {day}, and is closed: have the "
-            "settings of every process name that one (SPACEBRIDGE_DATABASE_URL, or SPACEBRIDGE_DATA_DIR); "
-            "or, if nothing has run over that one and nothing ever will, type `spacebridge db reopen`."
-        )
+        """Raise LedgerMovedError if the ledger is closed, since it was copied to another database."""
+        if (note := self.closed()) is not None:
+            raise LedgerMovedError(note.explanation(self.place))
 
     def closed(self) -> Closed | None:
-        """Why the ledger is closed; None if it is open, or not there. Raises LedgerUnavailableError."""
+        """Why the ledger is closed; None if it is open or does not exist. Raises LedgerUnavailableError."""
         if self._is_sqlite and not self._path.exists():
             return None
         with self.read() as connection:
             return closing.closed(connection)
 
     def unsynced(self) -> str | None:
-        """Why what is committed may be lost with the power, as far as the database says; None if it is not.
+        """Why a power failure may lose what is committed; None if the database says nothing of that kind.
 
-        PostgreSQL has it from the role, the database, the server, or a pooler between, so it is asked by the
-        connections that write. `local` and `remote_write` sync on the server itself, which is enough. Of
-        SQLite, every connection demands it.
+        In PostgreSQL the setting may come from the role, the database, the server or a pooler, so the
+        connections that write ask for it. `local` and `remote_write` sync on the server itself, which is
+        enough. In SQLite, every connection demands synced commits.
         """
         if self._is_sqlite:
             return None
@@ -279,42 +257,42 @@ class Ledger:
             "= 'off'"
         )
         for engine in (self._writer, self._direct):
-            with self._translated(), engine.connect() as connection:
-                if (found := connection.execute(query).first()) is not None:
+            with self._translated_errors(), engine.connect() as connection:
+                if (setting := connection.execute(query).first()) is not None:
                     return (
                         "PostgreSQL answers a commit before it is on the disk, so that what was acknowledged "
-                        f"last is lost if it crashes: {found.name} is off (set by: {found.source})"
+                        f"last is lost if it crashes: {setting.name} is off (set by: {setting.source})"
                     )
         return None
 
     def reopen(self) -> None:
-        """Have a ledger that is closed take changes again."""
+        """Let a closed ledger take changes again."""
         with self.write() as connection:
             closing.reopen(connection)
 
     def schema(self) -> Schema:
-        """What there is of the schema; raises LedgerUnavailableError."""
+        """The state of the schema; raises LedgerUnavailableError."""
         if self._is_sqlite and not self._path.exists():
             return Schema.MISSING
         with self.read() as connection:
             return schema_of(connection)
 
     def server_time(self) -> datetime | None:
-        """What the database server's clock says; None for SQLite, which has none of its own."""
+        """The time by the database server's clock; None for SQLite, which has none of its own."""
         if self._is_sqlite:
             return None
         with self.read() as connection:
-            found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        return found
+            now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now
 
     @property
     def direct_writers(self) -> int:
-        """How many may call `write_by_driver` at once, in a process, without waiting for each other."""
+        """How many threads of a process can call `write_by_driver` at once without waiting."""
         return 1 if self._is_sqlite else DIRECT_WRITERS
 
     @property
     def dialect(self) -> Dialect:
-        """What of SQL and of its values is the database's own."""
+        """SQLAlchemy's dialect of the database."""
         return self._direct.dialect
 
     @property
@@ -328,54 +306,20 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
-        if (connection := self._at_hand.pop(os.getpid(), None)) is not None:
+        if (connection := self._direct_connections.pop(os.getpid(), None)) is not None:
             connection.close()
         for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            with self._as_sqlalchemy_has_it():
-                yield
-        except (IntegrityError, DataError) as error:
-            # A fault of ours. The server's text quotes the row, so neither it nor its cause goes any further.
-            state = _state_of(error)
-            if state == closing.SQLITE_ERROR and str(error.orig) == closing.REFUSAL:
-                raise LedgerMovedError(_CLOSED) from None
-            raise LedgerFaultError(f"the ledger refused a row: {type(error).__name__} {state}") from None
-        except (PoolTimeoutError, PendingRollbackError, DBAPIError) as error:
-            state = _state_of(error) if isinstance(error, DBAPIError) else None
-            if state in _IN_THE_WAY:
-                kind = type(getattr(error, "orig", None)).__name__
-                raise LedgerBusyError(f"another transaction was in the way: {kind}") from None
-            if state == closing.SQLSTATE:
-                raise LedgerMovedError(_CLOSED) from None
-            # It is away, or was; or a table or a right is missing.
-            raise LedgerUnavailableError(str(error).partition("\n")[0]) from None
-        except StatementError as error:  # a value that could not be made into one of the database's
-            raise value_refused(error.orig) from None
-
-    @contextmanager
-    def _as_sqlalchemy_has_it(self) -> Iterator[None]:
-        """The errors of what is handed to the driver as SQLAlchemy raises them, without values in them."""
-        try:
-            yield
-        except self._driver_error as error:
-            wrapped = DBAPIError.instance(None, None, error, self._driver_error, hide_parameters=True)
-            raise wrapped from None
-
-
-def _state_of(error: DBAPIError) -> str | None:
-    """What the database calls this kind of error."""
-    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    def _translated_errors(self) -> AbstractContextManager[None]:
+        return translated_errors(self.dialect.loaded_dbapi.Error)
 
 
 def _migrate(connection: Connection) -> None:
     """Migrate the schema, unless it is current."""
-    found = schema_of(connection)
+    schema = schema_of(connection)
     connection.rollback()
-    if found is not Schema.CURRENT:
-        from bridge.db.migrating import migrate  # noqa: PLC0415 - see there
+    if schema is not Schema.CURRENT:
+        from bridge.db.migrating import migrate  # noqa: PLC0415 - Alembic is slow to load
 
         migrate(connection)

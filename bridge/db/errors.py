@@ -1,4 +1,4 @@
-"""What can be wrong with the ledger, by what helps: waiting, mending the bridge, or a migration."""
+"""The ledger's errors, by what helps: waiting, mending the bridge, or a migration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class LedgerUnavailableError(Exception):
 
 
 class LedgerBusyError(LedgerUnavailableError):
-    """Another transaction was in the way for too long, and so nothing is written."""
+    """Another transaction held a lock for too long, so nothing is written."""
 
 
 class LedgerMovedError(LedgerUnavailableError):
@@ -29,4 +29,4 @@ class LedgerNotMigratedError(Exception):
 
 
 class LedgerNotMigratableError(Exception):
-    """What is in the ledger stands in the way of its migration; the text says what, and how to mend it."""
+    """Rows in the ledger prevent its migration; the text says which, and how to mend that."""

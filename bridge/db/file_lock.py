@@ -1,4 +1,4 @@
-"""A lock on a file that is had at once or not at all."""
+"""A lock on a file that is acquired at once or not at all."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from bridge.db.errors import LedgerUnavailableError
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Whether the lock is had, for the block. The operating system gives it back when its holder dies.
+    """Try to hold the lock for the block; yields whether that succeeded.
 
-    Raises LedgerUnavailableError if the file cannot be opened.
+    The operating system releases it when its holder dies. Raises LedgerUnavailableError if the file cannot be
+    opened.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
     try:
-        yield _is_locked(descriptor)
+        yield _try_flock(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _is_locked(descriptor: int) -> bool:
+def _try_flock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

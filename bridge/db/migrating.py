@@ -1,4 +1,4 @@
-"""Migrates a database. Apart from the engine, since Alembic takes a tenth of a second to load."""
+"""Migrates a database. It is a module of its own since Alembic takes a tenth of a second to load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the schema to this version's, and commit. The caller sees to it that nobody else does so now."""
+    """Migrate the schema to this version's, and commit. The caller holds a lock against other migrations."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,4 +1,4 @@
-"""Which schema a database has, told without Alembic: every process asks, and few migrate."""
+"""Finds out which schema a database has, without loading Alembic: every process asks, and few migrate."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Schema(StrEnum):
     MISSING = "missing"
     OLD = "old"
     CURRENT = "current"
-    NEWER = "newer"  # of a version that this one does not know
+    NEWER = "newer"  # made by a later version than this one
 
 
 def schema_of(connection: Connection) -> Schema:
-    """What there is of the schema."""
+    """The state of the database's schema."""
     if not inspect(connection).has_table(_VERSION.name):
         return Schema.MISSING
-    found = connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
-    if found is None:
+    revision = connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
+    if revision is None:
         return Schema.MISSING
-    if found == REVISIONS[-1]:
+    if revision == REVISIONS[-1]:
         return Schema.CURRENT
-    return Schema.OLD if found in REVISIONS else Schema.NEWER
+    return Schema.OLD if revision in REVISIONS else Schema.NEWER

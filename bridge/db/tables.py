@@ -31,9 +31,9 @@ from bridge.issuance import OPTIONS, StoreOptions
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment in UTC: `timestamptz` in PostgreSQL, text that sorts by time in SQLite.
+    """A time in UTC: `timestamptz` in PostgreSQL, text that sorts by time in SQLite.
 
-    One without a time zone is refused: each database would take it for another moment.
+    A time without a time zone is refused: the two databases would read it as different times.
     """
 
     impl = DateTime
@@ -68,6 +68,11 @@ metadata = MetaData(
 )
 
 
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of only those rows that meet a condition."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
 def _option_columns() -> Iterator[Column[Any]]:
     """A column for each option of a store, of the type that the option's default has in JSON."""
     defaults = StoreOptions()
@@ -95,7 +100,7 @@ stores = Table(
     Column("woocommerce_id", Text, nullable=False),
     Column("api_token", Text, nullable=False),  # encrypted
     Column("webhook_secret", Text, nullable=False),  # encrypted
-    # Those it replaced, encrypted, the youngest first: good until a day after the new one was first seen.
+    # The secrets it replaced, encrypted, newest first: valid until a day after the new one was first seen.
     Column("previous_webhook_secrets", JSON(none_as_null=True)),
     Column("webhook_secret_seen_at", UTCDateTime),
     *_option_columns(),
@@ -104,36 +109,30 @@ stores = Table(
     Column("config_fetched_at", UTCDateTime),
     Column("config_tried_at", UTCDateTime),
     Column("config_error", Text),
-    # When Space Invoices first did not list the object any more: believed when it is so again, minutes later.
+    # When Space Invoices first no longer listed the object: believed when it is confirmed minutes later.
     Column("config_missing_since", UTCDateTime),
-    # Since when the config has let nothing be issued, and the newest delivery of any store at that time.
+    # Since when the config is inactive, so that nothing is issued, and the newest delivery of any store then.
     Column("inactive_since", UTCDateTime),
     Column("inactive_after_delivery", BigInteger),
-    # Counts up when anything changes that decisions depend on; orders decided before are decided anew.
+    # Counts up when anything changes that decisions depend on: orders with an older number are redecided.
     Column("decision_version", Integer, nullable=False, server_default=text("1")),
     Column("deciding_anew_since", UTCDateTime),
-    # Paused: by an operator (no next_probe_at), or since Space Invoices takes no order of the account.
+    # Paused by an operator (no next_probe_at), or since Space Invoices takes no order of the account.
     Column("paused_at", UTCDateTime),
     Column("pause_reason", Text),
     Column("next_probe_at", UTCDateTime),
-    # Attempts and probes that failed one after the other, whichever order they were for.
+    # Attempts and probes that failed in a row, of any order.
     Column("failures", Integer, nullable=False, server_default=text("0")),
-    Column("resumed_at", UTCDateTime),  # no order's time to be retried in begins before that
+    Column("resumed_at", UTCDateTime),  # an order's time for retries begins no earlier
     Column("last_ping_at", UTCDateTime),
-    # Requests without a good signature (401), from the shop or from anybody.
+    # Requests without a valid signature (401), from the shop or from a stranger.
     Column("refused_deliveries", BigInteger, nullable=False, server_default=text("0")),
     Column("last_refused_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
-    # Removed by an operator: its secrets are erased, its name is another, its documents stay known.
+    # Removed by an operator: its secrets are erased, its name is changed, its documents stay known.
     Column("removed_at", UTCDateTime),
-    # Whatever its organization: the API takes an order for the object, and asks for nothing else.
-    Index(
-        "uq_stores_woocommerce_id",
-        "woocommerce_id",
-        unique=True,
-        sqlite_where=text("removed_at IS NULL"),
-        postgresql_where=text("removed_at IS NULL"),
-    ),
+    # In all organizations: the object alone decides where the API puts an order.
+    _partial_index("uq_stores_woocommerce_id", "woocommerce_id", unique=True, where="removed_at IS NULL"),
 )
 
 deliveries = Table(
@@ -146,9 +145,9 @@ deliveries = Table(
     Column("body", LargeBinary, nullable=False),  # zlib; the bytes as received
     Column("resource_id", BigInteger),
     Column("is_deletion", Boolean, nullable=False),
-    # The place in the sequence of the ids that a repeated deletion has taken; null: that of its id.
+    # The place in the sequence of ids that a repeated deletion took; null: the delivery's id.
     Column("arrival", BigInteger),
-    Column("shop_url", Text),  # the address of the site that it names
+    Column("shop_url", Text),  # the address of the site that the delivery names
     # received | processed | ignored | quarantined | unreadable | failed
     Column("state", Text, nullable=False),
     Column("reason", Text),
@@ -158,30 +157,10 @@ deliveries = Table(
     Column("last_received_at", UTCDateTime, nullable=False),
     UniqueConstraint("store_id", "digest"),
     Index("ix_deliveries_resource", "store_id", "resource_id"),
-    Index(
-        "ix_deliveries_unprocessed",
-        "id",
-        sqlite_where=text("state = 'received'"),
-        postgresql_where=text("state = 'received'"),
-    ),
-    Index(
-        "ix_deliveries_failed",
-        "id",
-        sqlite_where=text("state = 'failed'"),
-        postgresql_where=text("state = 'failed'"),
-    ),
-    Index(
-        "ix_deliveries_unreadable",
-        "id",
-        sqlite_where=text("state = 'unreadable'"),
-        postgresql_where=text("state = 'unreadable'"),
-    ),
-    Index(
-        "ix_deliveries_quarantined",
-        "id",
-        sqlite_where=text("state = 'quarantined'"),
-        postgresql_where=text("state = 'quarantined'"),
-    ),
+    _partial_index("ix_deliveries_unprocessed", "id", where="state = 'received'"),
+    _partial_index("ix_deliveries_failed", "id", where="state = 'failed'"),
+    _partial_index("ix_deliveries_unreadable", "id", where="state = 'unreadable'"),
+    _partial_index("ix_deliveries_quarantined", "id", where="state = 'quarantined'"),
 )
 
 orders = Table(
@@ -189,10 +168,10 @@ orders = Table(
     metadata,
     Column("id", BigId, Identity(), primary_key=True),
     Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
-    # A shop that is installed anew starts its ids again: the key tells the orders apart.
+    # A shop that is installed again starts its ids again: the key tells the orders apart.
     Column("resource_id", BigInteger, nullable=False),
     Column("order_key", Text, nullable=False),
-    # The newest snapshot. All of it is null for an instant only, inside the transaction that adds the row.
+    # The newest snapshot. These are all null only inside the transaction that inserts the row.
     Column("delivery_id", BigId, ForeignKey("deliveries.id")),
     Column("number", Text),
     Column("status", Text),
@@ -202,43 +181,26 @@ orders = Table(
     Column("modified", UTCDateTime),
     Column("has_date_paid", Boolean),
     Column("has_refunds", Boolean),
-    Column("details", Text),  # JSON; null for an order that an older version has saved last
+    Column("details", Text),  # JSON; null for an order that an older version saved last
     Column("deleted_at", UTCDateTime),
-    Column("deleted_arrival", BigInteger),  # that of the deletion
-    # Known before there were rules on old orders. What this version adds is not.
+    Column("deleted_arrival", BigInteger),  # the arrival of the deletion
+    # Whether it was known before there were rules on old orders; the default is for older versions.
     Column("is_from_before", Boolean, nullable=False, server_default=text("true")),
-    Column("issue_anyway_by", Text),  # the operator who wants its document whatever keeps it back
-    Column("former_key", Text),  # which the shop has changed
+    Column("issue_anyway_by", Text),  # the operator who ordered its document although a rule keeps it back
+    Column("former_key", Text),  # its key before the shop changed it
     Column("decision", Text),
     Column("reason", Text),
-    Column("rule", Text),  # the word for what decided; null for what was decided before there was this column
-    Column("rule_since", UTCDateTime),  # when this rule first decided, of those in a row
+    Column("rule", Text),  # the word of the rule that decided; null if it decided before this column existed
+    Column("rule_since", UTCDateTime),  # the first of the last decisions in a row by this rule
     Column("decided_version", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("store_id", "resource_id", "order_key"),
     Index("ix_orders_decision", "store_id", "decision", "decided_version"),
-    # What may wait for a person, by rules of which few orders are at a time.
-    Index(
-        "ix_orders_waiting",
-        "store_id",
-        "rule",
-        "rule_since",
-        sqlite_where=text("rule IN ('pending', 'unknown_status')"),
-        postgresql_where=text("rule IN ('pending', 'unknown_status')"),
+    # Orders that may wait for a person, by rules that few orders are under at a time.
+    _partial_index(
+        "ix_orders_waiting", "store_id", "rule", "rule_since", where="rule IN ('pending', 'unknown_status')"
     ),
-    Index(
-        "ix_orders_attention",
-        "store_id",
-        "rule_since",
-        sqlite_where=text("decision = 'attention'"),
-        postgresql_where=text("decision = 'attention'"),
-    ),
-    Index(
-        "ix_orders_inactive",
-        "store_id",
-        "delivery_id",
-        sqlite_where=text("rule = 'inactive'"),
-        postgresql_where=text("rule = 'inactive'"),
-    ),
+    _partial_index("ix_orders_attention", "store_id", "rule_since", where="decision = 'attention'"),
+    _partial_index("ix_orders_inactive", "store_id", "delivery_id", where="rule = 'inactive'"),
 )
 
 issuances = Table(
@@ -250,47 +212,25 @@ issuances = Table(
     Column("kind", Text, nullable=False),  # a Kind
     Column("state", Text, nullable=False),  # due | sending | issued | failed | held | withdrawn
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("attempt_id", BigId),  # the last one; an outcome counts only for the attempt it belongs to
+    Column("attempt_id", BigId),  # the last attempt; an outcome counts only for the attempt it belongs to
     Column("first_attempt_at", UTCDateTime),
     Column("next_attempt_at", UTCDateTime),
-    # When it fell due, which neither a retry nor a deferral moves; null for what fell due before this column.
+    # When it fell due; retries and deferrals keep it. Null if it fell due before this column existed.
     Column("due_since", UTCDateTime),
-    Column("deferrals", Integer, nullable=False, server_default=text("0")),  # by faults on this side
+    Column("deferrals", Integer, nullable=False, server_default=text("0")),  # by faults of the bridge
     Column("lease_ends_at", UTCDateTime),  # while sending
     Column("total", Text),  # as sent
     Column("currency", Text),
     Column("content", Text),  # digests of the lines and the customer, as sent
     Column("last_error", Text),
-    Column("withdrawn_by", Text),  # the operator who wants it issued no more, whatever is decided
+    Column("withdrawn_by", Text),  # the operator who withdrew it, whatever is decided later
     Column("created_at", UTCDateTime, nullable=False),
     Column("settled_at", UTCDateTime),
     UniqueConstraint("order_id", "kind"),  # the promise: one invoice, one estimate
-    Index(
-        "ix_issuances_due",
-        "store_id",
-        "next_attempt_at",
-        "id",
-        sqlite_where=text("state = 'due'"),
-        postgresql_where=text("state = 'due'"),
-    ),
-    Index(
-        "ix_issuances_sending",
-        "lease_ends_at",
-        sqlite_where=text("state = 'sending'"),
-        postgresql_where=text("state = 'sending'"),
-    ),
-    Index(
-        "ix_issuances_held",
-        "id",
-        sqlite_where=text("state = 'held'"),
-        postgresql_where=text("state = 'held'"),
-    ),
-    Index(
-        "ix_issuances_failed",
-        "id",
-        sqlite_where=text("state = 'failed'"),
-        postgresql_where=text("state = 'failed'"),
-    ),
+    _partial_index("ix_issuances_due", "store_id", "next_attempt_at", "id", where="state = 'due'"),
+    _partial_index("ix_issuances_sending", "lease_ends_at", where="state = 'sending'"),
+    _partial_index("ix_issuances_held", "id", where="state = 'held'"),
+    _partial_index("ix_issuances_failed", "id", where="state = 'failed'"),
 )
 
 attempts = Table(
@@ -302,11 +242,11 @@ attempts = Table(
     Column("started_at", UTCDateTime, nullable=False),
     Column("duration_ms", Integer),
     Column("outcome", Text),  # null while the request is under way, or if its worker died
-    Column("status", Integer),  # of HTTP
-    Column("excerpt", Text),  # of the answer
+    Column("status", Integer),  # HTTP status
+    Column("excerpt", Text),  # of the response
 )
 
-# What operators did, for whoever asks later why something was sent, or was not, or who changed a store.
+# What operators did: it says later why something was sent or not, and who changed a store.
 actions = Table(
     "actions",
     metadata,

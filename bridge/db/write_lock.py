@@ -1,4 +1,4 @@
-"""WriteLock: whoever writes to an SQLite file does so one after the other, first come first served."""
+"""WriteLock: one thread at a time writes to an SQLite ledger, first come, first served."""
 
 from __future__ import annotations
 
@@ -16,91 +16,93 @@ from bridge.db.errors import LedgerUnavailableError
 
 
 class WriteLock:
-    """The queue for a file, of all threads of all processes.
+    """A fair lock for all threads of all processes that use the same file `path`.
 
-    SQLite's own busy handler polls, so under load some writers starve while others pass them. Here, the
-    threads of a process stand in line, and the first of each waits for a lock on the file `path`: the
-    kernel queues the waiters of flock(), and releases a dead process' lock.
+    SQLite's own busy handler polls, so under load some writers starve while others pass them. Here the
+    threads of a process queue in memory, and the first of them waits for a lock on the file: the kernel
+    queues the waiters of flock(), and releases the lock of a process that dies.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines: dict[int, _Line] = {}
+        self._queues: dict[int, _Queue] = {}
 
     @contextmanager
-    def next(self, *, within: float | None) -> Iterator[None]:
-        """A writer's turn, for the length of the block.
+    def hold(self, *, timeout: float | None) -> Iterator[None]:
+        """Hold the lock for the block.
 
-        Raises LedgerUnavailableError if it does not come within so many seconds; None: however long it takes.
+        Raises LedgerUnavailableError if it is not acquired within `timeout` seconds; None waits for ever.
         """
-        until = None if within is None else time.monotonic() + within
-        # A line for each process: the threads that stand in the one before a fork are not there after it.
-        line = self._lines.setdefault(os.getpid(), _Line())
-        me = line.join()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # A queue for each process: the threads that wait before a fork do not exist after it.
+        queue = self._queues.setdefault(os.getpid(), _Queue())
+        turn = queue.join()
         try:
-            is_head = me is None or me.wait(within)
-            descriptor = self._lock(until) if is_head else None
+            is_first = turn is None or turn.wait(timeout)
+            descriptor = self._lock(deadline) if is_first else None
             if descriptor is None:
-                raise LedgerUnavailableError(f"{self._path}: others went on writing for {within} seconds")
+                raise LedgerUnavailableError(f"{self._path}: others went on writing for {timeout} seconds")
             try:
                 yield
             finally:
-                # A copy of the descriptor, in a child just forked, would keep the lock beyond its closing.
+                # Closing alone would not release it while a child that was just forked has a copy of the
+                # descriptor.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.close(descriptor)
         finally:
-            line.leave(me)
+            queue.leave(turn)
 
-    def _lock(self, until: float | None) -> int | None:
-        """The file, opened and locked; None if that was not possible until then."""
+    def _lock(self, deadline: float | None) -> int | None:
+        """Open and lock the file; returns its descriptor, or None if the deadline passed."""
         try:
-            # Opened for each turn: a lock belongs to an open file, not to its user.
+            # Opened each time, since a flock belongs to an open file and not to a thread.
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return descriptor if _comes(descriptor, until) else None
+            return descriptor if _flock_until(deadline, descriptor) else None
         except OSError as error:
             raise LedgerUnavailableError(f"{self._path}: {error.strerror}") from error
         return descriptor
 
 
-class _Line:
-    """The threads of one process, in the order they came. The first has always been called."""
+class _Queue:
+    """The threads of one process that want the lock, in the order of arrival. The first has its turn."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[threading.Event | None] = deque()
 
     def join(self) -> threading.Event | None:
-        """Stand in line. The event is set when it is one's turn; None if it is already."""
+        """Join the queue. Returns an event that is set when the thread is first, or None if it is already."""
         with self._lock:
-            me = threading.Event() if self._waiting else None
-            self._waiting.append(me)
-        return me
+            turn = threading.Event() if self._waiting else None
+            self._waiting.append(turn)
+        return turn
 
-    def leave(self, me: threading.Event | None) -> None:
-        """Leave the line, be it as its head or because of a wait that was too long."""
+    def leave(self, turn: threading.Event | None) -> None:
+        """Leave the queue, after the lock was held or the wait timed out."""
         with self._lock:
-            self._waiting.remove(me)
+            self._waiting.remove(turn)
             if self._waiting and (first := self._waiting[0]) is not None:
                 first.set()
 
 
-def _comes(descriptor: int, until: float | None) -> bool:
-    """Wait for the lock on an open file. If it does not come in time, the file is closed when it does.
+def _flock_until(deadline: float | None, descriptor: int) -> bool:
+    """Wait for the lock on an open file; returns whether it was acquired before the deadline.
 
-    flock() knows no timeout, so a thread waits in our stead.
+    flock() has no timeout, so another thread calls it. If that thread gets the lock too late, it closes the
+    file, which releases the lock.
     """
     lock: Future[None] = Future()
-    threading.Thread(target=_wait_for, args=(lock, descriptor), name="turn", daemon=True).start()
+    threading.Thread(target=_flock, args=(lock, descriptor), name="flock", daemon=True).start()
     try:
-        lock.result(None if until is None else until - time.monotonic())
+        lock.result(None if deadline is None else deadline - time.monotonic())
     except TimeoutError:
-        return not lock.cancel()  # which fails where the lock has come at the last moment
+        return not lock.cancel()  # which fails if the lock was acquired at the last moment
     return True
 
 
-def _wait_for(lock: Future[None], descriptor: int) -> None:
+def _flock(lock: Future[None], descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     if lock.set_running_or_notify_cancel():
         lock.set_result(None)

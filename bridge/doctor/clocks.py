@@ -1,4 +1,4 @@
-"""Whether Space Invoices answers at all, and whether its clock and PostgreSQL's agree with this machine's."""
+"""Checks whether Space Invoices answers, and whether its clock and PostgreSQL's agree with this machine's."""
 
 from __future__ import annotations
 
@@ -12,88 +12,89 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from bridge.doctor.finding import Finding, Level, lasting
+from bridge.doctor.finding import Finding, Level, format_duration
 
-SPACE_INVOICES, POSTGRESQL = "Space Invoices", "PostgreSQL"  # whose clocks there are
+SPACE_INVOICES, POSTGRESQL = "Space Invoices", "PostgreSQL"  # the other clocks
 TOLERANCE = timedelta(seconds=30)
-PATIENCE = 10.0  # seconds for an answer, where SPACEBRIDGE_API_TIMEOUT allows more
+API_TIMEOUT = 10.0  # seconds, if SPACEBRIDGE_API_TIMEOUT is longer
 
 
-class Watch:
-    """This machine's clock: shows a given moment when it is made, and goes on from there."""
+class Clock:
+    """This machine's clock. It starts at a given time, and is not set again while it runs."""
 
     def __init__(self, now: datetime) -> None:
         self._start = now
         self._started = time.monotonic()
 
     def now(self) -> datetime:
-        """The time by now."""
+        """The current time."""
         return self._start + timedelta(seconds=time.monotonic() - self._started)
 
 
-def ahead(there: datetime, *, asked: datetime, answered: datetime) -> timedelta:
-    """How far another clock is ahead of this machine's, given when it was asked and had answered by that one.
+def ahead(theirs: datetime, *, asked: datetime, answered: datetime) -> timedelta:
+    """How far another clock is ahead of this machine's.
 
-    Whatever it showed in between is no difference.
+    This machine's clock showed `asked` before `theirs` was read, and `answered` after that. A time between
+    the two is no difference.
     """
-    return there - min(max(there, asked), answered)
+    return theirs - min(max(theirs, asked), answered)
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
-    """What became of a request without a token: why it failed, or how far the API's clock is ahead."""
+class ApiObservation:
+    """The result of a request without a token: why it failed, or how far the API's clock is ahead."""
 
     problem: str | None = None
     clock_ahead: timedelta | None = None
 
 
-def greet(api_url: str, *, timeout: float, watch: Watch) -> Greeting:
-    """Ask the API for anything. Its clock is in every answer, be it a refusal (RFC 9110, 6.6.1)."""
-    asked = watch.now() - timedelta(seconds=1)  # the header knows no fractions of a second
+def observe_api(api_url: str, *, timeout: float, clock: Clock) -> ApiObservation:
+    """Send the API a request. Its clock is in every response, also in a refusal (RFC 9110, 6.6.1)."""
+    asked = clock.now() - timedelta(seconds=1)  # the header has no fractions of a second
     try:
         with requests.get(
             api_url,
             timeout=timeout,
             allow_redirects=False,
             stream=True,
-            headers={"Cache-Control": "no-cache"},  # an answer kept by a proxy shows an old time
-        ) as answer:
-            date = answer.headers.get("Date", "")
+            headers={"Cache-Control": "no-cache"},  # a cached response has an old time
+        ) as response:
+            date = response.headers.get("Date", "")
     except (requests.RequestException, HTTPError, ValueError) as error:
         # Its text would quote the address, which may hold a password.
-        return Greeting(problem=type(error).__name__)
+        return ApiObservation(problem=type(error).__name__)
     try:
-        there = parsedate_to_datetime(date)
-        there = there.replace(tzinfo=there.tzinfo or UTC)
+        theirs = parsedate_to_datetime(date)
+        theirs = theirs.replace(tzinfo=theirs.tzinfo or UTC)
     except (ValueError, OverflowError):
-        return Greeting()
-    return Greeting(clock_ahead=ahead(there, asked=asked, answered=watch.now()))
+        return ApiObservation()
+    return ApiObservation(clock_ahead=ahead(theirs, asked=asked, answered=clock.now()))
 
 
-def compare(clocks: Mapping[str, timedelta | None]) -> Finding:
-    """This machine's clock beside others: how far each is ahead, None where that was not told."""
-    read = {whose: by for whose, by in clocks.items() if by is not None}
-    if not read:
+def check_clocks(clocks: Mapping[str, timedelta | None]) -> Finding:
+    """Compare this machine's clock with others: how far each is ahead, None if it could not be read."""
+    known = {name: offset for name, offset in clocks.items() if offset is not None}
+    if not known:
         return Finding(
             "clock",
             Level.WARNING,
             "There was no other clock to compare this machine's with.",
             "Compare what `date --utc` shows with a clock that is right.",
         )
-    apart = {whose: by for whose, by in read.items() if abs(by) > TOLERANCE}
+    apart = {name: offset for name, offset in known.items() if abs(offset) > TOLERANCE}
     if not apart:
-        return Finding("clock", Level.OK, f"This machine's clock agrees with that of {' and '.join(read)}.")
+        return Finding("clock", Level.OK, f"This machine's clock agrees with that of {' and '.join(known)}.")
     differences = " and ".join(
-        f"{lasting(abs(by))} {'behind' if by > timedelta(0) else 'ahead of'} that of {whose}"
-        for whose, by in apart.items()
+        f"{format_duration(abs(offset))} {'behind' if offset > timedelta(0) else 'ahead of'} that of {name}"
+        for name, offset in apart.items()
     )
-    # Space Invoices is never the one to be mended; PostgreSQL is, where it stands alone.
-    where = "PostgreSQL's machine" if set(apart) == {POSTGRESQL} and len(read) > 1 else "this machine"
+    # An operator cannot mend Space Invoices. PostgreSQL is wrong if only its clock is apart.
+    where = "PostgreSQL's machine" if set(apart) == {POSTGRESQL} and len(known) > 1 else "this machine"
     mend = f"On {where}: timedatectl set-ntp true"
     return Finding("clock", Level.WRONG, f"This machine's clock is {differences}.", mend)
 
 
-def shown(url: str) -> str:
-    """An address without the user and the password in it."""
+def without_credentials(url: str) -> str:
+    """An address without user, password and query."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -1,4 +1,4 @@
-"""Looks at everything, what the rest depends on first."""
+"""Examines an installation: checks everything, and first what the rest depends on."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from bridge.db import Ledger
-from bridge.doctor import accounts, clocks
-from bridge.doctor.accounts import Reply
-from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, Greeting, Watch
-from bridge.doctor.finding import Finding, Level, enumerated
+from bridge.doctor import clocks
+from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, ApiObservation, Clock
+from bridge.doctor.configs import ConfigFetch, fetch_configs
+from bridge.doctor.finding import Finding, Level, format_names
 from bridge.doctor.installation import (
-    BrokerSight,
-    Known,
+    BrokerCheck,
+    LedgerContents,
+    check_broker,
+    check_key,
+    check_ledger,
     is_readable,
-    look_at_broker,
-    look_at_key,
-    look_at_ledger,
 )
-from bridge.doctor.shops import PUBLIC_API, look_at_store
-from bridge.doctor.sight import StoreSight
-from bridge.doctor.work import look_at_work
+from bridge.doctor.observation import StoreObservation
+from bridge.doctor.stores import PUBLIC_API, check_store
+from bridge.doctor.worker import check_worker
 from bridge.pipeline.context import Context
 from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.settings import Settings
@@ -28,51 +28,52 @@ from bridge.vault import Vault
 
 
 def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """All findings, those of a store one after the other. Changes nothing.
+    """Yield all findings, with those of a store next to each other. Changes nothing.
 
-    What follows from something wrong that was found before is a warning: it is mended with that.
+    A finding that follows from an earlier one that is wrong is a warning, since mending that mends it.
     """
-    watch = Watch(now)
+    clock = Clock(now)
     ledger = Ledger(settings.ledger_url)
     try:
-        yield from _examine(settings, ledger, watch)
+        yield from _examine(settings, ledger, clock)
     finally:
         ledger.close()
 
 
-def _examine(settings: Settings, ledger: Ledger, watch: Watch) -> Iterator[Finding]:
-    seen = look_at_ledger(ledger, settings, watch)
-    yield from seen.findings
-    if seen.is_all:
+def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Finding]:
+    ledger_check = check_ledger(ledger, settings, clock)
+    yield from ledger_check.findings
+    if ledger_check.ends_examination:
         return
-    key, vault = look_at_key(settings, seen.known)
+    contents = ledger_check.contents
+    key, vault = check_key(settings, contents)
     yield key
-    broker = look_at_broker(settings)
+    broker = check_broker(settings)
     yield broker.finding
-    timeout = min(settings.api_timeout, clocks.PATIENCE)
-    greeting = clocks.greet(settings.api_url, timeout=timeout, watch=watch)
-    replies: Mapping[int, Reply] = {}
-    if seen.known is not None and vault is not None and greeting.problem is None:
-        replies = _ask(settings, ledger, vault, seen.known, broker, timeout)
-    api = _api(settings, greeting, seen.known, replies)
-    yield api
-    yield clocks.compare(
+    timeout = min(settings.api_timeout, clocks.API_TIMEOUT)
+    api = clocks.observe_api(settings.api_url, timeout=timeout, clock=clock)
+    fetches: Mapping[int, ConfigFetch] = {}
+    if contents is not None and vault is not None and api.problem is None:
+        fetches = _fetch_configs(settings, ledger, vault, contents, broker, timeout)
+    api_finding = _check_api(settings, api, contents, fetches)
+    yield api_finding
+    yield clocks.check_clocks(
         {
-            SPACE_INVOICES: greeting.clock_ahead,
-            POSTGRESQL: seen.known.clock_ahead if seen.known else None,
+            SPACE_INVOICES: api.clock_ahead,
+            POSTGRESQL: contents.clock_ahead if contents else None,
         }
     )
-    if seen.known is None:
+    if contents is None:
         return
-    work = look_at_work(
-        seen.known,
+    worker = check_worker(
+        contents,
         broker,
-        watch.now(),
+        clock.now(),
         config_ttl=settings.config_ttl,
-        api_answers=api.level is Level.OK,
+        api_answers=api_finding.level is Level.OK,
     )
-    yield work
-    if not seen.known.stores:
+    yield worker
+    if not contents.stores:
         yield Finding(
             "stores",
             Level.WARNING,
@@ -80,17 +81,26 @@ def _examine(settings: Settings, ledger: Ledger, watch: Watch) -> Iterator[Findi
             "With the ids that Space Invoices shows: "
             "spacebridge stores add NAME --organization ID --woocommerce ID",
         )
-    of_all = next((one.check for one in (broker.finding, work) if one.level is Level.WRONG), None)
-    for store in seen.known.stores:
-        reply = replies.get(store.id)
-        blamed = of_all or _blamed(greeting, reply)
-        yield from look_at_store(StoreSight(store, seen.known.backlogs[store.id], reply, blamed, watch.now()))
+    common_cause = next(
+        (finding.check for finding in (broker.finding, worker) if finding.level is Level.WRONG), None
+    )
+    for store in contents.stores:
+        fetch = fetches.get(store.id)
+        cause = common_cause or _cause(api, fetch)
+        yield from check_store(
+            StoreObservation(store, contents.backlogs[store.id], fetch, cause, clock.now())
+        )
 
 
-def _ask(
-    settings: Settings, ledger: Ledger, vault: Vault, known: Known, broker: BrokerSight, timeout: float
-) -> Mapping[int, Reply]:
-    """What Space Invoices says of the stores, at a rate that is shared with the workers where that can be."""
+def _fetch_configs(
+    settings: Settings,
+    ledger: Ledger,
+    vault: Vault,
+    contents: LedgerContents,
+    broker: BrokerCheck,
+    timeout: float,
+) -> Mapping[int, ConfigFetch]:
+    """Fetch the configs of the stores; the workers share the rate limit if the broker can be reached."""
     shared = settings.broker_url.get_secret_value() if broker.finding.level is Level.OK else ""
     context = Context(
         ledger=ledger,
@@ -100,42 +110,46 @@ def _ask(
         config_ttl=settings.config_ttl,
         rate_limiter=RateLimiter(settings.request_rate, broker_url=shared),
     )
-    return accounts.ask(context, [store for store in known.stores if is_readable(store, vault)])
+    return fetch_configs(context, [store for store in contents.stores if is_readable(store, vault)])
 
 
-def _api(
-    settings: Settings, greeting: Greeting, known: Known | None, replies: Mapping[int, Reply]
+def _check_api(
+    settings: Settings,
+    api: ApiObservation,
+    contents: LedgerContents | None,
+    fetches: Mapping[int, ConfigFetch],
 ) -> Finding:
-    """Whether Space Invoices answers, and answers what it is asked about the stores."""
-    address = clocks.shown(settings.api_url)
-    if greeting.problem is not None:
+    """Whether Space Invoices answers, and says something about each store."""
+    address = clocks.without_credentials(settings.api_url)
+    if api.problem is not None:
         return Finding(
             "api",
             Level.WRONG,
-            f"Space Invoices cannot be reached at {address} ({greeting.problem}): nothing is forwarded.",
+            f"Space Invoices cannot be reached at {address} ({api.problem}): nothing is forwarded.",
             f"curl -sSI {address} says more; correct this machine's way there, or SPACEBRIDGE_API_URL.",
         )
-    silent = [store for store in known.stores if _is_silent(replies.get(store.id))] if known else []
-    if not silent:
+    stores = contents.stores if contents else []
+    unknown = [store for store in stores if _is_inconclusive(fetches.get(store.id))]
+    if not unknown:
         return Finding("api", Level.OK, f"Space Invoices can be reached at {address}.")
     return Finding(
         "api",
         Level.WRONG,
-        f"Of {enumerated([store.name for store in silent])}, nothing could be learned: "
-        f"{replies[silent[0].id].error}",
+        f"Of {format_names([store.name for store in unknown])}, nothing could be learned: "
+        f"{fetches[unknown[0].id].error}",
         "Their orders wait, and go on by themselves. Look again in a minute: spacebridge doctor. If it stays "
         f"so, compare SPACEBRIDGE_API_URL, {address}, with {PUBLIC_API}",
     )
 
 
-def _is_silent(reply: Reply | None) -> bool:
-    return reply is not None and not reply.is_of_use
+def _is_inconclusive(fetch: ConfigFetch | None) -> bool:
+    return fetch is not None and not fetch.is_conclusive
 
 
-def _blamed(greeting: Greeting, reply: Reply | None) -> str | None:
-    """The check that found why nothing was learned of a store, which keeps the worker from it, too."""
-    if greeting.problem is not None:
+def _cause(api: ApiObservation, fetch: ConfigFetch | None) -> str | None:
+    """The check that found why nothing is known of a store, which also keeps the worker from it."""
+    if api.problem is not None:
         return "api"
-    if reply is None:
+    if fetch is None:
         return "key"
-    return "api" if _is_silent(reply) else None
+    return "api" if _is_inconclusive(fetch) else None

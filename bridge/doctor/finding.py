@@ -1,4 +1,4 @@
-"""A finding, and the words that findings have in common."""
+"""A finding, and how findings show durations and lists of names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.settings import SettingsError
 
 
 class Level(StrEnum):
-    """How bad a finding is; `wrong` is what has to be mended."""
+    """How bad a finding is; only `wrong` has to be mended."""
 
     OK = "ok"
     WARNING = "warning"
@@ -20,9 +20,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was found there, and what to do about it. `store` is its name, if it is one's.
+    """What a check found: its level, a message, and the mend, which says what to type or to do.
 
-    No part of it holds a secret or a customer's data.
+    `store` is the name of the store that it is about, if it is about one. No part of it holds a secret or
+    personal data.
     """
 
     check: str
@@ -32,23 +33,23 @@ class Finding:
     store: str | None = None
 
 
-def of_wrong_setting(error: SettingsError) -> Finding:
-    """A setting that is wrong or missing. The last sentence of such an error is its mend."""
+def settings_finding(error: SettingsError) -> Finding:
+    """The finding for a setting that is wrong or missing. The last sentence of such an error is the mend."""
     problem, _, mend = str(error).rpartition(". ")
     return Finding("settings", Level.WRONG, f"{problem}.", mend)
 
 
-def lasting(span: timedelta | float) -> str:
-    """A span of time, or so many seconds, as people say it: in the largest unit that it is two of."""
-    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+def format_duration(duration: timedelta | float) -> str:
+    """A duration, or a number of seconds, in the largest unit of which there are at least two."""
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
 
 
-def enumerated(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+def format_names(names: Sequence[str]) -> str:
+    """The first few names, and the number of the others."""
     if len(names) > 4:
         return f"{', '.join(names[:3])} and {len(names) - 3} more"
     return ", ".join(names)

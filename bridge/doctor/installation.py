@@ -1,4 +1,4 @@
-"""The ledger, its schema, the key and the broker: what a bridge rests on."""
+"""Checks what the bridge depends on: the ledger and its schema, the key, the broker."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from bridge.broker import BrokerError, make_celery, messages_waiting
 from bridge.data_folder import is_up
 from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError, Schema
-from bridge.doctor.clocks import Watch, ahead
-from bridge.doctor.finding import Finding, Level, enumerated
+from bridge.doctor.clocks import Clock, ahead
+from bridge.doctor.finding import Finding, Level, format_names
 from bridge.doctor.mounts import network_file_system
 from bridge.ledger import backlog, stores
 from bridge.ledger.backlog import StoreBacklog
@@ -22,8 +22,8 @@ from bridge.vault import Vault, WrongKeyError
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the ledger tells. `clock_ahead` is that of its server, if it has one."""
+class LedgerContents:
+    """What the checks need from the ledger. `clock_ahead` is for its server's clock, if it has one."""
 
     stores: Sequence[Store]
     backlogs: Mapping[int, StoreBacklog]  # by the store's id
@@ -31,33 +31,36 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerSight:
-    """What is found of the ledger. `is_all`: there is nothing else to look at before that is mended."""
+class LedgerCheck:
+    """The findings about the ledger, and its contents if they can be read.
+
+    `ends_examination`: nothing else can be checked before these findings are mended.
+    """
 
     findings: Sequence[Finding]
-    known: Known | None = None
-    is_all: bool = False
+    contents: LedgerContents | None = None
+    ends_examination: bool = False
 
 
-def look_at_ledger(ledger: Ledger, settings: Settings, watch: Watch) -> LedgerSight:
-    """Look at the ledger and its schema; if both are well, read what is in it."""
+def check_ledger(ledger: Ledger, settings: Settings, clock: Clock) -> LedgerCheck:
+    """Check the ledger and its schema; if both can be used, read the contents."""
     try:
         schema = ledger.schema()
         if schema is Schema.MISSING and settings.is_embedded:
-            return LedgerSight([_not_made_yet(settings)], is_all=True)
+            return LedgerCheck([_missing_ledger(settings)], ends_examination=True)
         findings = [
             Finding("ledger", Level.OK, f"The ledger ({ledger.place}) can be reached."),
-            _migrations(schema),
-            *_durability(ledger, settings),
+            _check_schema(schema),
+            *_check_durability(ledger, settings),
         ]
         ledger.require_open()
-        return LedgerSight(findings, _read(ledger, watch) if schema is Schema.CURRENT else None)
+        return LedgerCheck(findings, _read(ledger, clock) if schema is Schema.CURRENT else None)
     except LedgerMovedError as error:
-        what, _, mend = str(error).partition(": ")
-        return LedgerSight([Finding("ledger", Level.WRONG, f"{what}.", mend)], is_all=True)
+        problem, _, mend = str(error).partition(": ")
+        return LedgerCheck([Finding("ledger", Level.WRONG, f"{problem}.", mend)], ends_examination=True)
     except (LedgerUnavailableError, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        message = f"The ledger ({ledger.place}) cannot be reached: {why}"
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f"The ledger ({ledger.place}) cannot be reached: {reason}"
         mend = (
             f"Run this as its owner: ls -l {settings.data_dir.absolute()}. If it is damaged, put it back "
             "from its back-up."
@@ -65,18 +68,19 @@ def look_at_ledger(ledger: Ledger, settings: Settings, watch: Watch) -> LedgerSi
             else "Start its server (systemctl start postgresql), or correct SPACEBRIDGE_DATABASE_URL."
         )
         finding = Finding("ledger", Level.WRONG, message, mend)
-        return LedgerSight([finding], is_all=settings.is_embedded)
+        return LedgerCheck([finding], ends_examination=settings.is_embedded)
 
 
-def _durability(ledger: Ledger, settings: Settings) -> Sequence[Finding]:
-    """What is wrong with how the ledger's commits reach the disk."""
-    if (why := ledger.unsynced()) is not None:
+def _check_durability(ledger: Ledger, settings: Settings) -> Sequence[Finding]:
+    """The findings about commits that may not reach the disk; none if all is well."""
+    if (problem := ledger.unsynced()) is not None:
         is_wanted = settings.allow_unsynced_commits
         return [
             Finding(
                 "durability",
                 Level.WARNING if is_wanted else Level.WRONG,
-                f"{why}." + (" SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS says that it may be." if is_wanted else ""),
+                f"{problem}."
+                + (" SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS says that it may be." if is_wanted else ""),
                 "ALTER ROLE <role> RESET synchronous_commit; ALTER DATABASE <database> RESET "
                 "synchronous_commit; and the same in postgresql.conf and in the pooler, if there is one. "
                 "Then restart the bridge. If it may be lost: export SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS=true",
@@ -97,26 +101,28 @@ def _durability(ledger: Ledger, settings: Settings) -> Sequence[Finding]:
     ]
 
 
-def look_at_key(settings: Settings, known: Known | None) -> tuple[Finding, Vault | None]:
-    """Whether there is a key, and it decrypts what the ledger holds."""
+def check_key(settings: Settings, contents: LedgerContents | None) -> tuple[Finding, Vault | None]:
+    """Check that there is a key that decrypts the ledger's secrets; also returns the vault with it."""
     try:
         vault = settings.vault()
     except (SettingsError, OSError) as error:
-        return _no_key(settings, error), None
-    every = known.stores if known else []
-    unreadable = [store.name for store in every if not is_readable(store, vault)]
+        return _missing_key(settings, error), None
+    all_stores = contents.stores if contents else []
+    unreadable = [store.name for store in all_stores if not is_readable(store, vault)]
     if not unreadable:
-        what = "There is a key, and it decrypts every store's secrets." if every else "There is a key."
-        return Finding("key", Level.OK, what), vault
+        message = (
+            "There is a key, and it decrypts every store's secrets." if all_stores else "There is a key."
+        )
+        return Finding("key", Level.OK, message), vault
     if settings.secret_key:
-        back = "For every process: export SPACEBRIDGE_SECRET_KEY=<the present value>,<the former key>"
+        mend = "For every process: export SPACEBRIDGE_SECRET_KEY=<the present value>,<the former key>"
     else:
-        back = f"Put the former key back from its back-up: cp <back-up> {_key_file(settings)}"
+        mend = f"Put the former key back from its back-up: cp <back-up> {_key_file(settings)}"
     return Finding(
         "key",
         Level.WRONG,
-        f"Secrets of {enumerated(unreadable)} were encrypted with another key.",
-        f"{back}. If it is lost, for each of them: spacebridge stores set-token NAME, "
+        f"Secrets of {format_names(unreadable)} were encrypted with another key.",
+        f"{mend}. If it is lost, for each of them: spacebridge stores set-token NAME, "
         "and spacebridge stores rotate-secret NAME",
     ), vault
 
@@ -132,38 +138,38 @@ def is_readable(store: Store, vault: Vault) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokerSight:
-    """What is found of the broker; `messages` wait in it, None if that cannot be asked."""
+class BrokerCheck:
+    """The finding about the broker, and how many messages wait in it; None if it cannot be asked."""
 
     finding: Finding
-    is_up: bool  # whether a `spacebridge up` runs, with parts of its own
+    is_up: bool  # whether a `spacebridge up` is running
     messages: int | None = None
 
 
-def look_at_broker(settings: Settings) -> BrokerSight:
-    """Whether the broker takes messages; if `spacebridge up` brings its own along, whether that runs."""
+def check_broker(settings: Settings) -> BrokerCheck:
+    """Check that the broker takes messages, or, if it is that of `spacebridge up`, that this is running."""
     address = settings.broker_url.get_secret_value()
     folder = settings.data_dir.absolute()
     up = is_up(folder)
     if not address and up:
         message = "`spacebridge up` is running, with a broker of its own."
-        return BrokerSight(Finding("broker", Level.OK, message), is_up=True)
+        return BrokerCheck(Finding("broker", Level.OK, message), is_up=True)
     if not address:
         message = f"No `spacebridge up` is running over {folder}: nothing is received, nothing forwarded."
         mend = "spacebridge up; where it is a service: systemctl start spacebridge"
         if not settings.is_embedded:
             mend += "; where its parts run by themselves: export SPACEBRIDGE_BROKER_URL=redis://HOST:6379/0"
-        return BrokerSight(Finding("broker", Level.WRONG, message, mend), is_up=False)
+        return BrokerCheck(Finding("broker", Level.WRONG, message, mend), is_up=False)
     try:
         messages = messages_waiting(make_celery(address))
     except BrokerError as error:
         message = f"The broker takes no messages ({error}): nothing is forwarded."
         mend = f"Start it, or correct SPACEBRIDGE_BROKER_URL.{_how_to_ping(address)}"
-        return BrokerSight(Finding("broker", Level.WRONG, message, mend), is_up=up)
-    return BrokerSight(Finding("broker", Level.OK, "The broker takes messages."), is_up=up, messages=messages)
+        return BrokerCheck(Finding("broker", Level.WRONG, message, mend), is_up=up)
+    return BrokerCheck(Finding("broker", Level.OK, "The broker takes messages."), is_up=up, messages=messages)
 
 
-def _not_made_yet(settings: Settings) -> Finding:
+def _missing_ledger(settings: Settings) -> Finding:
     folder = settings.data_dir.absolute()
     if _key_file(settings).exists():
         message = f"In {folder}, there is a key and no ledger."
@@ -174,7 +180,7 @@ def _not_made_yet(settings: Settings) -> Finding:
     return Finding("ledger", Level.WRONG, message, mend)
 
 
-def _migrations(schema: Schema) -> Finding:
+def _check_schema(schema: Schema) -> Finding:
     match schema:
         case Schema.CURRENT:
             return Finding("migrations", Level.OK, "Its schema is current.")
@@ -189,17 +195,17 @@ def _migrations(schema: Schema) -> Finding:
     return Finding("migrations", Level.WRONG, message, "spacebridge db upgrade")
 
 
-def _read(ledger: Ledger, watch: Watch) -> Known:
+def _read(ledger: Ledger, clock: Clock) -> LedgerContents:
     with ledger.read() as connection:
-        every = stores.every(connection)
-        backlogs = backlog.of_stores(connection, watch.now())
-    asked = watch.now()
-    there = ledger.server_time()
-    by = None if there is None else ahead(there, asked=asked, answered=watch.now())
-    return Known(every, backlogs, by)
+        all_stores = stores.every(connection)
+        backlogs = backlog.of_stores(connection, clock.now())
+    asked = clock.now()
+    theirs = ledger.server_time()
+    clock_ahead = None if theirs is None else ahead(theirs, asked=asked, answered=clock.now())
+    return LedgerContents(all_stores, backlogs, clock_ahead)
 
 
-def _no_key(settings: Settings, error: SettingsError | OSError) -> Finding:
+def _missing_key(settings: Settings, error: SettingsError | OSError) -> Finding:
     path = _key_file(settings)
     if isinstance(error, OSError):
         message = f"{path} cannot be read: {error.strerror}."
@@ -222,7 +228,7 @@ def _key_file(settings: Settings) -> Path:
 
 
 def _how_to_ping(address: str) -> str:
-    """What to type to see whether a Redis answers; nothing for several of them, or another broker."""
+    """How to find out whether Redis answers; empty for several of them, and for another broker."""
     parts = urlsplit(address)
     if parts.scheme not in {"redis", "rediss"} or ";" in address:
         return ""

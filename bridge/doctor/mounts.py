@@ -1,4 +1,4 @@
-"""Which kind of file system a file lies on, as Linux tells it; nothing is known of it elsewhere."""
+"""Finds out the kind of file system that a file is on, in Linux only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
-# Where SQLite cannot rely on locks, on memory that two processes share, or on what is synced.
+# File systems on which SQLite cannot rely on locks, on memory shared by processes, or on syncs.
 _NETWORK = {
     *(
         "nfs",
@@ -37,22 +37,22 @@ _NETWORK = {
 
 
 def network_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """The kind of network file system that a path lies on; None for a local one, or if that is not known."""
+    """The kind of network file system that a path is on; None for a local one, or if it is not known."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        place = path.resolve()
+        resolved = path.resolve()
     except OSError:
         return None
     kind, deepest = "", -1
     for line in lines:
         # proc(5): mount id, parent, device, root, mount point, options, optional fields, a -, the kind, ...
-        about, _, rest = line.partition(" - ")
-        fields = about.split(" ")
+        mount, _, rest = line.partition(" - ")
+        fields = mount.split(" ")
         if len(fields) < 5 or not rest:
             continue
         point = Path(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), fields[4]))
         depth = len(point.parts)
-        # Of several at one point, the last one hides the others.
-        if depth >= deepest and (point == place or point in place.parents):
+        # The last mount at a point hides earlier ones.
+        if depth >= deepest and (point == resolved or point in resolved.parents):
             kind, deepest = rest.split(" ", 1)[0], depth
     return kind if kind in _NETWORK else None

@@ -144,12 +144,12 @@ def delivery_of(row: Row[Any]) -> Delivery:
 
 
 def _newest_of(sql: Sql) -> Any:
-    of_issuances = select(issuances.c.order_id).where(sql.among(issuances.c.id, "ids"))
+    of_issuances = select(issuances.c.order_id).where(sql.in_list(issuances.c.id, "ids"))
     return _newest_where(orders.c.id.in_(of_issuances))
 
 
 def _of_orders(sql: Sql) -> Any:
-    return _newest_where(sql.among(orders.c.id, "ids"))
+    return _newest_where(sql.in_list(orders.c.id, "ids"))
 
 
 def _newest_where(condition: ColumnElement[bool]) -> Any:

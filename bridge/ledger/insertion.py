@@ -59,13 +59,13 @@ def insert_together(
     In PostgreSQL, where they share one statement, it is None, too, for a repeat of another in the batch.
     """
     if dialect.name == "sqlite" or len(batch) == 1:
-        form = _INSERT.form(dialect)
-        return [_insertion(form.execute(cursor, new).fetchall()) for new in batch]
+        statement = _INSERT.compile(dialect)
+        return [_insertion(statement.execute(cursor, new).fetchall()) for new in batch]
     firsts: dict[tuple[int, bytes], Mapping[str, Any]] = {}
     for new in batch:
         firsts.setdefault((new["store_id"], new["digest"]), new)
     lists = {name: [new[name] for new in firsts.values()] for name in _PARAMETERS}
-    rows = _INSERT_TOGETHER.form(dialect).execute(cursor, lists).fetchall()
+    rows = _INSERT_TOGETHER.compile(dialect).execute(cursor, lists).fetchall()
     insertions = {(store_id, digest): _insertion([row]) for row in rows for *_, store_id, digest in [row]}
     keys = [(new["store_id"], new["digest"]) for new in batch]
     return [insertions.get(key) if firsts[key] is new else None for key, new in zip(keys, batch, strict=True)]

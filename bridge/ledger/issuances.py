@@ -353,7 +353,7 @@ def _moving(leaving: Sequence[str], **values: Any) -> Statement:
     """One that has the issuances whose `ids` are given, and that are in one of these states, leave it."""
     is_leaving = or_(*(issuances.c.state == state for state in leaving))
     return Statement(
-        lambda sql: update(issuances).where(sql.among(issuances.c.id, "ids"), is_leaving).values(values)
+        lambda sql: update(issuances).where(sql.in_list(issuances.c.id, "ids"), is_leaving).values(values)
     )
 
 

@@ -171,8 +171,8 @@ def _with_store() -> Select[Any]:
 
 def orders_wanted(sql: Sql) -> CompoundSelect[Any]:
     """The ids of the orders that are the parameter `ids`, or of which are the issuances `issuance_ids`."""
-    of_issuances = select(issuances.c.order_id).where(sql.among(issuances.c.id, "issuance_ids"))
-    return union(sql.listed(orders.c.id, "ids"), of_issuances)
+    of_issuances = select(issuances.c.order_id).where(sql.in_list(issuances.c.id, "issuance_ids"))
+    return union(sql.list_values(orders.c.id, "ids"), of_issuances)
 
 
 def _lock_each(sql: Sql) -> Any:

@@ -149,7 +149,7 @@ def _lock_resources_of(sql: Sql) -> Any:
         select(func.hashtextextended(name, 0).label("key"))
         .distinct()
         .where(
-            sql.among(deliveries.c.id, "ids"),
+            sql.in_list(deliveries.c.id, "ids"),
             deliveries.c.state == RECEIVED,
             deliveries.c.resource_id.is_not(None),
         )
@@ -163,7 +163,7 @@ def _lock_resources_of(sql: Sql) -> Any:
 def _lock_unprocessed(sql: Sql) -> Any:
     return (
         select_with_store()
-        .where(sql.among(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
+        .where(sql.in_list(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
         .order_by(_arrival(), deliveries.c.id)
         # Its key stays as it is: a transaction that only adds an attempt, which refers to it, does not wait.
         .with_for_update(of=deliveries, key_share=True, skip_locked=True)

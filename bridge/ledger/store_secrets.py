@@ -90,11 +90,11 @@ def re_encrypt(connection: Connection, store: Store, vault: Vault) -> int:
     Raises WrongKeyError.
     """
     values: dict[str, object] = {}
-    if (token := vault.renewed(store.encrypted_api_token)) is not None:
+    if (token := vault.reencrypted(store.encrypted_api_token)) is not None:
         values["api_token"] = token
-    if (secret := vault.renewed(store.encrypted_webhook_secret)) is not None:
+    if (secret := vault.reencrypted(store.encrypted_webhook_secret)) is not None:
         values["webhook_secret"] = secret
-    previous = [(old, vault.renewed(old)) for old in store.encrypted_previous_secrets]
+    previous = [(old, vault.reencrypted(old)) for old in store.encrypted_previous_secrets]
     changed = len(values) + sum(new is not None for _, new in previous)
     if changed:
         values["previous_webhook_secrets"] = [new or old for old, new in previous] or None

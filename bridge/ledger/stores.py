@@ -189,7 +189,7 @@ def finish_redeciding(connection: Connection, store: Store) -> None:
 
 
 def _each(sql: Sql) -> Any:
-    return select(stores).where(sql.among(stores.c.id, "ids"))
+    return select(stores).where(sql.in_list(stores.c.id, "ids"))
 
 
 def _of_orders(sql: Sql) -> Any:
@@ -198,7 +198,7 @@ def _of_orders(sql: Sql) -> Any:
 
 
 def _of_deliveries(sql: Sql) -> Any:
-    ids = select(deliveries.c.store_id).where(sql.among(deliveries.c.id, "ids"))
+    ids = select(deliveries.c.store_id).where(sql.in_list(deliveries.c.id, "ids"))
     return select(stores).where(stores.c.id.in_(ids))
 
 

@@ -17,7 +17,7 @@ from bridge.pipeline.context import Context
 from bridge.pipeline.decide import OrderState, decide_on, save
 from bridge.pipeline.snapshot import reread
 
-ALONE = "redecide"  # the name of the lock, of which one process at a time has one
+LOCK = "redecide"  # the name of the lock that one process at a time holds
 BATCH = 50  # orders in a transaction, which holds up whoever else needs one of them
 FOR_SECONDS = 2.0  # after which others have their turn
 REDECIDE_FOR = timedelta(minutes=1)  # longer than any transaction that has read the old rules
@@ -30,8 +30,8 @@ def redecide(context: Context) -> bool:
 
     One process at a time does so. One that dies amid it leaves the orders of its last batch as they were.
     """
-    with context.ledger.alone(ALONE) as is_mine:
-        if not is_mine:
+    with context.ledger.try_lock(LOCK) as is_locked:
+        if not is_locked:
             return False
         return _redecide_each(context, until=time.monotonic() + FOR_SECONDS)
 
@@ -64,7 +64,7 @@ def _redecide_some(context: Context, store: Store, stuck: set[int]) -> bool:
 def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> set[int]:
     """All of them in one transaction, each by itself where that fails; returns those that cannot be."""
     try:
-        with context.ledger.write(wait=context.patience) as connection:
+        with context.ledger.write(lock_timeout=context.patience) as connection:
             _decide_on(context, connection, store, order_ids)
     except LedgerBusyError as error:
         if len(order_ids) == 1:

@@ -20,7 +20,7 @@ from bridge.pipeline.store_configs import to_fetch
 GRACE = timedelta(seconds=2)  # what a message needs from the receiver to a worker, generously
 BATCH = 5000  # deliveries that one sweep lists
 MENDED = 500  # rows of each other kind that it takes up
-ALONE = "sweep"  # the name of the lock, of which one process at a time has one
+LOCK = "sweep"  # the name of the lock that one process at a time holds
 
 _Found = TypeVar("_Found")
 
@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 
 def sweep(context: Context) -> PendingWork:
     """Release what dead workers hold, and list what is to be done; nothing while another sweep is at it."""
-    with context.ledger.alone(ALONE) as is_mine:
-        return _sweep(context) if is_mine else PendingWork()
+    with context.ledger.try_lock(LOCK) as is_locked:
+        return _sweep(context) if is_locked else PendingWork()
 
 
 def _sweep(context: Context) -> PendingWork:

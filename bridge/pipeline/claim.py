@@ -63,7 +63,7 @@ def claim(context: Context, quotas: Sequence[Quota]) -> Sequence[Claimed]:
     """
     due_ids: list[int] = []
     try:
-        with context.ledger.write(wait=context.patience) as connection:
+        with context.ledger.write(lock_timeout=context.patience) as connection:
             return _claim(context, connection, quotas, due_ids)
     except LedgerBusyError:
         return _claim_each(context, quotas) if len(due_ids) > 1 else []

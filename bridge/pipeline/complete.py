@@ -100,7 +100,7 @@ class Completer:
         if not batch:
             return []
         try:
-            with self._context.ledger.write(wait=self._context.patience) as connection:
+            with self._context.ledger.write(lock_timeout=self._context.patience) as connection:
                 locked = orders.lock_free(connection, [one.order_id for one in batch])
                 ready = [one for one in batch if one.order_id in locked]
                 due = record(self._context, connection, [one.completed for one in ready], locked)
@@ -189,7 +189,7 @@ def record(
 def release_expired(context: Context, issuance_id: int) -> None:
     """Settle an issuance whose worker died, or lost the ledger, while sending: nobody knows the outcome."""
     lost = Outcome(Effect.UNKNOWN, "the worker died while it was sending")
-    with context.ledger.write(wait=context.patience) as connection:
+    with context.ledger.write(lock_timeout=context.patience) as connection:
         issuance = issuances.get(connection, issuance_id)
         if issuance is None:
             return

@@ -47,7 +47,7 @@ def process_deliveries(context: Context, delivery_ids: Collection[int]) -> Pendi
 
 def _process_each(context: Context, delivery_ids: Collection[int], wait: float) -> PendingWork:
     try:
-        with context.ledger.write(wait=wait) as connection:
+        with context.ledger.write(lock_timeout=wait) as connection:
             return _process(context, connection, delivery_ids)
     except LedgerBusyError as error:
         if len(delivery_ids) == 1:

@@ -61,7 +61,7 @@ class DeliveryRecorder:
         self._ledger = ledger
         self._publish = publish
         self._now = now
-        self._batch_writer = BatchWriter(self._insert_together, width=ledger.direct_writers)
+        self._batch_writer = BatchWriter(self._insert_together, concurrency=ledger.direct_writers)
 
     def record(self, store: DeliveryStore, topic: str, body: bytes, source: str = "") -> RecordedDelivery:
         """Record a delivery that is known to be the store's. It is committed when this returns.

@@ -1,4 +1,4 @@
-"""What the processes tell about themselves: logs and metrics, never with personal data or secrets."""
+"""Logs and metrics of all processes, without personal data or secrets."""
 
 from bridge.telemetry.logs import STDERR, STDOUT, configure_logging
 

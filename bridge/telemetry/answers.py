@@ -1,4 +1,4 @@
-"""Counts the receiver's answers to deliveries, and how soon they were acknowledged."""
+"""Counts the receiver's answers to deliveries, and measures how soon it acknowledged them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 from prometheus_client import Counter, Histogram
 
-from bridge.telemetry.counts import REGISTRY, SECONDS, harmless
+from bridge.telemetry.counts import REGISTRY, SECONDS, never_raises
 
 _ACKNOWLEDGED = ("accepted", "duplicate", "ignored", "quarantined", "unreadable")
 _OF_A_STORE = (*_ACKNOWLEDGED, "refused", "too_large", "unavailable")
@@ -27,27 +27,26 @@ _ACK_SECONDS = Histogram(
 )
 
 
-@harmless
+@never_raises
 def count(store: str, outcome: str, seconds: float) -> None:
-    """Count a delivery that was answered so in so many seconds.
+    """Count a delivery by the outcome in its answer, which took `seconds`.
 
-    `store` is the name of a store that exists, or nothing: a request's path is whatever its caller made up,
-    and no label.
+    `store` is the name of a store that exists, or empty: a name that strangers choose must not be a label.
     """
     if outcome in _ACKNOWLEDGED:
         _ACK_SECONDS.observe(seconds)
     _counters(store)[outcome].inc()
 
 
-@harmless
+@never_raises
 def cut_off() -> None:
-    """Count a request that did not arrive whole in time, for whichever store."""
+    """Count a request that did not arrive completely in time; its store is not known."""
     _counters("")["cut_off"].inc()
 
 
 @cache
 def _counters(store: str) -> Mapping[str, Counter]:
-    """The counters of a store: looked up once, and exported as 0 from the start."""
+    """The counters of a store by outcome: cached, and all exported from the start, as 0."""
     return {
         outcome: _DELIVERIES.labels(store, outcome) for outcome in (_OF_A_STORE if store else _OF_NO_STORE)
     }

@@ -1,6 +1,6 @@
-"""What the processes count as they work, in labels that hold no values but stores' names.
+"""The counters of all processes. No label has a value from outside but stores' names.
 
-A count never fails: whatever happens to it, an order may be under way just then.
+Counting never raises: it must not stop an order that is being processed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from bridge.telemetry import multiprocess
 
-multiprocess.take_part()  # before the first metric is made
+multiprocess.choose_storage()  # before the first metric is made
 
 REGISTRY = CollectorRegistry()
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -54,37 +54,37 @@ _API_ANSWERS = Counter(
 )
 
 
-def harmless(counting: Callable[_P, None]) -> Callable[_P, None]:
-    """Make of a function that counts one that never raises."""
+def never_raises(counting: Callable[_P, None]) -> Callable[_P, None]:
+    """Decorate a function that counts, so that it logs its errors instead of raising them."""
 
     @wraps(counting)
-    def counted(*args: _P.args, **kwargs: _P.kwargs) -> None:
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             counting(*args, **kwargs)
         except Exception as error:
             log.warning("could not be counted", what=counting.__name__, error=type(error).__name__)
 
-    return counted
+    return wrapper
 
 
-@harmless
+@never_raises
 def decided(decision: str, rule: str) -> None:
-    """An order was decided on, by this rule."""
+    """Count a decision on an order, by this rule."""
     _decisions(decision, rule).inc()
 
 
-@harmless
+@never_raises
 def attempt_ended(store: str, outcome: str, number: int) -> None:
-    """An order was handed over; `outcome` as the ledger has it, `number` counts attempts from 1."""
-    by_outcome, retries = _of_store(store)
+    """Count an attempt; `outcome` as in the ledger, `number` counts the attempts for an issuance from 1."""
+    by_outcome, retries = _store_counters(store)
     by_outcome[outcome].inc()
     if number > 1:
         retries.inc()
 
 
-@harmless
+@never_raises
 def api_answered(method: str, path: Sequence[str], status: int | None, seconds: float) -> None:
-    """Space Invoices answered a request, or did not (None)."""
+    """Count a request to Space Invoices; `status` is None if there was no answer."""
     request = "other"
     if path[-1] == "order":
         request = "order"
@@ -94,21 +94,21 @@ def api_answered(method: str, path: Sequence[str], status: int | None, seconds: 
     _api_answers(request, status).inc()
 
 
-@harmless
+@never_raises
 def sweep_ended() -> None:
-    """A sweep has come to its end."""
+    """Record that a sweep ended now."""
     _last_sweep().set_to_current_time()
 
 
-# Looked up once, for that takes as long as to count. What happens but rarely is told from the start as 0:
-# Prometheus sees no rise in what was not there before.
+# Metrics with labels are cached, since looking one up takes as long as counting. A store's are exported from
+# the start, as 0: Prometheus sees no increase in a series that was not there before.
 
 
 @cache
-def _of_store(store: str) -> tuple[Mapping[str, Counter], Counter]:
+def _store_counters(store: str) -> tuple[Mapping[str, Counter], Counter]:
     by_outcome = {outcome: _ATTEMPTS.labels(store, outcome) for outcome in ATTEMPT_OUTCOMES}
-    words = {outcome.replace("_", " "): counter for outcome, counter in by_outcome.items()}
-    return words, _RETRIES.labels(store)
+    in_ledger = {outcome.replace("_", " "): counter for outcome, counter in by_outcome.items()}
+    return in_ledger, _RETRIES.labels(store)
 
 
 @cache
@@ -128,7 +128,7 @@ def _api_answers(request: str, status: int | None) -> Counter:
 
 @cache
 def _last_sweep() -> Gauge:
-    # Made by whoever sweeps: the others would tell that the last one was in 1970.
+    # Made by the process that sweeps: any other would export that the last sweep was in 1970.
     return Gauge(
         "spacebridge_last_sweep_timestamp_seconds",
         "When the last sweep ended.",

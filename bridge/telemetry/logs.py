@@ -1,7 +1,7 @@
-"""Logs: one line an event, as text for people or as JSON for machines, each written at once.
+"""Logs: one line for each event, as text for people or as JSON for machines, each written at once.
 
-A line of a hot path has to cost next to nothing, so the bridge's own go past the standard library's logging;
-those of libraries come from there, and look the same.
+The bridge's own lines do not go through the standard library's logging, since those of a hot path must cost
+next to nothing. Lines of libraries come from there, and have the same format.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from structlog.typing import EventDict, ExcInfo
 from bridge.printable import printable, printable_in_line
 
 STDOUT, STDERR = 1, 2
-# Characters kept of a traceback's beginning, and of its end, which names the error. So a line has 4096 bytes
-# at most, which Linux writes to a pipe in one piece: into a longer one, another process may write.
+# Characters kept of a traceback's beginning, and of its end, which names the error. So a line has at most
+# 4096 bytes, which Linux writes to a pipe atomically; longer lines of two processes could mix.
 _FIRST, _LAST = 900, 1800
-_LONGEST_MESSAGE = 1000  # characters of what a library says
-_LIBRARIES = ("alembic", "celery", "kombu", "urllib3")  # of whose doings only what is wrong is of interest
+_LONGEST_MESSAGE = 1000  # characters of a library's message
+_LIBRARIES = ("alembic", "celery", "kombu", "urllib3")  # which log warnings and errors only
 
 _Render = Callable[["_Output", str, EventDict], bytes]
 
@@ -34,8 +34,8 @@ def configure_logging(
 ) -> None:
     """Send the logs of this process, and of the libraries in it, to a file descriptor.
 
-    `log_format`: None for text on a terminal, and JSON elsewhere. To be called before the first line is
-    logged: whoever has logged by then keeps to the level there was.
+    `log_format`: None for text on a terminal, and JSON elsewhere. It must be called before the first line is
+    logged: a logger that has logged before keeps its configuration.
     """
     is_terminal = os.isatty(to)
     as_text = log_format == "text" or (log_format is None and is_terminal)
@@ -47,7 +47,7 @@ def configure_logging(
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_Records(render, to)]
+    root.handlers[:] = [_LibraryHandler(render, to)]
     root.setLevel(level)
     logging.captureWarnings(True)
     for library in _LIBRARIES:
@@ -55,7 +55,7 @@ def configure_logging(
 
 
 class _Output:
-    """What writes the lines of one logger."""
+    """Writes the lines of one logger."""
 
     __slots__ = ("_descriptor", "name")
 
@@ -64,19 +64,19 @@ class _Output:
         self._descriptor = descriptor
 
     def write(self, line: bytes) -> None:
-        """Write a line. There is no lock: the kernel keeps those of several threads and processes apart."""
+        """Write a line, without a lock: the kernel does not mix lines of several threads and processes."""
         try:
             while line:
                 line = line[os.write(self._descriptor, line) :]
         except OSError:
-            # Nobody reads any more, or the disk is full: what is told of the work must not end the work.
+            # Nobody reads the log, or the disk is full: logging must not end the work.
             return
 
     debug = info = warning = error = critical = write
 
 
-class _Records(logging.Handler):
-    """Writes what libraries log by way of the standard library."""
+class _LibraryHandler(logging.Handler):
+    """Writes what libraries log through the standard library."""
 
     def __init__(self, render: _Render, descriptor: int) -> None:
         super().__init__()
@@ -111,13 +111,13 @@ def _json(output: _Output, level: str, event: EventDict) -> bytes:
 
 
 def _text(*, colors: bool) -> _Render:
-    # Tracebacks without the values of local variables: those hold orders and tokens.
+    # Tracebacks without the values of local variables, which hold orders and tokens.
     console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_traceback)
 
     def render(output: _Output, level: str, event: EventDict) -> bytes:
         for name, value in event.items():
             if isinstance(value, str):
-                # The stack is several lines; nothing else is.
+                # Only the stack has several lines.
                 event[name] = printable(value) if name == "stack" else printable_in_line(value)
         event.update(timestamp=_now(), level=level, logger=output.name)
         return console(output, level, event).encode("utf-8", "backslashreplace") + b"\n"

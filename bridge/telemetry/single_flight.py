@@ -1,4 +1,4 @@
-"""Asks other servers what metrics are to tell of them, without waiting longer than whoever wants to know."""
+"""Asks other servers for metrics about them, with a timeout, and with one request at a time."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import Generic, TypeVar
 
 import structlog
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 log = structlog.get_logger(__name__)
 
 
-class SingleFlight(Generic[_Answer]):
-    """A question that is asked once at a time: a server that hangs is not asked by ever more threads."""
+class SingleFlight(Generic[_Result]):
+    """Runs a function in one thread at a time: a server that hangs does not block ever more threads."""
 
-    def __init__(self, what: str, ask: Callable[[], _Answer]) -> None:
-        """`what` is asked, in words for people; `ask` may raise, and may take any time."""
-        self._what = what
-        self._ask = ask
+    def __init__(self, name: str, work: Callable[[], _Result]) -> None:
+        """`name` is for the log. `work` may raise, and may take any time."""
+        self._name = name
+        self._work = work
         self._lock = threading.Lock()
-        self._under_way: Future[_Answer] | None = None
+        self._running: Future[_Result] | None = None
 
-    def answer(self, *, within: float) -> _Answer | None:
-        """The answer, or None if there is none after so many seconds."""
+    def result(self, *, timeout: float) -> _Result | None:
+        """The result of the run that is under way, or begins now; None if it fails or times out (seconds)."""
         try:
-            return self._begin().result(within)
+            return self._start().result(timeout)
         except Exception as error:
-            log.warning("metrics are told in part", lacking=self._what, error=type(error).__name__)
+            log.warning("metrics are told in part", lacking=self._name, error=type(error).__name__)
             return None
 
-    def _begin(self) -> Future[_Answer]:
+    def _start(self) -> Future[_Result]:
         with self._lock:
-            if self._under_way is None or self._under_way.done():
-                self._under_way = Future()
-                # Nobody waits for it at the end of the process.
-                threading.Thread(target=self._run, args=(self._under_way,), daemon=True).start()
-            return self._under_way
+            if self._running is None or self._running.done():
+                self._running = Future()
+                # A daemon, so that the process does not wait for it at its end.
+                threading.Thread(target=self._run, args=(self._running,), daemon=True).start()
+            return self._running
 
-    def _run(self, future: Future[_Answer]) -> None:
+    def _run(self, future: Future[_Result]) -> None:
         try:
-            future.set_result(self._ask())
+            future.set_result(self._work())
         except Exception as error:
             future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Secrets at rest: their encryption, and the file that holds the key of an embedded bridge."""
+"""Encryption of the secrets in the ledger, and the file with the key of an embedded bridge."""
 
 from bridge.vault.encryption import Vault, WrongKeyError
 

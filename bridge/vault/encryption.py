@@ -1,4 +1,4 @@
-"""Encrypts the secrets that the ledger keeps: API tokens and webhook secrets."""
+"""Encrypts the secrets in the ledger: API tokens and webhook secrets."""
 
 from __future__ import annotations
 
@@ -25,40 +25,38 @@ def make_key() -> str:
 
 
 class Vault:
-    """Encrypts with the first key, decrypts with any. `keys`: 32 bytes in base64 each.
-
-    Raises ValueError, without the key in its text, for a key of another form.
-    """
+    """Encrypts with the first key, decrypts with any key."""
 
     def __init__(self, keys: Sequence[str], *, reread: Callable[[], Sequence[str]] | None = None) -> None:
-        """`reread` gives the keys as they are now, where they may change while this process runs.
+        """`keys`: 32 bytes in base64 each. `reread` returns the current keys, if they may change.
 
-        If it raises OSError or ValueError, or gives what is no keys, those that are known go on serving.
+        If `reread` raises OSError or ValueError, or returns invalid keys, the known keys stay in use. Raises
+        ValueError, without the key in its text, if one of `keys` is invalid.
         """
         self._keys = list(keys)
         self._fernets = _fernets(keys)
         self._reread = reread
 
     def encrypt(self, secret: str) -> str:
-        """The secret as a Fernet token, fit for a text column.
+        """The secret as a Fernet token, for a text column.
 
-        To be called in the ledger's transaction that keeps the token: a change of keys ends in one of its
-        own, and a token made before that and kept after it would be of a key that is gone.
+        It must be called in the transaction that writes the token. A change of keys ends in a transaction of
+        its own: a token made before that and written after it would be encrypted with a key that is gone.
         """
-        self._read_anew()
+        self._update_keys()
         return self._fernets[0].encrypt(secret.encode("utf-8")).decode("ascii")
 
     def decrypt(self, token: str) -> str:
-        """The secret again; raises WrongKeyError if no key fits."""
+        """The secret in a token; raises WrongKeyError if no key decrypts it."""
         try:
             return self._decrypt(token)
         except WrongKeyError:
-            if not self._read_anew():
+            if not self._update_keys():
                 raise
         return self._decrypt(token)
 
-    def renewed(self, token: str) -> str | None:
-        """The same secret encrypted with the first key, or None if it is; raises WrongKeyError."""
+    def reencrypted(self, token: str) -> str | None:
+        """The secret encrypted with the first key, or None if the token already is; raises WrongKeyError."""
         try:
             self._fernets[0].decrypt(token)
         except (InvalidToken, ValueError):
@@ -68,13 +66,13 @@ class Vault:
     def _decrypt(self, token: str) -> str:
         try:
             return MultiFernet(self._fernets).decrypt(token).decode("utf-8")
-        except (InvalidToken, ValueError):  # ValueError: no token at all
+        except (InvalidToken, ValueError):  # ValueError: it is not a token
             raise WrongKeyError from None
 
-    def _read_anew(self) -> bool:
-        """Take up the keys as they are now; whether there are any that were not known.
+    def _update_keys(self) -> bool:
+        """Reread the keys; returns whether there are new ones.
 
-        Those that were known go on decrypting: a row that was read before a change of keys is of the old one.
+        The keys known so far still decrypt: a row that was read before a change of keys has the old one.
         """
         if self._reread is None:
             return False

@@ -1,4 +1,4 @@
-"""The file beside the embedded ledger with the key to its secrets; while that is being changed, with two."""
+"""The file beside the embedded ledger with the key to its secrets; during a change of keys it has two."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class KeysAreBeingChangedError(Exception):
 
 
 class KeyFile:
-    """A file with one key a line: the first encrypts, all decrypt. Whenever it is read, it is whole."""
+    """A file with one key a line: the first encrypts, all decrypt. A reader never sees a part of it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def exists(self) -> bool:
-        """Whether a key was made."""
+        """Whether the file exists."""
         return self.path.exists()
 
     def read(self) -> Sequence[str]:
-        """The keys, whatever form they have; raises OSError."""
+        """The keys, without checking their form; raises OSError."""
         return self.path.read_text(encoding="latin-1").split()
 
     def make(self) -> None:
-        """Make the key, once: one that is there is never replaced."""
+        """Make the key, unless there is one: an existing key is never replaced."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f"{self.path.name}.")  # of mode 0600
         temporary = Path(name)
         _write(descriptor, [make_key()])
         try:
-            # A link appears whole or not at all, and fails if another process was first.
+            # A link is atomic, and fails if another process was first.
             self.path.hardlink_to(temporary)
         except FileExistsError:
             pass
@@ -50,13 +50,13 @@ class KeyFile:
         sync(self.path.parent)
 
     def replace(self, keys: Sequence[str]) -> None:
-        """Put other keys in its place, durably and at one stroke. Only for who is `alone`.
+        """Replace the keys, durably and atomically. The caller holds the lock of `exclusive`.
 
-        It stays its owner's: if root changes the keys of a service, the service has to read them.
+        The file keeps its owner: if root changes the keys of a service, the service has to read them.
         """
         owner = self.path.stat()
         new = self.path.with_name(f"{self.path.name}.new")
-        new.unlink(missing_ok=True)  # what a crash left behind
+        new.unlink(missing_ok=True)  # left by a crash
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         _write(descriptor, keys)
         if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
@@ -65,10 +65,10 @@ class KeyFile:
         sync(self.path.parent)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let nobody else change the keys meanwhile; raises KeysAreBeingChangedError if somebody is.
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes from changing the keys; raises KeysAreBeingChangedError if one is doing so.
 
-        The lock is on the folder, and the kernel releases a dead process' one.
+        The lock is on the folder. The kernel releases it when the process dies.
         """
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -24,8 +24,8 @@ def render(backlog: SingleFlight[Backlog], queue: SingleFlight[int]) -> bytes:
     Those of the ledger (`backlog`) or of the broker (`queue`: its messages) are left out if it is too slow.
     """
     registry = counted()
-    registry.register(_Broker(queue.answer(within=BROKER_WITHIN)))
-    registry.register(_Ledger(backlog.answer(within=LEDGER_WITHIN)))
+    registry.register(_Broker(queue.result(timeout=BROKER_WITHIN)))
+    registry.register(_Ledger(backlog.result(timeout=LEDGER_WITHIN)))
     return generate_latest(registry)
 
 

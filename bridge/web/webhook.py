@@ -113,9 +113,9 @@ class WebhookReceiver:
         if answer.outcome is not None:
             answers.count(request.store_name, answer.outcome, time.perf_counter() - begun_at)
         if answer.status == 200 and answer.outcome is not None:
-            access.leave_out(environ)  # "delivery recorded" is its line
+            access.skip(environ)  # "delivery recorded" is its line
         elif stores.NAME.fullmatch(path[1]):
-            access.tell(environ, store=path[1])
+            access.add_fields(environ, store=path[1])
         return answer.send(start_response)
 
     def _receive(self, name: str, request: Request, body: bytes | None) -> Answer:

@@ -28,7 +28,7 @@ from bridge.db.tables import issuances as issuance_table
 from bridge.db.tables import orders as order_table
 from bridge.db.tables import stores as store_table
 from bridge.doctor import Finding, Level, examine
-from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, compare
+from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, check_clocks
 from bridge.issuance import StoreOptions
 from bridge.ledger import issuances, store_configs, stores
 from bridge.pipeline.context import Clients
@@ -478,7 +478,7 @@ def test_the_clock_is_compared_with_that_of_the_database(patient: Patient) -> No
 
 
 def test_a_database_whose_clock_alone_differs_is_the_one_to_be_set() -> None:
-    found = compare({SPACE_INVOICES: timedelta(0), POSTGRESQL: timedelta(minutes=-5)})
+    found = check_clocks({SPACE_INVOICES: timedelta(0), POSTGRESQL: timedelta(minutes=-5)})
     assert found.message == "This machine's clock is 5 minutes ahead of that of PostgreSQL."
     assert found.mend == "On PostgreSQL's machine: timedatectl set-ntp true"
 
@@ -733,8 +733,8 @@ def test_orders_that_come_in_for_an_inactive_store_are_told(patient: Patient) ->
 def test_a_config_that_is_missing_from_one_answer_is_told_as_what_it_is(patient: Patient) -> None:
     patient.change(store_table, woocommerce_id="f" * 24, config_missing_since=hours_ago(1 / 30))
     message = the("config", patient.look()).message
-    assert "said so twice, minutes apart, it is believed" in message
-    assert "The bridge was told so first 2 minutes ago." in message
+    assert "when a second look, minutes later, confirms this" in message
+    assert "The bridge first saw this 2 minutes ago." in message
     patient.change(store_table, config={"_isDeleted": True})
     assert the("config", patient.look()).message.endswith("(any more): nothing is forwarded.")
 

@@ -210,10 +210,10 @@ def test_a_server_ends_the_transaction_of_a_process_that_stands_still_which_then
     assert here.recv() == "in a transaction"
     assert process.pid is not None
     wait_until(lambda: proc.state(process.pid or 0) == "T", "a process that is stopped")
-    with pytest.raises(LedgerBusyError), shop.context.ledger.write(wait=0.05) as connection:
+    with pytest.raises(LedgerBusyError), shop.context.ledger.write(lock_timeout=0.05) as connection:
         orders.lock(connection, 1)
     # It has two seconds, and is not waited for any longer than that.
-    with shop.context.ledger.write(wait=SOON) as connection:
+    with shop.context.ledger.write(lock_timeout=SOON) as connection:
         orders.lock(connection, 1)
     os.kill(process.pid, signal.SIGCONT)
     assert here.poll(START_WITHIN)
@@ -224,7 +224,7 @@ def test_a_server_ends_the_transaction_of_a_process_that_stands_still_which_then
 
 def _stand_still(url: str, after: str, pipe: Any) -> None:
     """Stop in a transaction that has order 1 locked; then go on, and try to commit."""
-    for name in ("IDLE_IN_TRANSACTION", "LONGEST_TRANSACTION"):
+    for name in ("IDLE_TRANSACTION_TIMEOUT", "TRANSACTION_TIMEOUT"):
         setattr(engine, name, 2.0)
     change = "UPDATE orders SET reason = 'changed by one that stood still'"
     try:
@@ -248,7 +248,7 @@ def test_a_transaction_is_told_how_long_it_may_be_idle_also_behind_a_pooler(shop
     with shop.context.ledger.write() as connection:
         found = [connection.execute(text(f"SHOW {one}")).scalar_one() for one in settings]
     assert found == ["2s", "30s"]
-    with shop.context.ledger.write(wait=0.5, may_last=True) as connection:
+    with shop.context.ledger.write(lock_timeout=0.5, no_time_limit=True) as connection:
         found = [connection.execute(text(f"SHOW {one}")).scalar_one() for one in settings]
     assert found == ["500ms", "0"]
 

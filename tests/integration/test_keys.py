@@ -107,7 +107,7 @@ def test_the_embedded_ledgers_key_is_made_anew(embedded: Path) -> None:
 
 
 def test_two_cannot_change_the_key_at_once(embedded: Path) -> None:
-    with KeyFile(embedded / KEY_FILE).alone():
+    with KeyFile(embedded / KEY_FILE).exclusive():
         second = run_command(embedded, "keys", "rotate")
     assert (second.returncode, second.stdout) == (1, "")
     assert "being changed by another command" in second.stderr

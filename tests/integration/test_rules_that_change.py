@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from bridge.db import Ledger, tables
 from bridge.issuance import StoreOptions
 from bridge.ledger import deliveries, orders, store_configs, stores
-from bridge.maintenance.redecide import ALONE, BATCH, REDECIDE_FOR, redecide
+from bridge.maintenance.redecide import BATCH, LOCK, REDECIDE_FOR, redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
 from bridge.vault.encryption import Vault, make_key
@@ -159,8 +159,8 @@ def test_an_order_whose_body_is_erased_is_decided_by_what_was_kept_of_it(shop: S
 def test_one_process_at_a_time_decides_again(shop: Shop) -> None:
     received(shop, 1)
     set_options(shop, unpaid_on_hold="wait")
-    with shop.context.ledger.alone(ALONE) as is_mine:
-        assert is_mine
+    with shop.context.ledger.try_lock(LOCK) as is_locked:
+        assert is_locked
         assert not redecide(shop.context)
         assert shop.order().decision == "invoice"
     redecide(shop.context)

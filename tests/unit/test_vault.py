@@ -221,13 +221,13 @@ def test_a_file_that_is_away_leaves_the_keys_that_are_known() -> None:
         vault.decrypt(Vault([NEW]).encrypt("s3cr3t"))
 
 
-def test_only_what_is_not_of_the_first_key_is_renewed() -> None:
+def test_only_a_token_of_another_than_the_first_key_is_reencrypted() -> None:
     vault = Vault([NEW, OLD])
-    renewed = vault.renewed(Vault([OLD]).encrypt("s3cr3t"))
+    renewed = vault.reencrypted(Vault([OLD]).encrypt("s3cr3t"))
     assert renewed is not None
     assert Vault([NEW]).decrypt(renewed) == "s3cr3t"
-    assert vault.renewed(renewed) is None
+    assert vault.reencrypted(renewed) is None
     with pytest.raises(WrongKeyError):
-        vault.renewed(Vault([OTHER]).encrypt("s3cr3t"))
+        vault.reencrypted(Vault([OTHER]).encrypt("s3cr3t"))
     with pytest.raises(WrongKeyError):
-        vault.renewed("")
+        vault.reencrypted("")

@@ -33,15 +33,15 @@ def held_up(ledger: Ledger, *issuance_ids: int) -> Iterator[Connection]:
         yield connection
 
 
-def wait_until_in_line(threads: int) -> None:
+def wait_until_queued(threads: int) -> None:
     """Return when so many threads of this process have something to commit for an issuance.
 
     While they are held up, the first has begun to commit what it brought; the others are next, and together.
     """
-    wait_until(lambda: _in_line() == threads, f"{threads} threads that have something to commit")
+    wait_until(lambda: _queued() == threads, f"{threads} threads that have something to commit")
 
 
-def _in_line() -> int:
+def _queued() -> int:
     return sum(_is_in(frame, batch_writer.__file__) for frame in sys._current_frames().values())
 
 
@@ -135,10 +135,10 @@ class Other(Generic[_Result]):
                     "WHERE datname = current_database() AND wait_event_type = 'Lock'"
                 )
                 return bool(connection.execute(waiting).scalar_one())
-        return self._waits_for_its_turn()
+        return self._waits_for_the_write_lock()
 
-    def _waits_for_its_turn(self) -> bool:
-        """Whether the thread stands still in the code that gives turns to those who write to SQLite."""
+    def _waits_for_the_write_lock(self) -> bool:
+        """Whether the thread waits in the code of SQLite's write lock."""
         innermost = sys._current_frames().get(self._thread.ident or 0)
         if innermost is None or innermost.f_code.co_qualname != "Condition.wait":
             return False

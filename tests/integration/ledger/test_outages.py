@@ -233,7 +233,7 @@ def test_a_connection_that_has_not_been_used_for_long_is_tried_before_it_is(
     for _ in range(3):
         _insert(served.ledger)
     assert asked == []
-    monkeypatch.setattr(connections, "IDLE_FOR", 0)
+    monkeypatch.setattr(connections, "PING_AFTER", 0)
     _insert(served.ledger)
     assert len(asked) == 1
 

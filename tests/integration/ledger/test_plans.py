@@ -59,7 +59,7 @@ class Filled:
                 if _plans_once(connection.connection.driver_connection):
                     self.planned_once.add(statement)
 
-        def keep_of_driver(form: statements.Form, connection: Any, parameters: Any) -> Any:
+        def keep_of_driver(form: statements.CompiledStatement, connection: Any, parameters: Any) -> Any:
             self.statements.setdefault(form.text, form._values(parameters))
             if _plans_once(connection.connection.driver_connection):
                 self.planned_once.add(form.text)
@@ -67,8 +67,8 @@ class Filled:
 
         event.listen(Engine, "before_cursor_execute", keep)
         with pytest.MonkeyPatch.context() as patched:
-            execute = statements.Form.send
-            patched.setattr(statements.Form, "send", keep_of_driver)
+            execute = statements.CompiledStatement.send
+            patched.setattr(statements.CompiledStatement, "send", keep_of_driver)
             yield
         event.remove(Engine, "before_cursor_execute", keep)
 

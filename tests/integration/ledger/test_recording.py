@@ -186,8 +186,8 @@ class Recorder(DeliveryRecorder):
 
     def waiting(self) -> int:
         """How many threads wait for the next transaction."""
-        (line,) = self._batch_writer._lines.values()
-        return len(line._waiting)
+        (queue,) = self._batch_writer._queues.values()
+        return len(queue._waiting)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bridge.db import Ledger, LedgerFaultError, LedgerUnavailableError, tables
 from bridge.db.statements import Sql, Statement
 from tests.integration.ledger.books import NOW, Books
 
-NAMES = Statement(lambda sql: select(tables.stores.c.name).where(sql.among(tables.stores.c.id, "ids")))
+NAMES = Statement(lambda sql: select(tables.stores.c.name).where(sql.in_list(tables.stores.c.id, "ids")))
 SECRET_NAME = "a name that no error may tell"
 
 

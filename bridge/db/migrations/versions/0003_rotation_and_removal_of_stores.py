@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.add_column("stores", sa.Column("previous_webhook_secrets", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("stores", sa.Column("webhook_secret_seen_at", UTCDateTime(), nullable=True))
     op.add_column("stores", sa.Column("removed_at", UTCDateTime(), nullable=True))
-    # SQLite adds no constraint to a table that is there: it copies the table.
+    # SQLite cannot add a constraint to an existing table: it copies the table.
     with op.batch_alter_table("actions") as actions:
         actions.add_column(sa.Column("store_id", BIG_ID, nullable=True))
         actions.create_foreign_key(op.f("fk_actions_store_id"), "stores", ["store_id"], ["id"])

@@ -21,11 +21,11 @@ def upgrade() -> None:
             op.create_index(name, table, ["id"], sqlite_where=sa.text(condition))
         return
     with op.get_context().autocommit_block():
-        # They wait for every transaction that is open, such as a back-up's, and nobody waits for them.
+        # They wait for every open transaction, such as a back-up's, and nothing waits for them.
         op.execute("SET lock_timeout = 0")
         try:
             for name, (table, condition) in INDEXES.items():
-                # One that was broken off is there, and invalid.
+                # An interrupted build leaves an invalid index.
                 op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
                 op.create_index(
                     name, table, ["id"], postgresql_where=sa.text(condition), postgresql_concurrently=True

@@ -37,7 +37,7 @@ def _columns() -> dict[str, list[sa.Column[Any]]]:
             _text("former_key"),
         ],
         "issuances": [_text("content")],
-        # No constraint: it would keep everybody from the orders while it is added.
+        # No constraint: the table would be locked while it is added.
         "actions": [sa.Column("order_id", BIG_ID, nullable=True)],
     }
 

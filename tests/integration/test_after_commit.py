@@ -109,29 +109,29 @@ def test_nothing_is_told_of_a_pause_that_fails_at_its_commit(shop: Shop) -> None
     assert events(lines) == ["store paused", "attempt ended"]
 
 
-def test_what_cannot_be_told_is_no_failure_of_what_is_committed(shop: Shop) -> None:
-    told: list[str] = []
+def test_a_hook_that_fails_is_no_failure_of_the_transaction(shop: Shop) -> None:
+    calls: list[str] = []
 
     def fail() -> None:
         raise BrokenPipeError
 
     with shop.context.ledger.write() as connection:
         after_commit(connection, fail)
-        after_commit(connection, lambda: told.append("after it"))
-        assert told == []
-    assert told == ["after it"]
+        after_commit(connection, lambda: calls.append("after it"))
+        assert calls == []
+    assert calls == ["after it"]
 
 
-def test_what_an_undone_transaction_would_have_told_is_not_told_by_the_next(shop: Shop) -> None:
-    told: list[str] = []
+def test_the_hooks_of_a_rolled_back_transaction_do_not_run_after_the_next(shop: Shop) -> None:
+    calls: list[str] = []
 
-    def tell_and_fail() -> None:
+    def hook_and_fail() -> None:
         with shop.context.ledger.write() as connection:
-            after_commit(connection, lambda: told.append("undone"))
+            after_commit(connection, lambda: calls.append("rolled back"))
             connection.execute(text("INSERT INTO stores (id) VALUES (NULL)"))
 
     with pytest.raises(LedgerFaultError):
-        tell_and_fail()
+        hook_and_fail()
     with shop.context.ledger.write() as connection:
-        after_commit(connection, lambda: told.append("committed"))
-    assert told == ["committed"]
+        after_commit(connection, lambda: calls.append("committed"))
+    assert calls == ["committed"]

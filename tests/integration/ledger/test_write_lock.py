@@ -1,4 +1,4 @@
-"""WriteLock: in SQLite, all who write do so one after the other, in the order they came."""
+"""WriteLock: in SQLite, one thread at a time writes, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def ledger(file: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def test_writers_have_their_turns_in_the_order_they_came(ledger: Ledger) -> None:
-    turns: list[int] = []
+def test_writers_hold_the_lock_in_the_order_of_arrival(ledger: Ledger) -> None:
+    order: list[int] = []
 
     def write(number: int) -> None:
         with ledger.write():
-            turns.append(number)
+            order.append(number)
 
     others = []
     with ledger.write():
@@ -49,10 +49,10 @@ def test_writers_have_their_turns_in_the_order_they_came(ledger: Ledger) -> None
             others[-1].wait_until_it_waits(ledger)
     for other in others:
         other.result()
-    assert turns == list(range(8))
+    assert order == list(range(8))
 
 
-def test_who_gives_up_does_not_break_the_line(file: Path, ledger: Ledger) -> None:
+def test_a_writer_that_times_out_does_not_break_the_queue(file: Path, ledger: Ledger) -> None:
     hasty = Ledger(f"sqlite:///{file}", lock_timeout=0.1)
     with ledger.write():
         for other in [Other(lambda: _ping(hasty)) for _ in range(4)]:
@@ -77,7 +77,7 @@ def test_writers_that_come_and_go_leave_no_file_open(file: Path, ledger: Ledger)
     with ledger.write(), pytest.raises(LedgerUnavailableError):
         _ping(hasty)
     for thread in threading.enumerate():
-        if thread.name == "turn":  # still waits for the one who gave up
+        if thread.name == "flock":  # still waits for the one who gave up
             thread.join(START_WITHIN)
     lock = file.with_name("ledger.db.lock")
     assert [one for one in os.listdir("/dev/fd") if _is_of(one, lock)] == []

@@ -1,11 +1,11 @@
-"""What there is to see of one store, and how a finding of it is made."""
+"""What the doctor knows of one store before it checks it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.doctor.accounts import Reply
+from bridge.doctor.configs import ConfigFetch
 from bridge.doctor.finding import Finding, Level
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.stores import Store
@@ -14,24 +14,24 @@ WEBHOOKS = "WooCommerce > Settings > Advanced > Webhooks"
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSight:
-    """What there is to see of a store.
+class StoreObservation:
+    """A store's row and backlog, and its config as just fetched.
 
-    `reply` is None if Space Invoices was not asked. `blamed` is the check that found what holds the store up,
-    and is not about it, if one did.
+    `fetch` is None if Space Invoices was not asked. `cause` is the check, not one of the store's own, that
+    found why the store's work waits; None if no check did.
     """
 
     store: Store
     backlog: StoreBacklog
-    reply: Reply | None
-    blamed: str | None
+    fetch: ConfigFetch | None
+    cause: str | None
     now: datetime
 
     def finding(self, check: str, level: Level, message: str, mend: str | None = None) -> Finding:
-        """One of this store."""
+        """A finding about this store."""
         return Finding(check, level, message, mend, self.store.name)
 
     def consequence(self, check: str, message: str) -> Finding:
-        """One of this store that goes with what is blamed."""
-        mend = f"It goes on by itself when what is wrong with the {self.blamed} is mended."
+        """A finding that goes away by itself when the cause is mended."""
+        mend = f"It goes on by itself when what is wrong with the {self.cause} is mended."
         return self.finding(check, Level.WARNING, message, mend)
