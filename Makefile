@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS := 5
 
-.PHONY: help install demo test chaos bench check format lock clean
+.PHONY: help install demo test unit chaos bench check format lock clean
 
 help: ## Print the targets of make with a sentence each.
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -17,6 +17,9 @@ demo: $(VENV)/.installed ## Run the bridge with a sandbox and real deliveries; o
 
 test: $(VENV)/.installed-dev ## Run all tests; ARGS="tests/unit -k backoff" runs some of them.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+unit: $(VENV)/.installed-dev ## Run the tests that need no server.
+	$(BIN)/python -m pytest --numprocesses 2 tests/unit $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## Run the long form of the faults suite, about 45 minutes; ARGS=--help lists its options.
 	$(BIN)/python -m tests.chaos $(ARGS)
