@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+import threading
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
 from celery import bootsteps
+from celery.signals import worker_process_shutdown
 
 from bridge.broker import TaskPublisher
 from bridge.db import Ledger
@@ -36,44 +38,54 @@ def context() -> Context:
 
 
 class Sending:
-    """The dispatcher of this process, while its worker runs."""
+    """The dispatcher of this process, from the first hint on until the process is to end.
+
+    Of a pool of processes, each child has one.
+    """
+
+    threads = 8  # of a child of a pool of processes; else as many as the pool has
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._dispatcher: Dispatcher | None = None
+        self._is_stopping = False
 
-    def start(self, threads: int) -> None:
-        """Have this many threads send."""
-        self._dispatcher = Dispatcher(context(), threads=threads)
-        # What is there by now stays. Of what comes and goes with each order, next to nothing is in a circle.
-        gc.freeze()
-        gc.set_threshold(20_000)
-
-    def wake(self, store_ids: Iterable[int]) -> None:
-        """These stores may have something due. A hint that comes too early or too late is the sweep's."""
+    def wake(self, store_ids: Collection[int]) -> None:
+        """These stores may have something due. In a process that is to end, the hint is left to the sweep."""
+        with self._lock:
+            if store_ids and self._dispatcher is None and not self._is_stopping:
+                self._dispatcher = Dispatcher(context(), threads=self.threads)
         if self._dispatcher is not None:
             self._dispatcher.wake(store_ids)
 
     def stop_claiming(self) -> None:
         """Claim nothing more: what is due is another worker's, or the next one's."""
+        with self._lock:
+            self._is_stopping = True
         if self._dispatcher is not None:
             self._dispatcher.stop_claiming()
 
-    def close(self) -> None:
+    def close(self, **_: object) -> None:
         """Wait until the requests under way have ended, and their outcomes are recorded."""
+        self.stop_claiming()
         if self._dispatcher is not None:
             self._dispatcher.close()
 
 
 sending = Sending()
+worker_process_shutdown.connect(sending.close)
 
 
 class SendingStep(bootsteps.StartStopStep):
-    """Runs the sending threads beside the pool, which has as many for tasks."""
+    """Has the sending threads end with the worker. They run beside the pool, which has as many for tasks."""
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, parent: Any) -> None:
-        sending.start(parent.concurrency)
+        sending.threads = parent.concurrency
+        # What is there by now stays. Of what comes and goes with each order, next to nothing is in a circle.
+        gc.freeze()
+        gc.set_threshold(20_000)
 
     def close(self, parent: Any) -> None:
         sending.stop_claiming()
