@@ -64,12 +64,21 @@ class Disk:
         yield
         # The kernel closes the files of what was killed in a moment of its own.
         wait_until(lambda: _succeeds("umount", str(self.folder)), "a disk that nobody uses")
+        # A process in a mount namespace of its own, as in tests of containers, keeps a copy of the mount. Until
+        # it ends, mounting again would give the file system that was shut down.
+        wait_until(lambda: not self._is_attached(), "a disk that no other namespace has mounted", within=300)
         # As a machine does that starts again: what was half written of the file system itself is mended.
         subprocess.run(["fsck.ext4", "-y", str(self.image)], check=False, capture_output=True)
         self.mount()
         (self.folder / "filler").unlink(missing_ok=True)  # that it was removed may be lost, too
         assert not unsynced.exists() or not unsynced.read_bytes(), "the power failed, and nothing was lost"
         unsynced.unlink(missing_ok=True)
+
+    def _is_attached(self) -> bool:
+        devices = subprocess.run(
+            ["losetup", "--associated", str(self.image)], check=True, capture_output=True, text=True
+        )
+        return bool(devices.stdout.strip())
 
     def mount(self) -> None:
         # What is not synced is kept in memory for as long as may be.
