@@ -64,8 +64,8 @@ class Disk:
         yield
         # The kernel closes the files of what was killed in a moment of its own.
         wait_until(lambda: _succeeds("umount", str(self.folder)), "a disk that nobody uses")
-        # A process in a mount namespace of its own, as in tests of containers, keeps a copy of the mount. Until
-        # it ends, mounting again would give the file system that was shut down.
+        # A process in a mount namespace of its own, as tests of containers have, keeps a copy of the mount.
+        # Until it ends, mounting again would give the file system that was shut down.
         wait_until(lambda: not self._is_attached(), "a disk that no other namespace has mounted", within=300)
         # As a machine does that starts again: what was half written of the file system itself is mended.
         subprocess.run(["fsck.ext4", "-y", str(self.image)], check=False, capture_output=True)
