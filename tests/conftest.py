@@ -20,7 +20,15 @@ settings.load_profile("any machine")
 LONGEST = ("test_bench", "test_faults", "test_processes", "test_copying", "test_up", "test_first_order")
 
 
+def _configure_logging() -> None:
+    """Lines as structlog prints them by itself, without every local variable in each traceback."""
+    structlog.reset_defaults()
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    _configure_logging()
     if not hasattr(config, "workerinput"):  # pytest-xdist's processes are the guarded run's own
         guardian.start()
 
@@ -34,8 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def logging_as_before() -> Iterator[None]:
     """What a test has configured of logging ends with it: loggers keep it from their first line on."""
     yield
-    if structlog.is_configured():
-        structlog.reset_defaults()
+    if structlog.get_config()["cache_logger_on_first_use"]:
+        _configure_logging()
         for module in list(sys.modules.values()):
             if isinstance(log := getattr(module, "log", None), BoundLoggerLazyProxy):
                 log.__dict__.pop("bind", None)
