@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -39,9 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """What a test has configured of logging ends with it: loggers keep it from their first line on."""
+def process_as_before() -> Iterator[None]:
+    """What a test sets of the process ends with it: the umask, and logging, which loggers keep once used."""
+    umask = os.umask(0o022)
+    os.umask(umask)
     yield
+    os.umask(umask)
     if structlog.get_config()["cache_logger_on_first_use"]:
         _configure_logging()
         for module in list(sys.modules.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -183,14 +183,22 @@ def test_what_goes_wrong_is_answered_as_documented(
     schema["/Woocommerce/{id}/order"]["POST"].validate_response(response)
 
 
-def test_objects_live_and_die_as_documented(address: str) -> None:
+def test_objects_live_and_die_as_documented() -> None:
     answers: set[tuple[str, int]] = set()
 
     class Lives(schema.as_state_machine()):  # type: ignore[misc]
         """Creates objects and follows the document's links to what can be done with them, in any order."""
 
+        def setup(self) -> None:
+            # A sandbox of its own for each life: what an earlier one has left would change its answers.
+            self.sandbox = ExitStack()
+            self.address = self.sandbox.enter_context(serving(rate_limit=math.inf))
+
+        def teardown(self) -> None:
+            self.sandbox.close()
+
         def get_call_kwargs(self, case: Case) -> dict[str, Any]:
-            return {"base_url": address, "headers": AUTHORIZED}
+            return {"base_url": self.address, "headers": AUTHORIZED}
 
         def before_call(self, case: Case) -> None:
             if "Organizations" in case.path:
