@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from bridge.db.statements import Pending, Sql, Statement
-from bridge.db.tables import deliveries, issuances, orders, stores
+from bridge.db.tables import deliveries, orders, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
 QUARANTINED = "quarantined"  # from an address that is not the shop's
@@ -68,13 +68,6 @@ def lock(connection: Connection, delivery_id: int) -> Delivery | None:
     query = query.with_for_update(of=deliveries, key_share=True)
     row = connection.execute(query).one_or_none()
     return delivery_of(row) if row else None
-
-
-def newest_of(connection: Connection, issuance_ids: Collection[int]) -> Pending[Mapping[int, Delivery]]:
-    """The deliveries of the newest snapshots of these issuances' orders, by the orders' ids."""
-    return _NEWEST_OF.query(
-        connection, lambda rows: {row.order_id: delivery_of(row) for row in rows}, ids=list(issuance_ids)
-    )
 
 
 def of_orders(connection: Connection, order_ids: Collection[int]) -> Pending[Mapping[int, Delivery]]:
@@ -143,11 +136,6 @@ def delivery_of(row: Row[Any]) -> Delivery:
     )
 
 
-def _newest_of(sql: Sql) -> Any:
-    of_issuances = select(issuances.c.order_id).where(sql.in_list(issuances.c.id, "ids"))
-    return _newest_where(orders.c.id.in_(of_issuances))
-
-
 def _of_orders(sql: Sql) -> Any:
     return _newest_where(sql.in_list(orders.c.id, "ids"))
 
@@ -159,5 +147,4 @@ def _newest_where(condition: ColumnElement[bool]) -> Any:
     return select(deliveries, *names).select_from(joined).where(condition)
 
 
-_NEWEST_OF = Statement(_newest_of)
 _OF_ORDERS = Statement(_of_orders)

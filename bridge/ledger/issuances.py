@@ -28,7 +28,7 @@ from sqlalchemy import (
 from bridge.db.statements import Pending, Sql, Statement
 from bridge.db.tables import attempts, issuances, orders, stores
 from bridge.issuance import Kind
-from bridge.ledger.orders import KnownOrder, Resource, orders_wanted
+from bridge.ledger.orders import KnownOrder, Resource
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
 NOT_ADDED_YET = 0  # in place of an id
@@ -104,10 +104,10 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Issuance]:
 
 
 def of_orders(
-    connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
+    connection: Connection, order_ids: Collection[int]
 ) -> Pending[Mapping[int, Sequence[Issuance]]]:
-    """The same of each of these orders that has some, and of those of these issuances; by the orders' ids."""
-    return _OF_ORDERS.query(connection, _by_order, ids=list(order_ids), issuance_ids=list(of_issuances))
+    """The same of each of these orders that has some, by the orders' ids."""
+    return _OF_ORDERS.query(connection, _by_order, ids=list(order_ids))
 
 
 def of_resources(
@@ -321,7 +321,7 @@ def _with_names() -> Any:
 
 
 def _of_orders(sql: Sql) -> Any:
-    wanted = issuances.c.order_id.in_(orders_wanted(sql))
+    wanted = sql.in_list(issuances.c.order_id, "ids")
     return _with_names().where(wanted).order_by(issuances.c.id)
 
 

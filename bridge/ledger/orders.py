@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Connection,
     Row,
     Select,
@@ -22,12 +21,11 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
-    union,
     update,
 )
 
 from bridge.db.statements import Pending, Sql, Statement
-from bridge.db.tables import issuances, orders, stores
+from bridge.db.tables import orders, stores
 from bridge.issuance import LABELS, STANDARD_STATUSES, Decision, Order, OrderStage
 from bridge.ledger.order_details import read, written
 
@@ -73,14 +71,12 @@ def lock(connection: Connection, order_id: int) -> KnownOrder:
     return lock_each(connection, [order_id]).result[order_id]
 
 
-def lock_each(
-    connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-) -> Pending[Mapping[int, KnownOrder]]:
-    """The orders of these ids, and those of these issuances, likewise; by their ids.
+def lock_each(connection: Connection, order_ids: Collection[int]) -> Pending[Mapping[int, KnownOrder]]:
+    """The orders of these ids, likewise; by their ids.
 
     All who lock several do so in the order of their ids: none waits in a circle.
     """
-    return _LOCK_EACH.query(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
+    return _LOCK_EACH.query(connection, _by_id, ids=list(order_ids))
 
 
 def lock_free(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
@@ -169,14 +165,8 @@ def _with_store() -> Select[Any]:
     return select(orders, stores.c.name.label("store")).join(stores)
 
 
-def orders_wanted(sql: Sql) -> CompoundSelect[Any]:
-    """The ids of the orders that are the parameter `ids`, or of which are the issuances `issuance_ids`."""
-    of_issuances = select(issuances.c.order_id).where(sql.in_list(issuances.c.id, "issuance_ids"))
-    return union(sql.list_values(orders.c.id, "ids"), of_issuances)
-
-
 def _lock_each(sql: Sql) -> Any:
-    locked = _with_store().where(orders.c.id.in_(orders_wanted(sql))).order_by(orders.c.id)
+    locked = _with_store().where(sql.in_list(orders.c.id, "ids")).order_by(orders.c.id)
     return locked.with_for_update(of=orders)
 
 

@@ -15,9 +15,8 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.db.statements import Pending, Sql, Statement
-from bridge.db.tables import deliveries, orders, stores
+from bridge.db.tables import deliveries, stores
 from bridge.issuance import Policy, StoreOptions
-from bridge.ledger.orders import orders_wanted
 from bridge.ledger.store import Store, columns_of, flags, store_of, update_store
 from bridge.vault.encryption import Vault
 
@@ -83,13 +82,6 @@ def get(connection: Connection, store_id: int) -> Store:
 def get_each(connection: Connection, store_ids: Collection[int]) -> Pending[Mapping[int, Store]]:
     """The stores of these ids, by them."""
     return _EACH.query(connection, _by_id, ids=list(store_ids))
-
-
-def of_orders(
-    connection: Connection, order_ids: Collection[int], *, of_issuances: Collection[int] = ()
-) -> Pending[Mapping[int, Store]]:
-    """The stores of these orders, and of these issuances, by their ids."""
-    return _OF_ORDERS.query(connection, _by_id, ids=list(order_ids), issuance_ids=list(of_issuances))
 
 
 def of_deliveries(connection: Connection, delivery_ids: Collection[int]) -> Pending[Mapping[int, Store]]:
@@ -192,11 +184,6 @@ def _each(sql: Sql) -> Any:
     return select(stores).where(sql.in_list(stores.c.id, "ids"))
 
 
-def _of_orders(sql: Sql) -> Any:
-    ids = select(orders.c.store_id).where(orders.c.id.in_(orders_wanted(sql)))
-    return select(stores).where(stores.c.id.in_(ids))
-
-
 def _of_deliveries(sql: Sql) -> Any:
     ids = select(deliveries.c.store_id).where(sql.in_list(deliveries.c.id, "ids"))
     return select(stores).where(stores.c.id.in_(ids))
@@ -204,7 +191,6 @@ def _of_deliveries(sql: Sql) -> Any:
 
 _EACH = Statement(_each)
 _OF_DELIVERIES = Statement(_of_deliveries)
-_OF_ORDERS = Statement(_of_orders)
 
 
 def _by_id(rows: Sequence[Any]) -> Mapping[int, Store]:

@@ -5,32 +5,22 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from types import FrameType
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from bridge.db import Ledger, batch_writer, write_lock
-from bridge.ledger import orders
 from tests.servers import wait_until
 
 START_WITHIN = 60.0  # seconds
 
 _Result = TypeVar("_Result")
 _barriers: list[Barrier] = []  # of a process of a crew: the one where it meets the other
-
-
-@contextmanager
-def held_up(ledger: Ledger, *issuance_ids: int) -> Iterator[Connection]:
-    """Nothing can be written for these issuances until the block ends, but by who is in it."""
-    with ledger.write() as connection:
-        orders.lock_each(connection, [], of_issuances=issuance_ids)
-        yield connection
 
 
 def wait_until_queued(threads: int) -> None:

@@ -356,14 +356,6 @@ def test_those_that_wait_are_locked_as_they_came_and_those_that_somebody_holds_a
     assert [one.id for one in second.result()] == left
 
 
-def test_the_newest_deliveries_are_found_by_the_issuances_of_their_orders(books: Books) -> None:
-    due = [books.due(number) for number in (1, 2, 3)]
-    found = books.read(deliveries.newest_of, [due[2].id, due[0].id, 99]).result
-    newest = {one.order_id: books.order(one.order_id).delivery_id or 0 for one in (due[0], due[2])}
-    assert found == {order_id: books.delivery(delivery_id) for order_id, delivery_id in newest.items()}
-    assert books.read(deliveries.newest_of, []).result == {}
-
-
 def test_each_of_several_that_come_to_their_end_together_has_its_own(books: Books) -> None:
     ids = [books.deliver(body).delivery_id for body in CONTENTS[:4]]
     ends = [(PROCESSED, "one"), (IGNORED, None), (FAILED, "three")]

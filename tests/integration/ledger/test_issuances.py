@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from bridge.db import Ledger, tables
 from bridge.issuance import Kind
-from bridge.ledger import issuances, orders
+from bridge.ledger import issuances
 from bridge.ledger.issuances import Issuance
 from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, claim, make_due, withdraw
 from tests.integration.ledger.crowds import Crew, at_once
@@ -209,13 +209,10 @@ def test_what_is_not_there_is_not_found(books: Books) -> None:
 
 def test_the_issuances_of_several_orders_are_told_order_by_order(books: Books) -> None:
     first = [books.due(1, kind) for kind in Kind]
-    second, third = books.due(2), books.due(3)
+    second = books.due(2)
+    books.due(3)
     nothing_due = books.known(4)
     found = books.read(issuances.of_orders, [second.order_id, first[0].order_id, nothing_due])
     assert found.result == {first[0].order_id: first, second.order_id: [second]}
-    by_issuances = books.read(issuances.of_orders, [second.order_id], of_issuances=[first[1].id, 99])
-    assert by_issuances.result == found.result
     resources = [(books.store_id, number) for number in (2, 1, 4, 99)]
     assert books.read(issuances.of_resources, resources).result == found.result
-    of_these = books.write(orders.lock_each, [second.order_id], of_issuances=[first[1].id, third.id, 99])
-    assert sorted(of_these.result) == [first[0].order_id, second.order_id, third.order_id]
