@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.recorded import load
+from tests.support.recorded import load
 
 SIZE = 4096  # bytes, of an order as the shop sends it
 FIRST = 1_000_000_000  # all numbers have as many digits, so that all bodies are of one length

@@ -21,7 +21,7 @@ import requests
 
 from bench.processes import Process
 from bench.waiting import wait_for
-from tests.servers import PostgresServer, RedisServer, free_port, wait_until
+from tests.support.servers import PostgresServer, RedisServer, free_port, wait_until
 
 ROOT = Path(__file__).parents[1]
 ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"

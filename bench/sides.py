@@ -15,7 +15,7 @@ from bench.orders import FIRST, PLACE, order_template
 from bench.processes import Process
 from bench.servers import ROOT, SECRET, Database, Sandbox, Site
 from bench.waiting import wait_for
-from tests.servers import free_port, wait_until
+from tests.support.servers import free_port, wait_until
 
 _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 

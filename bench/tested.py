@@ -14,7 +14,7 @@ from bench.servers import ISSUED_WITHIN, ORGANIZATION, SECRET, Database, Sandbox
 from bench.sides import Side
 from bench.waiting import wait_for
 from bridge.vault.encryption import make_key
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 # Its commands, one after the other in one process: each by itself would take a second to start.
 _COMMANDS = """

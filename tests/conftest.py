@@ -11,7 +11,7 @@ import structlog
 from hypothesis import settings
 from structlog._config import BoundLoggerLazyProxy
 
-from tests import guardian
+from tests.support import guardian
 
 # A machine that is busy with something else is slow, and no test is wrong for that.
 settings.register_profile("any machine", deadline=None)

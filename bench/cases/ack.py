@@ -9,7 +9,7 @@ from bench.ground import Ground
 from bench.load import Outcome
 from bench.results import Bound, Result, alternate
 from bench.servers import Plan
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 CONNECTIONS = (1, 16, 64)
 AT_LEAST = Bound(at_least=0.85)

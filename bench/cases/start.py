@@ -13,7 +13,7 @@ from bench.results import Bound, Result, alternate
 from bench.servers import Site
 from bench.sides import Side, answers
 from bench.waiting import wait_for
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 AT_MOST = Bound(at_most=1.5)
 WAITING = 10  # messages that the worker finds

@@ -30,8 +30,8 @@ from bridge.pipeline.receive import DeliveryRecorder
 from bridge.spaceinvoices import Effect, Outcome
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
-from tests.recorded import Recorded, load
-from tests.servers import PostgresServer
+from tests.support.recorded import Recorded, load
+from tests.support.servers import PostgresServer
 
 TABLES = ("deliveries", "orders", "issuances", "attempts")
 CONFIG = {

@@ -8,9 +8,9 @@ import sys
 import click
 from rich.console import Console
 
-from tests import guardian
 from tests.chaos.disk import open_folder
 from tests.chaos.run import Plan, run, show
+from tests.support import guardian
 
 
 @click.command()

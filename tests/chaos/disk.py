@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 MEBIBYTE = 2**20
 # EXT4_IOC_SHUTDOWN of Linux' fs/ext4/ext4.h, with EXT4_GOING_FLAGS_NOLOGFLUSH: nothing more gets to the disk,

@@ -7,11 +7,11 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from tests import proc
 from tests.chaos.stage import ROLES, Fault, Stage
 from tests.chaos.wire import MODES, PASS
-from tests.running import Process
-from tests.servers import Server
+from tests.support import proc
+from tests.support.running import Process
+from tests.support.servers import Server
 
 
 def faults(stage: Stage) -> Sequence[Fault]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from bridge.issuance import address_of, content_digest
-from tests.recorded import load
+from tests.support.recorded import load
 
 INVOICE, ESTIMATE = "invoice", "estimate"
 SHOP = "https://shop.example/"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import requests
 
 from tests.chaos.lives import SHOP, Step
-from tests.running import sign
+from tests.support.running import sign
 
 SENDERS = 24
 GIVE_UP_AFTER = 60.0  # seconds; WooCommerce's own timeout

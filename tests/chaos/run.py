@@ -23,8 +23,8 @@ from tests.chaos.machines import REDIS, let_clocks_differ
 from tests.chaos.pipes import Pipe
 from tests.chaos.stage import API_TIMEOUT, ROLES, Fault, Stage
 from tests.chaos.wire import Wire
-from tests.running import RunningBridge, answers
-from tests.servers import PostgresServer, RedisServer, wait_until
+from tests.support.running import RunningBridge, answers
+from tests.support.servers import PostgresServer, RedisServer, wait_until
 
 DISK = 2048 * MEBIBYTE
 WORKERS = 2

@@ -14,8 +14,8 @@ from tests.chaos.clocks import Clocks
 from tests.chaos.disk import Disk
 from tests.chaos.pipes import Pipe
 from tests.chaos.wire import Wire
-from tests.running import Process, RunningBridge
-from tests.servers import PostgresServer, RedisServer
+from tests.support.running import Process, RunningBridge
+from tests.support.servers import PostgresServer, RedisServer
 
 ROLES = ("receiver", "worker", "schedule")
 API_TIMEOUT = 3  # seconds

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from tests import proc
 from tests.chaos.stage import LEASE, ROLES, Fault, Stage
-from tests.servers import PostgresServer, Server
+from tests.support import proc
+from tests.support.servers import PostgresServer, Server
 
 LOOK_FOR = 1.0  # seconds in which a transaction is likely to be seen
 

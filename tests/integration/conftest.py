@@ -12,9 +12,11 @@ import pytest
 
 from bridge.db import Ledger
 from bridge.db.tables import metadata
-from tests.running import RunningBridge
-from tests.servers import PostgresServer, RedisServer
-from tests.shop import Shop, open_shop
+from tests.support.books import Books, add_store
+from tests.support.crowds import Crew
+from tests.support.running import RunningBridge
+from tests.support.servers import PostgresServer, RedisServer
+from tests.support.shop import Shop, open_shop
 
 BACKENDS = ["sqlite", "postgresql"]
 
@@ -42,6 +44,19 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_database(postgres_server: PostgresServer) -> MigratedDatabase:
     return MigratedDatabase(postgres_server)
+
+
+@pytest.fixture
+def books(ledger: Ledger, database_url: str) -> Books:
+    with ledger.write() as connection:
+        return Books(ledger, database_url, add_store(connection))
+
+
+@pytest.fixture(scope="session")
+def crew() -> Iterator[Crew]:
+    crew = Crew()
+    yield crew
+    crew.close()
 
 
 @pytest.fixture(params=BACKENDS)

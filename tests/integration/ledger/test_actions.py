@@ -12,7 +12,7 @@ from bridge.db import LedgerFaultError, tables
 from bridge.ledger import actions, issuances
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance
-from tests.integration.ledger.books import NOW, Books, add_due, add_store, delivery_of, insert_delivery
+from tests.support.books import NOW, Books, add_due, add_store, delivery_of, insert_delivery
 
 
 def test_actions_are_told_with_the_order_they_were_about_from_the_oldest(books: Books) -> None:

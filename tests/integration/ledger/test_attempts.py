@@ -15,7 +15,7 @@ from bridge.issuance import Kind
 from bridge.ledger import attempts, issuances, orders, stores
 from bridge.ledger.attempts import Attempt, Claim, End, NotDueError
 from bridge.ledger.issuances import Issuance, StartedAttempt
-from tests.integration.ledger.books import LEASE, NOW, Books
+from tests.support.books import LEASE, NOW, Books
 
 TICK = timedelta(microseconds=1)
 

@@ -12,7 +12,7 @@ from bridge.db import tables
 from bridge.issuance import Kind
 from bridge.ledger import backlog, deliveries, issuances, processing, store_configs, store_pauses, stores
 from bridge.ledger.backlog import Backlog
-from tests.integration.ledger.books import NOW, Books, add_due, add_store, finish, mark_issued, withdraw
+from tests.support.books import NOW, Books, add_due, add_store, finish, mark_issued, withdraw
 
 NOTHING = {"due": 0, "sending": 0, "held": 0, "failed": 0}
 KEPT = {"failed": 0, "unreadable": 0, "quarantined": 0}

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from bridge.db import Ledger, LedgerFaultError
 from bridge.ledger import attempts, deliveries, due, issuances, processing, store_pauses, stores
-from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, insert_delivery
+from tests.support.books import NOW, Books, add_store, delivery_of, insert_delivery
 
 OLDEST, LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901
 LJUBLJANA = ZoneInfo("Europe/Ljubljana")

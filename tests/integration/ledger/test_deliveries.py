@@ -19,8 +19,8 @@ from bridge.ledger.deliveries import (
     RECEIVED,
 )
 from bridge.ledger.processing import CLOCK_TOLERANCE, GIVE_UP_AFTER, Finished, KnownDeletion
-from tests.integration.ledger.books import NOW, Books, add_store, delivery_of, finish, insert_delivery
-from tests.integration.ledger.crowds import Crew, Other, at_once
+from tests.support.books import NOW, Books, add_store, delivery_of, finish, insert_delivery
+from tests.support.crowds import Crew, Other, at_once
 
 MEBIBYTE = 2**20
 NOISE = random.Random(1)

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.ledger import due, issuances, store_pauses
 from bridge.ledger.due import LONGEST_WAIT
-from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, mark_issued, withdraw
+from tests.support.books import LATER, NOW, Books, add_due, add_store, mark_issued, withdraw
 
 TICK = timedelta(microseconds=1)
 

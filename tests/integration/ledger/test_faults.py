@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, insert, text
 
 from bridge.db import LedgerFaultError, LedgerUnavailableError, tables
-from tests.integration.ledger.books import (
+from tests.support.books import (
     NOW,
     SECRET,
     TOKEN,

@@ -12,8 +12,8 @@ from bridge.db import Ledger, tables
 from bridge.issuance import Kind
 from bridge.ledger import issuances
 from bridge.ledger.issuances import Issuance
-from tests.integration.ledger.books import LATER, NOW, Books, add_due, add_store, claim, make_due, withdraw
-from tests.integration.ledger.crowds import Crew, at_once
+from tests.support.books import LATER, NOW, Books, add_due, add_store, claim, make_due, withdraw
+from tests.support.crowds import Crew, at_once
 
 
 def test_an_order_has_one_issuance_of_each_kind(books: Books) -> None:

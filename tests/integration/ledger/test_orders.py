@@ -16,7 +16,7 @@ from bridge.db import Ledger, tables
 from bridge.issuance import Decision, Kind, Order, Verdict
 from bridge.ledger import orders, processing
 from bridge.ledger.orders import KnownOrder, Resource
-from tests.integration.ledger.books import (
+from tests.support.books import (
     NOW,
     Books,
     add_order,
@@ -29,7 +29,7 @@ from tests.integration.ledger.books import (
     save_verdict,
     snapshot_of,
 )
-from tests.integration.ledger.crowds import Crew, Other, at_once
+from tests.support.crowds import Crew, Other, at_once
 
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=200)
 SNAPSHOTS = st.builds(

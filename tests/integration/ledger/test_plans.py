@@ -20,9 +20,9 @@ from bridge.maintenance.redecide import redecide
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
 from tests.integration.conftest import BACKENDS
-from tests.integration.ledger.books import add_store
-from tests.servers import PostgresServer
-from tests.shop import Shop, at, forward, open_shop
+from tests.support.books import add_store
+from tests.support.servers import PostgresServer
+from tests.support.shop import Shop, at, forward, open_shop
 
 ROWS = 6000  # of each table that grows, nearly all of them settled long ago, and most of one store
 OPEN = 40  # of them are not

@@ -12,7 +12,7 @@ from bridge.db import tables
 from bridge.issuance import Kind
 from bridge.ledger import attempts, issuances
 from bridge.ledger.issuances import StartedAttempt
-from tests.integration.ledger.books import LATER, LEASE, NOW, Books
+from tests.support.books import LATER, LEASE, NOW, Books
 
 STATES = ["due", "sending", "issued", "failed", "held", "withdrawn", "withdrawn by an operator"]
 

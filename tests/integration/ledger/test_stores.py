@@ -14,8 +14,8 @@ from bridge.ledger import store_configs, store_pauses, stores
 from bridge.ledger.stores import Store, StoreExistsError
 from bridge.vault import Vault, WrongKeyError
 from bridge.vault.encryption import make_key
-from tests.integration.ledger.books import LATER, NOW, SECRET, TOKEN, VAULT, Books, add_store
-from tests.integration.ledger.crowds import Other, at_once
+from tests.support.books import LATER, NOW, SECRET, TOKEN, VAULT, Books, add_store
+from tests.support.crowds import Other, at_once
 
 CONFIG = {
     "id": "64b7e0c0a1b2c3d4e5f60719",

@@ -12,7 +12,7 @@ from bridge.admin import store_removal
 from bridge.ledger import backlog, orders, store_configs
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.waiting import Attention, Waiting, WhileInactive
-from tests.integration.ledger.books import NOW, Books, add_store
+from tests.support.books import NOW, Books, add_store
 
 DAYS, HOUR = timedelta(days=1), timedelta(hours=1)
 ACTIVE, INACTIVE = {"active": True}, {"active": False}

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.documents import ROOT, links
+from tests import ROOT
+from tests.support.documents import links
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 PICTURE = ROOT / "docs" / "architecture.svg"

@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from bridge.settings import PREFIX, Settings
-from tests.documents import ROOT, table
+from tests import ROOT
+from tests.support.documents import table
 
 SETTINGS = {row[0].strip("`"): row[1] for row in table(ROOT / "docs" / "configuration.md", "Settings")}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.documents import ROOT
+from tests import ROOT
 
 
 def test_a_term_is_defined_once() -> None:

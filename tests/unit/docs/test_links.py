@@ -11,7 +11,8 @@ import click
 import pytest
 
 from bridge.cli.command import cli
-from tests.documents import DOCUMENTS, ROOT, anchors, code_spans, links
+from tests import ROOT
+from tests.support.documents import DOCUMENTS, anchors, code_spans, links
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 FOLDERS = ("bench", "bridge", "deploy", "docs", "tests", "worker")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import DOCUMENTS, ROOT
+from tests import ROOT
+from tests.support.documents import DOCUMENTS
 
 README = (ROOT / "README.md").read_text()
 MAP = re.findall(r"^    (\S+)  ", README.partition("## Map of the code\n")[2], re.MULTILINE)
@@ -39,3 +40,15 @@ def test_make_knows_the_targets_that_the_documents_name() -> None:
     typed = r"(?:`|^    )make (\w+)"
     named = {name for path in DOCUMENTS for name in re.findall(typed, path.read_text(), re.MULTILINE)}
     assert {"demo", "test"} <= named <= TARGETS.keys()
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """Beside them, only what is no code of the bridge has tests: files for deployment, documents, tools."""
+    rooms = {path.parent.name for path in (ROOT / "bridge").glob("*/__init__.py")} | {"bridge", "worker"}
+    tested = {
+        path.parent
+        for kind in ("unit", "integration")
+        for path in (ROOT / "tests" / kind).glob("**/test_*.py")
+    }
+    assert {folder.parent.name for folder in tested} <= {"unit", "integration"}
+    assert {folder.name for folder in tested} - rooms <= {"bench", "deploy", "docs", "tests"}

@@ -1,0 +1,162 @@
+"""A shop's life, delivered by HTTP to a running bridge: which documents come of it, order by order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+from bridge.issuance import StoreOptions
+from tests.support.recorded import Recorded, load
+from tests.support.running import RunningBridge
+
+EST, INV = "estimate", "invoice"
+
+# By (issueInvoiceForBankPayment, issueInvoiceOnComplete): the documents of each order, in their order.
+BOTH_OFF = {
+    328: [EST, INV],  # bank: on hold, processing, completed
+    329: [INV],  # on delivery, refunded later
+    330: [INV],  # card: pending, processing, completed
+    331: [INV],  # pending, completed
+    332: [INV],  # paid, then refunded in three parts
+    333: [INV],  # completed at once
+    334: [INV],  # cancelled, then revived
+    335: [INV],  # failed, then paid
+    336: [INV],  # nothing to pay
+    337: [INV],  # a coupon over all of it
+    338: [INV],
+    339: [INV],
+    340: [EST, INV],  # bank: on hold, and five quick changes to completed
+    341: [INV],
+    342: [INV],
+    343: [INV],
+    344: [INV],
+    345: [EST],
+    346: [INV],
+    347: [EST],
+    348: [EST],
+    349: [INV],  # a custom status, then completed
+    350: [EST],  # a draft, pending, on hold
+    351: [EST],
+    352: [INV],
+    354: [INV],
+    356: [INV],
+    # 355 was pending and trashed, 357 stayed pending, 364 was trashed before anything was delivered
+}
+BANK_INVOICE = {order: [INV] for order in BOTH_OFF}
+COMPLETED = [328, 330, 331, 333, 340, 349, 352, 356]
+ON_COMPLETE = {order: [EST] for order in (345, 347, 348, 350, 351)} | {
+    order: [EST, INV] if order in {328, 340} else [INV] for order in COMPLETED
+}
+BOTH_ON = {order: [INV] for order in COMPLETED}
+
+COMBINATIONS = {
+    "both-off": ({}, BOTH_OFF),
+    "bank-invoice": ({"issueInvoiceForBankPayment": True}, BANK_INVOICE),
+    "on-complete": ({"issueInvoiceOnComplete": True}, ON_COMPLETE),
+    "both-on": ({"issueInvoiceForBankPayment": True, "issueInvoiceOnComplete": True}, BOTH_ON),
+}
+
+
+def add_stores(bridge: RunningBridge, prefix: str) -> dict[str, str]:
+    """A store for each combination of the flags, with its config known; their ids in Space Invoices."""
+    ids = {}
+    for name, (flags, _) in COMBINATIONS.items():
+        ids[name] = bridge.add_store(f"{prefix}-{name}", flags)
+    for name in COMBINATIONS:
+        bridge.wait_for_config(f"{prefix}-{name}")
+    return ids
+
+
+def play(bridge: RunningBridge, prefix: str, deliveries: Iterable[Recorded]) -> None:
+    """Send each delivery to all of the stores, and let each have its effect before the next one."""
+    for delivery in deliveries:
+        for name in COMBINATIONS:
+            answer = bridge.deliver(f"{prefix}-{name}", delivery.body, delivery.headers)
+            assert answer.status_code == 200, answer.text
+        bridge.wait_until_settled()
+
+
+def signed(name: str) -> list[Recorded]:
+    return [delivery for delivery in load(name) if not delivery.is_ping]
+
+
+def test_a_shops_life_ends_with_the_right_documents_for_every_combination_of_the_flags(
+    bridge: RunningBridge,
+) -> None:
+    ids = add_stores(bridge, "life")
+    play(bridge, "life", signed("life-of-a-store"))
+    issued = {name: bridge.issued(ids[name]) for name in COMBINATIONS}
+    assert issued == {name: expected for name, (_, expected) in COMBINATIONS.items()}
+    counts = bridge.sandbox()["counts"]
+    assert (counts["duplicates"], counts["out_of_order"], counts["nothing"], counts["refused"]) == (
+        0,
+        0,
+        0,
+        0,
+    )
+
+
+def test_updated_before_created_and_each_delivery_three_times_change_nothing(bridge: RunningBridge) -> None:
+    ids = add_stores(bridge, "thrice")
+    deliveries = signed("life-of-a-store")
+    for at, (first, second) in enumerate(itertools.pairwise(deliveries)):
+        if (first.topic, second.topic) == ("order.created", "order.updated"):
+            deliveries[at], deliveries[at + 1] = second, first
+    play(bridge, "thrice", (delivery for delivery in deliveries for _ in range(3)))
+    issued = {name: bridge.issued(ids[name]) for name in COMBINATIONS}
+    assert issued == {name: expected for name, (_, expected) in COMBINATIONS.items()}
+    assert bridge.sandbox()["counts"]["duplicates"] == 0
+
+
+def test_fifteen_orders_of_one_second_that_share_a_delivery_id_get_fifteen_invoices(
+    bridge: RunningBridge,
+) -> None:
+    burst = signed("same-second-burst")
+    assert len({delivery.headers["X-WC-Webhook-Delivery-ID"] for delivery in burst}) == 1
+    woocommerce = bridge.add_store(
+        "burst",
+        {"issueInvoiceForBankPayment": True},
+        options=StoreOptions(issue_pending=True),
+        secret=burst[0].secret,
+    )
+    for delivery in burst:
+        assert bridge.deliver("burst", delivery.body, delivery.headers).json()["status"] == "accepted"
+    bridge.wait_for_config("burst")
+    bridge.wait_until_settled()
+    assert bridge.issued(woocommerce) == {order: [INV] for order in range(371, 386)}
+
+
+def by_secret(deliveries: Iterable[Recorded]) -> dict[str, list[Recorded]]:
+    found: dict[str, list[Recorded]] = {}
+    for delivery in deliveries:
+        found.setdefault(delivery.secret, []).append(delivery)
+    return found
+
+
+def test_what_is_no_order_is_recorded_with_a_reason_and_never_forwarded(bridge: RunningBridge) -> None:
+    for number, (secret, deliveries) in enumerate(by_secret(signed("not-a-current-order")).items()):
+        store = f"no-orders-{number}"
+        woocommerce = bridge.add_store(store, secret=secret)
+        bridge.wait_for_config(store)
+        for delivery in deliveries:
+            answer = bridge.deliver(store, delivery.body, delivery.headers)
+            assert answer.status_code == 200
+            if answer.json()["status"] != "duplicate":
+                assert answer.json()["status"] == "ignored"
+                assert answer.json()["reason"]
+        bridge.wait_until_settled()
+        assert bridge.issued(woocommerce) == {}
+
+
+def test_deliveries_under_odd_secrets_are_accepted_and_under_an_empty_one_refused(
+    bridge: RunningBridge,
+) -> None:
+    for number, (secret, deliveries) in enumerate(by_secret(signed("odd-secrets")).items()):
+        store = f"odd-{number}"
+        woocommerce = bridge.add_store(store, secret=secret)
+        bridge.wait_for_config(store)
+        for delivery in deliveries:
+            answer = bridge.deliver(store, delivery.body, delivery.headers)
+            assert answer.status_code == (200 if secret else 401), (secret, answer.text)
+        bridge.wait_until_settled()
+        assert bridge.issued(woocommerce) == ({328: [EST], 345: [EST]} if secret else {})

@@ -1,0 +1,125 @@
+"""Requests that are refused (401): counted for their store, however many come, and at nobody's expense."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+from sqlalchemy import Engine, event
+
+from bridge.db import Ledger
+from bridge.ledger import stores
+from bridge.ledger.stores import Store
+from bridge.web.refusals import PAUSE, Refusals
+from tests.support.books import NOW, add_store
+from tests.support.crowds import at_once
+from tests.support.running import RunningBridge, run_command
+from tests.support.servers import wait_until
+
+MANY = 1000
+
+
+class Pauses:
+    """Pauses that last until the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.lengths: list[float] = []
+        self._over = threading.Semaphore(0)
+
+    def sleep(self, seconds: float) -> None:
+        self.lengths.append(seconds)
+        self.begun.release()
+        self._over.acquire()
+
+    def wait_for_one(self) -> None:
+        assert self.begun.acquire(timeout=30)
+
+    def end_one(self) -> None:
+        self._over.release()
+
+
+@pytest.fixture
+def pauses() -> Iterator[Pauses]:
+    pauses = Pauses()
+    yield pauses
+    for _ in range(9):
+        pauses.end_one()
+
+
+def now() -> datetime:
+    return NOW
+
+
+def add(ledger: Ledger, name: str) -> int:
+    with ledger.write() as connection:
+        return add_store(connection, name)
+
+
+def store(ledger: Ledger, store_id: int) -> Store:
+    with ledger.read() as connection:
+        return stores.get(connection, store_id)
+
+
+def test_the_first_is_written_at_once_and_however_many_follow_in_one_more_transaction(
+    ledger: Ledger, pauses: Pauses
+) -> None:
+    shop, other = add(ledger, "shop"), add(ledger, "other")
+    refusals = Refusals(ledger, now, sleep=pauses.sleep)
+    refusals.note(shop)
+    pauses.wait_for_one()
+    assert (store(ledger, shop).refused_deliveries, store(ledger, shop).last_refused_at) == (1, NOW)
+    written: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        written.extend([statement] if statement.startswith("UPDATE stores") else [])
+
+    event.listen(Engine, "before_cursor_execute", note)
+
+    def hammer(_: int) -> None:
+        for _ in range(MANY // 4):
+            refusals.note(shop)
+
+    at_once(4, hammer)
+    refusals.note(other)
+    assert (written, store(ledger, shop).refused_deliveries) == ([], 1)
+    pauses.end_one()
+    pauses.wait_for_one()
+    event.remove(Engine, "before_cursor_execute", note)
+    assert len(written) == 2
+    assert store(ledger, shop).refused_deliveries == MANY + 1
+    assert store(ledger, other).refused_deliveries == 1
+    assert pauses.lengths == [PAUSE, PAUSE]
+
+
+def test_what_cannot_be_written_is_kept_until_it_can_and_nobody_waits_for_it(
+    ledger: Ledger, database_url: str, pauses: Pauses
+) -> None:
+    shop = add(ledger, "shop")
+    impatient = Ledger(database_url, lock_timeout=0.1)
+    refusals = Refusals(impatient, now, sleep=pauses.sleep)
+    with ledger.write() as connection:
+        stores.lock(connection, shop)
+        refusals.note(shop)
+        pauses.wait_for_one()  # after which the thread that writes tries again
+        refusals.note(shop)
+    assert store(ledger, shop).refused_deliveries == 0
+    pauses.end_one()
+    pauses.wait_for_one()
+    assert store(ledger, shop).refused_deliveries == 2
+    impatient.close()
+
+
+def test_a_refused_delivery_is_counted_and_shown(bridge: RunningBridge) -> None:
+    bridge.add_store("refusing")
+    for _ in range(2):
+        wrong = {"X-WC-Webhook-Signature": "wrong"}
+        assert bridge.deliver("refusing", b"{}", wrong).status_code == 401
+    wait_until(lambda: bridge.store("refusing").refused_deliveries == 2, "both of them", within=40)
+    data = bridge.folder / "data"
+    shown = run_command(data, "stores", "show", "refusing", **bridge.environment)
+    assert "Refused" in shown.stdout
+    assert "2 (401), the last " in shown.stdout
+    assert bridge.store("refusing").last_ping_at is None
