@@ -59,7 +59,9 @@ class Process:
         return self._process.pid
 
     def memory(self) -> float:
-        """What it and its children take of the machine: their proportional set size, in MiB."""
+        """MiB that it and its children take of the machine, their proportional set size; 0 if not started."""
+        if self._process is None:
+            return 0.0
         return sum(_proportional_set_size(pid) for pid in _tree(self.check())) / 2**20
 
     @contextmanager

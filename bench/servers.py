@@ -190,6 +190,7 @@ class Shape:
     gunicorn: Mapping[str, object]  # its settings
     bridge_pool: Sequence[str]  # the options to start the bridge's worker with
     bare_pool: Sequence[str]  # those that give a bare worker the same pool
+    has_beat: bool  # whether its schedule is a process of its own, as it was in former versions
 
 
 # Pending in a process of its own: the checkout may be another than the one that this code is of.
@@ -198,7 +199,7 @@ import json, bridge.gunicorn_config, worker.app
 plain = {name: value for name, value in vars(bridge.gunicorn_config).items()
          if not name.startswith("_") and isinstance(value, (str, int, float))}
 conf = worker.app.app.conf
-print(json.dumps([plain, conf.worker_pool, conf.worker_concurrency]))
+print(json.dumps([plain, conf.worker_pool, conf.worker_concurrency, bool(conf.beat_schedule)]))
 """
 
 
@@ -214,10 +215,10 @@ def shape_of(checkout: Path) -> Shape:
         capture_output=True,
         text=True,
     )
-    gunicorn, pool, concurrency = json.loads(answer.stdout.strip().rpartition("\n")[2])
+    gunicorn, pool, concurrency, has_beat = json.loads(answer.stdout.strip().rpartition("\n")[2])
     for name in ("wsgi_app", "bind"):
         gunicorn.pop(name)
     if concurrency:
-        return Shape(gunicorn, [], ["--pool", pool, "--concurrency", str(concurrency)])
+        return Shape(gunicorn, [], ["--pool", pool, "--concurrency", str(concurrency)], has_beat)
     by_hand = ["--pool", "threads", "--concurrency", "16"]
-    return Shape(gunicorn, by_hand, by_hand)
+    return Shape(gunicorn, by_hand, by_hand, has_beat)

@@ -1,4 +1,4 @@
-"""What both sides of a comparison have: a receiver, a worker, a schedule, a database and a queue."""
+"""What both sides of a comparison have: a receiver, a worker with a schedule, a database and a queue."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class _Numbers:
 
 
 class Side:
-    """One side: a receiver, a worker and a schedule over a database and a queue of its own."""
+    """One side: a receiver and a worker over a database and a queue of its own.
+
+    The schedule is a process of its own in the bare side, and in former versions of the bridge.
+    """
 
     queue_name = ""
     gunicorn_config = ""
@@ -82,7 +85,7 @@ class Side:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """With the worker, from the moment it takes a message that waits; and the schedule, if it has one."""
+        """With the worker, from when it takes a message that waits; and the schedule, if it needs one."""
         with ExitStack() as stack:
             stack.enter_context(self.worker.running())
             longest = 0

@@ -30,12 +30,12 @@ class Bridge(Side):
     queue_name = "spacebridge"
     gunicorn_config = "python:bridge.gunicorn_config"
     celery_app = "worker.app"
-    needs_schedule = True
 
     def __init__(
         self, site: Site, sandbox: Sandbox, database: Database, *, stores: int = 1, **settings: str
     ) -> None:
         self._checkout = site.plan.checkout
+        self.needs_schedule = shape_of(self._checkout).has_beat
         self.is_embedded = database == "embedded"
         self._settings = settings
         self._key = make_key()

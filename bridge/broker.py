@@ -18,32 +18,39 @@ QUEUE = "spacebridge"
 PROCESS_DELIVERIES = "spacebridge.process_deliveries"
 FORWARD_STORES = "spacebridge.forward_stores"
 REFRESH_CONFIGS = "spacebridge.refresh_configs"
-REDECIDE = "spacebridge.redecide"
+# Of versions whose schedule was a process of its own, and which may still run beside this one.
 SWEEP = "spacebridge.sweep"
+REDECIDE = "spacebridge.redecide"
 
 log = structlog.get_logger(__name__)
 
 
-def make_celery(broker_url: str) -> Celery:
-    """The Celery app, for publishers and workers. `broker_url`: any that Celery supports."""
-    app = Celery("spacebridge", broker=broker_url)
-    app.conf.update(
-        task_default_queue=QUEUE,
-        task_ignore_result=True,
-        task_serializer="json",
-        accept_content=["json"],
+def configuration(broker_url: str) -> dict[str, Any]:
+    """What Celery is told by publishers and workers alike. `broker_url`: any that Celery supports."""
+    return {
+        "broker_url": broker_url,
+        "task_default_queue": QUEUE,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
         # A message is acknowledged when it is received. Redis delivers an unacknowledged one again after an
         # hour at best; the sweep finds what a dead worker left in seconds.
-        task_acks_late=False,
+        "task_acks_late": False,
         # A worker waits for the broker, however long that is away.
-        broker_connection_max_retries=None,
-        worker_prefetch_multiplier=1,
-        worker_hijack_root_logger=False,
-        worker_enable_remote_control=False,
-        broker_connection_retry_on_startup=True,
-        broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 10},
-        timezone="UTC",
-    )
+        "broker_connection_max_retries": None,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_enable_remote_control": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {"socket_connect_timeout": 2, "socket_timeout": 10},
+        "timezone": "UTC",
+    }
+
+
+def make_celery(broker_url: str) -> Celery:
+    """A Celery app that publishes."""
+    app = Celery("spacebridge")
+    app.conf.update(configuration(broker_url))
     return app
 
 
@@ -70,14 +77,6 @@ class TaskPublisher:
         """Let a worker fetch the configs of these stores."""
         return self._send(REFRESH_CONFIGS, ids)
 
-    def sweep(self) -> bool:
-        """Let a worker sweep, after it has received all messages that were sent before."""
-        return self._send_task(SWEEP, [])
-
-    def redecide(self) -> bool:
-        """Let a worker redecide open orders, since the rules of a store have changed."""
-        return self._send_task(REDECIDE, [])
-
     def backlog(self) -> int:
         """How many messages wait in the queue; 0 if the broker cannot be asked."""
         try:
@@ -87,11 +86,10 @@ class TaskPublisher:
             return 0
 
     def _send(self, task: str, ids: Sequence[int]) -> bool:
-        return self._send_task(task, [list(ids)]) if ids else True
-
-    def _send_task(self, task: str, arguments: Sequence[object]) -> bool:
+        if not ids:
+            return True
         try:
-            self._app.send_task(task, args=arguments, retry=False)
+            self._app.send_task(task, args=[list(ids)], retry=False)
         except (OperationalError, OSError) as error:
             if self.is_reachable is not False:
                 log.warning("broker unreachable; the sweep takes over", error=type(error).__name__)

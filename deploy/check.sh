@@ -59,7 +59,7 @@ say "image"
 docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' "$(compose images --quiet receiver | head -1)"
 
 say "users, rights (0 0: no capability, and none to be gained), and what they may write"
-for service in receiver worker beat postgres redis sandbox; do
+for service in receiver worker postgres redis sandbox; do
     compose exec -T "$service" sh -c 'printf "%-9s uid %s, capabilities %s %s, no_new_privs %s\n" "$1" \
         "$(id -u)" "$(sed -n "s/^CapEff:\t0*\(.\)/\1/p" /proc/1/status)" "$(sed -n "s/^CapBnd:\t0*\(.\)/\1/p" /proc/1/status)" \
         "$(sed -n "s/^NoNewPrivs:\t//p" /proc/1/status)"
@@ -67,7 +67,7 @@ for service in receiver worker beat postgres redis sandbox; do
         ! touch /srv/x /etc/x /usr/x /x 2>/dev/null || { echo "the root can be written"; exit 1; }
         touch /tmp/x && rm /tmp/x' sh "$service" || fail "$service"
 done
-for service in receiver worker beat; do
+for service in receiver worker; do
     ! compose exec -T "$service" sh -c 'command -v gcc cc make || /srv/spacebridge/bin/python -m pip' 2>/dev/null || fail "$service has build tools"
 done
 ! docker history --no-trunc spacebridge | grep -iE 'postgresql://|requirepass|secret_key=' || fail "a secret in the image"
@@ -79,17 +79,10 @@ compose stop receiver 2>/dev/null
 compose start receiver 2>/dev/null; until_true 30 ready; to=$(date +%s.%N)
 echo "receiver, until it is ready: $(seconds_between "$(started receiver)" "$to")"
 before=$(sandbox invoices)
-compose stop worker beat 2>/dev/null
+compose stop worker 2>/dev/null
 [ "$(deliver 1)" = 1 ] || fail "a delivery is not taken without a worker"
 compose start worker 2>/dev/null; until_true 30 issued $((before + 1)); to=$(date +%s.%N)
 echo "worker, until it has issued what waited for it: $(seconds_between "$(started worker)" "$to")"
-compose stop worker 2>/dev/null
-queue() { compose exec -T redis sh -c 'REDISCLI_AUTH=$(sed -n "s/^requirepass //p" /run/secrets/redis_conf) redis-cli llen spacebridge'; }
-more_than() { [ "$(queue)" -gt "$1" ]; }
-waiting=$(queue)
-compose start beat 2>/dev/null; until_true 30 more_than "$waiting"; to=$(date +%s.%N)
-echo "schedule, until its first message, which is due after 3 s: $(seconds_between "$(started beat)" "$to")"
-compose start worker 2>/dev/null
 
 say "the worker stops in the middle of 150 orders"
 before=$(sandbox invoices)

@@ -1,9 +1,9 @@
 """Checks the health of the container's process, whichever part it is: status 0, or 1 and a sentence.
 
-The receiver, like everything that answers HTTP, must answer. Worker and schedule serve no requests, so the
-check is that their main loop has run since the last time: the kernel counts how often it has slept, and both
-wake every few seconds. That detects a stopped or stuck process. /metrics shows whether work gets done, as the
-age of what waits.
+The receiver, like everything that answers HTTP, must answer. The worker serves no requests, so the check is
+that its main loop has run since the last time: the kernel counts how often it has slept, and it wakes every
+few seconds. That detects a stopped or stuck process. /metrics shows whether work gets done, as the age of
+what waits.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The Celery process: its app, its schedule, and thin tasks over the pipeline."""
+"""The Celery process: its app, thin tasks over the pipeline, and the schedule of duties."""

@@ -19,7 +19,7 @@ _stops: list[Callable[[], None]] = []
 @worker_ready.connect(weak=False)
 def _serve(**_: object) -> None:
     """Once the pool has its processes, for none of them is to inherit the port."""
-    port = settings.metrics_port
+    port = settings().metrics_port
     if port is None:
         return
     try:

@@ -43,7 +43,7 @@ def record(bridge: Bridge, count: int) -> None:
 
 
 def drained(side: Side, count: int, fill: Callable[[], None]) -> float:
-    """Fill the queue, start the worker (and the schedule), and see all documents issued: orders a second.
+    """Fill the queue, start the worker, and see all documents issued: orders a second.
 
     The clock runs from the moment that the worker takes the first message, when it has started, to that at
     which the last document was issued.

@@ -25,8 +25,8 @@ class Plant:
 
     @property
     def processes(self) -> int:
-        """Of Python: each receiver is gunicorn and its two, and somewhere is one schedule."""
-        return 3 * self.receivers + self.workers + 1
+        """Of Python: each receiver is gunicorn and its two."""
+        return 3 * self.receivers + self.workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def refreshes(parameters: Parameters, stores: int) -> float:
 
 
 def sweeps(parameters: Parameters, stores: int) -> float:
-    """Sweeps in a second: the schedule's, and those that follow a config."""
+    """Sweeps in a second: those at intervals, and those that follow a config."""
     return 1 / parameters.sweep_interval + parameters.sweeps_per_refresh * refreshes(parameters, stores)
 
 

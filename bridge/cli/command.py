@@ -24,7 +24,7 @@ COMMANDS = {
     "orders": "What was decided on each order.",
     "sandbox": "A Space Invoices stand-in.",
     "stores": "The shops, and where their orders go.",
-    "up": "Run the bridge: receiver, worker and schedule.",
+    "up": "Run the bridge: receiver and worker.",
     "woocommerce": "Space Invoices' Woocommerce objects, by its API as it is.",
 }
 

@@ -1,4 +1,4 @@
-"""`spacebridge up`: receiver, worker and schedule together, on one machine, with nothing to install."""
+"""`spacebridge up`: receiver and worker together, on one machine, with nothing to install."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bridge.telemetry import STDERR, STDOUT, configure_logging
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--demo", is_flag=True, help="Play real deliveries into a sandbox, in a ledger of its own.")
 def up(host: str, port: int, demo: bool) -> None:
-    """Run the bridge: receiver, worker and schedule."""
+    """Run the bridge: receiver and worker."""
     settings = settings_of_command(with_any_ledger=True)
     # The demo's standard output is for people.
     configure_logging(settings.log_format, to=STDERR if demo else STDOUT)

@@ -20,13 +20,11 @@ from bridge.db.closing import Closed
 from bridge.db.connections import IDLE_TRANSACTION_TIMEOUT, postgresql_engine, sqlite_engine, with_driver
 from bridge.db.error_translation import translated_errors
 from bridge.db.errors import LedgerMovedError, LedgerNotMigratedError
-from bridge.db.file_lock import try_lock
 from bridge.db.pipelining import abandon, begin, commit
 from bridge.db.schema import Schema, schema_of
 from bridge.db.write_lock import WriteLock
 
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's lock; shorter than gunicorn's own timeout
-NAMED_LOCK_TIMEOUT = 60  # seconds after which PostgreSQL releases the lock of `try_lock`
 DIRECT_WRITERS = 4  # threads in `write_by_driver` at once, in PostgreSQL: it syncs their commits together
 DIRECT_LOCK_TIMEOUT = 0.5  # seconds `write_by_driver` waits for a lock in PostgreSQL: many requests share it
 # Seconds after which PostgreSQL from 17 on ends a transaction that writes: longer than three waits of
@@ -129,24 +127,6 @@ class Ledger:
                         abandon(connection)
                         raise
         run_hooks(hooks)
-
-    @contextmanager
-    def try_lock(self, name: str) -> Iterator[bool]:
-        """Try to hold a named lock for the block, against all threads of all processes.
-
-        Yields whether it is held. In PostgreSQL, a holder that does not end within NAMED_LOCK_TIMEOUT loses
-        it: its machine may stand still.
-        """
-        if self._is_sqlite:
-            with try_lock(self._path.with_name(f"{self._path.name}.{name}.lock")) as is_locked:
-                yield is_locked
-            return
-        # This transaction only holds the lock: the work has transactions of its own.
-        with self.write(no_time_limit=True) as connection:
-            timeout = f"SET LOCAL idle_in_transaction_session_timeout = '{NAMED_LOCK_TIMEOUT}s'"
-            connection.execute(text(timeout))
-            key = func.hashtextextended(f"spacebridge {name}", 0)
-            yield connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
 
     def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
         """Call `work` with a cursor of the driver's, and return its result after the commit.

@@ -1,4 +1,4 @@
-"""The leader lock: of all schedules over one ledger, one at a time holds it and runs."""
+"""The leader lock: of all workers over one ledger, one at a time holds it and runs the duties."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from bridge.db.engine import Ledger
 from bridge.db.file_lock import try_lock
 
 HOLDER_TIMEOUT = 15  # seconds without a statement of the holder, after which PostgreSQL releases the lock
-_ADVISORY_LOCK = 0x5BACEB13  # any number, the same in every process
+# Any number, the same in every process. Former versions used 0x5BACEB13, and a file `.beat.lock`: one that is
+# left running keeps no worker from leading.
+_ADVISORY_LOCK = 0x5BACEB14
 
 
 class LeaderLock:
-    """The schedule's lock. The operating system or the database releases it when its holder dies.
+    """The lock. The operating system or the database releases it when its holder dies.
 
     One thread calls `acquire` again and again, sooner than every HOLDER_TIMEOUT seconds.
     """
@@ -25,7 +27,7 @@ class LeaderLock:
         """Opens nothing yet."""
         url = make_url(ledger_url)
         self._ledger = Ledger(ledger_url, pool_size=1)
-        self._file = Path(f"{url.database}.beat.lock") if url.get_backend_name() == "sqlite" else None
+        self._file = Path(f"{url.database}.leader.lock") if url.get_backend_name() == "sqlite" else None
         self._holder: Generator[bool, None, None] | None = None
 
     def acquire(self) -> bool:

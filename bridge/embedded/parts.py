@@ -38,7 +38,7 @@ def bridge_parts(settings: Settings, host: str, port: int, run_dir: Path, *, is_
     if is_demo:
         parts.append(demo.sandbox_part(settings))
         environment |= demo.environment(settings)
-    return [*parts, _worker(environment), _schedule(environment), _receiver(host, port, environment)]
+    return [*parts, _worker(environment), _receiver(host, port, environment)]
 
 
 def address_of(host: str, port: int) -> str:
@@ -61,17 +61,10 @@ def _broker(socket: Path) -> Part:
 
 
 def _worker(environment: dict[str, str]) -> Part:
+    celery = [sys.executable, "-m", "celery", "--app", "worker.app", "--quiet", "worker"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     # 90 seconds, since requests under way have the API's timeout to end in.
-    return Part("worker", [*_celery(), "worker", *quiet], environment, stop_within=90)
-
-
-def _schedule(environment: dict[str, str]) -> Part:
-    return Part("schedule", [*_celery(), "beat"], environment)
-
-
-def _celery() -> Sequence[str]:
-    return [sys.executable, "-m", "celery", "--app", "worker.app", "--quiet"]
+    return Part("worker", [*celery, *quiet], environment, stop_within=90)
 
 
 def _receiver(host: str, port: int, environment: dict[str, str]) -> Part:

@@ -1,1 +1,1 @@
-"""What the schedule has done, one duty a module."""
+"""What is done at intervals, whatever orders come in, one duty a module; `duties` lists them all."""

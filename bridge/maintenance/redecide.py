@@ -15,35 +15,30 @@ from bridge.ledger import deliveries, issuances, orders, stores
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
 from bridge.pipeline.decide import OrderState, decide_on, save
+from bridge.pipeline.pending_work import PendingWork
 from bridge.pipeline.snapshot import reread
 
-LOCK = "redecide"  # the name of the lock that one process at a time holds
 BATCH = 50  # orders in a transaction, which holds up whoever else needs one of them
-FOR_SECONDS = 2.0  # after which others have their turn
+FOR_SECONDS = 2.0  # that a run lasts at most, so that the process can end
 REDECIDE_FOR = timedelta(minutes=1)  # longer than any transaction that has read the old rules
 
 log = structlog.get_logger(__name__)
 
 
-def redecide(context: Context) -> bool:
-    """Decide on orders by rules that have changed since, for a moment; whether there is more to be done.
+def redecide(context: Context) -> PendingWork:
+    """Decide on orders by rules that have changed since, for a moment.
 
-    One process at a time does so. One that dies amid it leaves the orders of its last batch as they were.
+    A process that dies amid it leaves the orders of its last batch as they were. The next sweep finds what
+    has fallen due by it.
     """
-    with context.ledger.try_lock(LOCK) as is_locked:
-        if not is_locked:
-            return False
-        return _redecide_each(context, until=time.monotonic() + FOR_SECONDS)
-
-
-def _redecide_each(context: Context, *, until: float) -> bool:
+    until = time.monotonic() + FOR_SECONDS
     with context.ledger.read() as connection:
         changed = stores.to_redecide(connection)
     stuck: set[int] = set()  # orders that cannot be decided on just now: they keep no other waiting
     # Store after store, a batch of each: a store of many orders keeps no other waiting either.
     while changed and time.monotonic() < until:
         changed = [store for store in changed if _redecide_some(context, store, stuck)]
-    return bool(changed)
+    return PendingWork(has_more=bool(changed))
 
 
 def _redecide_some(context: Context, store: Store, stuck: set[int]) -> bool:

@@ -13,7 +13,7 @@ class PendingWork:
     deliveries: Sequence[int] = field(default_factory=list)
     due_stores: Sequence[int] = field(default_factory=list)
     configs: Sequence[int] = field(default_factory=list)
-    has_rules_changed: bool = False  # so that open orders are to be decided on again
+    has_more: bool = False  # whoever found it has not come to the end of what there is
 
     @classmethod
     def of(cls, parts: Iterable[PendingWork]) -> PendingWork:
@@ -23,5 +23,5 @@ class PendingWork:
             [one for part in parts for one in part.deliveries],
             list(dict.fromkeys(one for part in parts for one in part.due_stores)),
             list(dict.fromkeys(one for part in parts for one in part.configs)),
-            any(part.has_rules_changed for part in parts),
+            any(part.has_more for part in parts),
         )

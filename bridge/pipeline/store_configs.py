@@ -26,21 +26,19 @@ LEAST_AT_ONCE = 20  # in that time; more if there are so many stores that it tak
 MOST_CANDIDATES = 500  # that are looked at for it
 
 
-def refresh_config(context: Context, store_id: int) -> bool:
+def refresh_config(context: Context, store_id: int) -> None:
     """Fetch a store's config if the one in the ledger is older than its time to live.
 
-    Does nothing if another process is at it. Returns whether its open orders are to be decided anew since.
+    Does nothing if another process is at it.
     """
     with context.ledger.read() as connection:
         store = stores.get(connection, store_id)
     if not is_stale(context, store):
-        return False
+        return
     with context.ledger.write() as connection:
         if not store_configs.start_fetch(connection, store, context.now()):
-            return False
+            return
     fetch_config(context, store)
-    with context.ledger.read() as connection:
-        return stores.get(connection, store_id).decision_version != store.decision_version
 
 
 def fetch_config(context: Context, store: Store) -> SpaceInvoicesError | None:

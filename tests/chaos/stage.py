@@ -17,7 +17,7 @@ from tests.chaos.wire import Wire
 from tests.support.running import Process, RunningBridge
 from tests.support.servers import PostgresServer, RedisServer
 
-ROLES = ("receiver", "worker", "schedule")
+ROLES = ("receiver", "worker")
 API_TIMEOUT = 3  # seconds
 LEASE = 2 * API_TIMEOUT + 30  # seconds; as docs/reliability.md has it
 

@@ -13,7 +13,7 @@ _ON_BOTH = {"the whole bridge killed", "the ledger's disk full", "a power failur
 
 def is_on_sqlite(name: str) -> bool:
     """What it stands beside, and how its parts end."""
-    parts = ("Space Invoices:", "Redis", "SIGTERM", "schedule")
+    parts = ("Space Invoices:", "Redis", "SIGTERM")
     return name in _ON_BOTH or (any(part in name for part in parts) and "clock" not in name)
 
 

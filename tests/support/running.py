@@ -103,7 +103,7 @@ class Process:
 
 
 class RunningBridge:
-    """Receivers, workers, a schedule and a sandbox over a given ledger and broker."""
+    """Receivers, workers and a sandbox over a given ledger and broker."""
 
     def __init__(
         self,
@@ -154,7 +154,6 @@ class RunningBridge:
         processes = {
             "sandbox": [*sandbox, "--port", str(self.sandbox_port)],
             **{f"worker{number or ''}": worker for number in range(workers)},
-            "schedule": [*celery, "beat"],
             **{
                 f"receiver{number or ''}": [*gunicorn, "--bind", f"127.0.0.1:{port}"]
                 for number, port in enumerate(ports)
@@ -212,8 +211,9 @@ class RunningBridge:
             )
         if is_config_known:
             context = Context(self.ledger, self.vault, f"{self.sandbox_url}/v1", 10, 300)
-            assert refresh_config(context, store_id)
+            refresh_config(context, store_id)
             context.close()
+            assert self.store(name).config is not None
         return woocommerce_id
 
     def add_config(self, name: str, flags: Mapping[str, object] | None = None) -> str:

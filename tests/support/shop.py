@@ -20,8 +20,10 @@ from bridge.ledger import attempts, deliveries, issuances, orders, stores
 from bridge.ledger.insertion import insert
 from bridge.ledger.issuances import Issuance, StartedAttempt
 from bridge.ledger.stores import Store
+from bridge.maintenance.duties import DUTIES
 from bridge.pipeline.context import Context
 from bridge.pipeline.dispatch import Dispatcher
+from bridge.pipeline.pending_work import PendingWork
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.receive import describe
 from bridge.pipeline.store_configs import refresh_config
@@ -53,6 +55,11 @@ class LongestWaits(Random):
 
     def uniform(self, a: float, b: float) -> float:
         return max(a, b)
+
+
+def maintain(context: Context) -> PendingWork:
+    """Run each duty once, one after the other; returns what they found for the workers to do."""
+    return PendingWork.of([duty.run(context) for duty in DUTIES])
 
 
 @dataclass

@@ -162,7 +162,7 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
             "accept nothing from now on.",
             err=True,
         )
-        confirm_or_fail("Is every receiver, worker and schedule stopped?", otherwise="Nothing is copied.")
+        confirm_or_fail("Is every receiver and worker stopped?", otherwise="Nothing is copied.")
 
 
 def _unreadable(settings: Settings, target: Ledger) -> Sequence[str] | None:

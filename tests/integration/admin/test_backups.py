@@ -19,13 +19,12 @@ from bridge.admin.backup import NoBackupError, back_up
 from bridge.db import Ledger
 from bridge.db.tables import deliveries as delivery_table
 from bridge.ledger import actions, deliveries, issuances
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients, Context
 from tests.support import backups
 from tests.support.books import add_due, add_store, delivery_of, insert_delivery
 from tests.support.running import RunningBridge, run_command
 from tests.support.servers import PostgresServer, RedisServer, wait_until
-from tests.support.shop import Shop, at, forward_issuance
+from tests.support.shop import Shop, at, forward_issuance, maintain
 
 
 def body(number: int) -> bytes:
@@ -145,7 +144,7 @@ def test_what_was_due_or_being_sent_in_a_backup_is_held_and_sent_only_by_an_oper
     shop.clock.advance(hours=2)
     for one in (due, sending, fifth):
         forward_issuance(context, one)
-    assert not sweep(context).due_stores
+    assert not maintain(context).due_stores
     assert shop.requests() == before
     assert again.issuance(fifth).state == "due"
 

@@ -25,13 +25,12 @@ from bridge.ledger import (
 )
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import Issuance, StartedAttempt
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Clients
 from bridge.pipeline.process import process_deliveries
 from bridge.spaceinvoices import Effect, Outcome
 from tests.support.crowds import Other
-from tests.support.shop import WOOCOMMERCE, Shop, at, forward_issuance
+from tests.support.shop import WOOCOMMERCE, Shop, at, forward_issuance, maintain
 
 WHO = "anna@desk"
 BY_BANK = {"status": "on-hold", "payment_method": "bacs"}
@@ -83,7 +82,7 @@ def held(shop: Shop, **fields: str) -> int:
     issuance_id = due(shop, **fields)
     shop.claim(issuance_id, lease=40)
     shop.clock.advance(seconds=41)
-    sweep(shop.context)
+    maintain(shop.context)
     assert shop.issuance(issuance_id).state == "held"
     return issuance_id
 
@@ -140,7 +139,7 @@ def test_a_held_document_that_is_resent_is_sent_once_and_who_did_it_is_kept(shop
         invoice,
     )
     assert action.result.startswith("was held, is due -> invoice: ")
-    assert list(sweep(shop.context).due_stores) == [shop.store_id]
+    assert list(maintain(shop.context).due_stores) == [shop.store_id]
     forward_issuance(shop.context, invoice)
     assert (shop.documents(), shop.states()) == (["invoice"], {"invoice": "issued"})
 
@@ -256,7 +255,7 @@ def test_a_held_document_that_is_marked_as_issued_counts_for_what_was_sent(shop:
     assert "issued already" in second.message
     assert [action.verb for action in done(shop)] == ["mark-issued"]
     shop.clock.advance(days=1)
-    sweep(shop.context)
+    maintain(shop.context)
     forward_issuance(shop.context, invoice)
     assert shop.documents() == []
 
@@ -339,7 +338,7 @@ def test_withdrawing_a_held_invoice_lets_the_estimate_fall_due_and_says_so(shop:
     by_bank_payment(invoice=True)
     invoice = held(shop, **BY_BANK)
     by_bank_payment(invoice=False)
-    sweep(shop.context)
+    maintain(shop.context)
     assert shop.states() == {"invoice": "held"}
     message = take_back(shop, invoice).message
     assert shop.states() == {"invoice": "withdrawn", "estimate": "due"}
@@ -380,7 +379,7 @@ def test_a_late_answer_that_a_document_was_issued_outdoes_whatever_an_operator_d
     invoice = due(shop)
     attempt = shop.claim(invoice, lease=40)
     shop.clock.advance(seconds=41)
-    sweep(shop.context)
+    maintain(shop.context)
     assert verb(shop, invoice).has_changed
     end(shop, attempt, Effect.ISSUED)
     assert (shop.states(), shop.issuance(invoice).withdrawn_by) == ({"invoice": "issued"}, None)
@@ -394,7 +393,7 @@ def test_a_late_answer_of_any_other_kind_leaves_what_an_operator_did(
     invoice = due(shop)
     attempt = shop.claim(invoice, lease=40)
     shop.clock.advance(seconds=41)
-    sweep(shop.context)
+    maintain(shop.context)
     assert verb(shop, invoice).has_changed
     end(shop, attempt, effect)
     assert shop.states() == {"invoice": state}
@@ -475,7 +474,7 @@ def test_an_outcome_that_is_recorded_while_an_operator_resends_counts_as_much_as
         invoice = shop.paid(number)
         attempt = shop.claim(invoice, lease=40)
         shop.clock.advance(seconds=41)
-        sweep(shop.context)
+        maintain(shop.context)
         at_once(partial(end, shop, attempt, effect), partial(send_again, shop, invoice))
         assert shop.issuance(invoice).state == state
 
@@ -490,9 +489,9 @@ def test_a_replayed_delivery_is_processed_once_more_and_that_is_kept(shop: Shop)
     assert "waits to be processed already" in second.message
     assert [(action.verb, action.delivery_id) for action in done(shop)] == [("replay", delivery)]
     shop.clock.advance(seconds=3)
-    assert list(sweep(shop.context).deliveries) == [delivery]
+    assert list(maintain(shop.context).deliveries) == [delivery]
     shop.process(delivery)
-    assert (shop.states(), list(sweep(shop.context).deliveries)) == ({"invoice": "due"}, [])
+    assert (shop.states(), list(maintain(shop.context).deliveries)) == ({"invoice": "due"}, [])
 
 
 def test_a_delivery_that_was_given_up_has_all_its_tries_again_when_it_is_replayed(shop: Shop) -> None:
@@ -528,11 +527,11 @@ def test_a_delivery_that_is_replayed_while_it_is_processed_is_processed_in_the_e
     )
     assert len(done(shop)) == reports[0].has_changed
     shop.clock.advance(seconds=3)
-    left = list(sweep(shop.context).deliveries)
+    left = list(maintain(shop.context).deliveries)
     # It is left to the sweep, too, where it was locked by the replay, which then has nothing to change.
     assert left == [delivery] if reports[0].has_changed else left in ([], [delivery])
     shop.process(delivery)
-    assert (shop.states(), list(sweep(shop.context).deliveries)) == ({"invoice": "due"}, [])
+    assert (shop.states(), list(maintain(shop.context).deliveries)) == ({"invoice": "due"}, [])
 
 
 def test_a_delivery_that_a_replay_has_locked_is_processed_after_it(shop: Shop) -> None:
@@ -547,8 +546,8 @@ def test_a_delivery_that_a_replay_has_locked_is_processed_after_it(shop: Shop) -
             worker.wait_until_it_waits(shop.context.ledger)
     worker.result()
     shop.clock.advance(seconds=3)
-    shop.process(*list(sweep(shop.context).deliveries) or [delivery])
-    assert (shop.states(), list(sweep(shop.context).deliveries)) == ({"invoice": "due"}, [])
+    shop.process(*list(maintain(shop.context).deliveries) or [delivery])
+    assert (shop.states(), list(maintain(shop.context).deliveries)) == ({"invoice": "due"}, [])
 
 
 def test_what_was_done_to_other_orders_and_in_other_stores_is_kept_apart(shop: Shop) -> None:

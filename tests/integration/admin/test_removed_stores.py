@@ -16,13 +16,12 @@ from bridge.db import Ledger, LedgerUnavailableError
 from bridge.issuance import StoreOptions
 from bridge.ledger import backlog, deliveries, issuances, orders, store_pauses, stores
 from bridge.maintenance.redecide import redecide
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.store_configs import refresh_config
 from tests.support.counter import IDS, Counter, open_counter
 from tests.support.recorded import load
 from tests.support.running import RunningBridge, run_command
-from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance
+from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance, maintain
 
 WHO = "anna@host"
 ORDER = load("life-of-a-store")[4]
@@ -54,7 +53,7 @@ def test_what_was_due_is_withdrawn_for_good_and_nothing_is_sent(shop: Shop) -> N
     before = shop.requests()
     shop.clock.advance(days=1)
     redecide(shop.context)
-    work = sweep(shop.context)
+    work = maintain(shop.context)
     assert (list(work.due_stores), list(work.configs)) == ([], [])
     forward_issuance(shop.context, invoice)
     refresh_config(shop.context, shop.store_id)
@@ -121,7 +120,7 @@ def test_a_store_that_comes_back_issues_nothing_twice(shop: Shop) -> None:
     assert (store.name, store.state) == ("shop-again", "active")
     assert store.webhook_secret(shop.context.vault) == "another-secret"
     redecide(shop.context)
-    assert list(sweep(shop.context).due_stores) == []
+    assert list(maintain(shop.context).due_stores) == []
     # The shop goes on sending, as it does whenever somebody saves an order.
     for number in (1, 2):
         again = {**at(30, status="completed"), "id": number, "order_key": f"wc_order_{number}"}
@@ -183,7 +182,7 @@ def test_a_store_is_removed_while_workers_are_at_it(shop: Shop) -> None:
             error = one.exception()
             # By the time a worker comes to send, the token may be gone: the sweep withdraws what it has left.
             assert error is None or not isinstance(error, LedgerUnavailableError), error
-    sweep(shop.context)
+    maintain(shop.context)
     redecide(shop.context)
     with shop.context.ledger.read() as connection:
         found = issuances.listed(connection, limit=100)
@@ -234,7 +233,7 @@ def test_what_is_lost_by_a_removal_is_told_before_it_is_done(
     shop.claim(held, lease=1)
     shop.receive(at(5, status="processing", id=3))
     shop.clock.advance(seconds=2)
-    sweep(shop.context)
+    maintain(shop.context)
     environment = {
         "SPACEBRIDGE_DATABASE_URL": database_url,
         "SPACEBRIDGE_SECRET_KEY": "x" * 43 + "=",

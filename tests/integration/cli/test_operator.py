@@ -16,10 +16,9 @@ import pytest
 
 from bridge.db import Ledger
 from bridge.ledger import actions
-from bridge.maintenance.sweep import sweep
 from tests.support.running import run_command
 from tests.support.servers import wait_until
-from tests.support.shop import Shop, at, open_shop
+from tests.support.shop import Shop, at, maintain, open_shop
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def held(shop: Shop, *numbers: int) -> list[str]:
     for one in ids:
         shop.claim(one, lease=40)
     shop.clock.advance(seconds=41)
-    sweep(shop.context)
+    maintain(shop.context)
     return [str(one) for one in ids]
 
 
@@ -140,7 +139,7 @@ def test_at_a_terminal_a_yes_resends_unless_another_operator_did_meanwhile(shop:
         assert (status, [row["state"] for row in json.loads(stdout)]) == (0, ["due"])
         shop.claim(int(invoice), lease=40)
         shop.clock.advance(seconds=41)
-        sweep(shop.context)
+        maintain(shop.context)
         status, stdout, said = another.answer(b"y\n")
     assert (status, [row["state"] for row in json.loads(stdout)]) == (1, ["held"])
     assert b"look for it in Space Invoices" in said

@@ -32,13 +32,9 @@ def check(folder: Path, *arguments: str, pid: int = 1) -> subprocess.CompletedPr
     )
 
 
-@pytest.fixture(
-    params=[["worker", "--pool", "threads", "--concurrency", "2"], ["beat"]], ids=["worker", "beat"]
-)
-def part(
-    request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker or a schedule."""
+@pytest.fixture
+def part(redis_server: RedisServer, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker."""
     environment = os.environ | {
         "SPACEBRIDGE_DATA_DIR": str(tmp_path),
         "SPACEBRIDGE_SECRET_KEY": make_key(),
@@ -46,7 +42,12 @@ def part(
     }
     database = environment["SPACEBRIDGE_BROKER_URL"].rpartition("/")[2]
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([*CELERY, *request.param], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*CELERY, "worker", "--pool", "threads", "--concurrency", "2"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
     try:
         with redis_server.client() as client:
             wait_until(

@@ -360,10 +360,12 @@ def test_deliveries_that_wait_for_an_hour_tell_that_no_worker_runs(patient: Pati
     patient.change(delivery_table, state="received", last_received_at=hours_ago(1))
     found = the("worker", patient.look())
     assert "wait to be processed: 1, the oldest for 60 minutes" in found.message
-    assert (found.mend or "").startswith("celery --app worker.app beat")  # nobody asks for anything
+    assert "No message is in the broker" in found.message
+    assert (found.mend or "").startswith("celery --app worker.app worker")
     with redis.Redis.from_url(patient.settings.broker_url.get_secret_value()) as client:
         client.lpush("spacebridge", "a message that nobody takes")
     found = the("worker", patient.look())
+    assert "Messages in the broker: 1, which no worker takes" in found.message
     assert (found.mend or "").startswith("celery --app worker.app worker")
 
 

@@ -59,7 +59,7 @@ def up(data: Path, umask: int, **environment: str) -> Iterator[int]:
     )
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "a ready bridge", within=90)
-        wait_until((data / "ledger.db.beat.lock").exists, "a schedule", within=60)
+        wait_until((data / "ledger.db.leader.lock").exists, "a leader", within=60)
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)

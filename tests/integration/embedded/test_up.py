@@ -30,7 +30,6 @@ STORE_IDS = ["--organization", "64b7e0c0a1b2c3d4e5f60718", "--woocommerce", "64b
 PARTS = {
     "broker": r"unixsocket",
     "worker": r"celery .* worker ",
-    "schedule": r"celery .* beat\b",
     "receiver": r"gunicorn",
 }
 
@@ -229,7 +228,6 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(tmp_path:
     "arguments",
     [
         ["celery", "--app", "worker.app", "worker"],
-        ["celery", "--app", "worker.app", "beat"],
         ["gunicorn", "--config", "python:bridge.gunicorn_config"],
         ["bridge", "db", "upgrade"],
         ["bridge", "orders", "list"],
@@ -300,13 +298,13 @@ def test_a_worker_that_is_stopped_amid_a_transaction_is_ended_and_holds_up_nothi
         ledger.close()
 
 
-def test_a_schedule_that_is_stopped_is_ended_and_another_runs(tmp_path: Path) -> None:
+def test_a_leader_that_is_stopped_is_ended_and_the_next_worker_leads(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
-        wait_until(lambda: up.text().count("this schedule runs") == 1, "a schedule")
-        schedule = up.children()["schedule"]
-        os.kill(schedule, signal.SIGSTOP)
-        wait_until(lambda: up.text().count("this schedule runs") == 2, "another schedule")
-        assert not is_running(schedule)
+        wait_until(lambda: up.text().count("this schedule runs") == 1, "a leader")
+        worker = up.children()["worker"]
+        os.kill(worker, signal.SIGSTOP)
+        wait_until(lambda: up.text().count("this schedule runs") == 2, "another leader")
+        assert not is_running(worker)
 
 
 def add_store(up: Up) -> None:

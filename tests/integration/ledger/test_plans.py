@@ -16,13 +16,11 @@ from sqlalchemy import URL, Connection, Engine, event, insert, select, text, upd
 
 from bridge.db import Ledger, statements, tables
 from bridge.ledger import backlog, deliveries, issuances, store_configs, stores
-from bridge.maintenance.redecide import redecide
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
 from tests.integration.conftest import BACKENDS
 from tests.support.books import add_store
 from tests.support.servers import PostgresServer
-from tests.support.shop import Shop, at, forward, open_shop
+from tests.support.shop import Shop, at, forward, maintain, open_shop
 
 ROWS = 6000  # of each table that grows, nearly all of them settled long ago, and most of one store
 OPEN = 40  # of them are not
@@ -257,7 +255,7 @@ def _forward(filled: Filled) -> None:
     assert shop.issuance(issuance_id).state == "issued"
 
 
-def _sweep(filled: Filled) -> None:
+def _duties(filled: Filled) -> None:
     """With something of each kind to find, and rules that have changed."""
     shop = filled.shop
     waiting = shop.receive(at(40, status="processing", id=3, order_key="wc_order_3"))
@@ -268,9 +266,7 @@ def _sweep(filled: Filled) -> None:
         config = {**(store.config or {}), "issueInvoiceOnComplete": True}
         store_configs.save(connection, store, config, shop.clock.now())
     with filled.watched():
-        found = sweep(shop.context)
-        assert found.has_rules_changed
-        redecide(shop.context)
+        found = maintain(shop.context)
     assert waiting in found.deliveries
     assert shop.issuance(lost.issuance_id).state == "held"
     assert shop.issuance(open_order).state == "withdrawn"
@@ -301,7 +297,7 @@ WORK = {
     "deliveries together": _deliver_together,
     "a request": _forward,
     "requests together": _forward_together,
-    "a sweep": _sweep,
+    "the duties": _duties,
     "a scrape": _scrape,
 }
 

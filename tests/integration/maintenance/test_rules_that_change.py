@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -16,9 +17,9 @@ from sqlalchemy import func, select, update
 from bridge.db import Ledger, tables
 from bridge.issuance import StoreOptions
 from bridge.ledger import deliveries, orders, store_configs, stores
-from bridge.maintenance.redecide import BATCH, LOCK, REDECIDE_FOR, redecide
-from bridge.maintenance.sweep import sweep
+from bridge.maintenance.redecide import BATCH, REDECIDE_FOR, redecide
 from bridge.pipeline.process import process_deliveries
+from bridge.telemetry.counts import REGISTRY
 from bridge.vault.encryption import Vault, make_key
 from tests.integration.db.test_migrations_of_a_full_ledger import SCRIPTS
 from tests.support.shop import Shop, at, record
@@ -74,14 +75,13 @@ def second_store(shop: Shop) -> int:
 
 def finished(shop: Shop) -> bool:
     """Decide again until nothing is left of it; whether that ended."""
-    return not any(redecide(shop.context) for _ in range(20)) or not redecide(shop.context)
+    return not all(redecide(shop.context).has_more for _ in range(20))
 
 
 def test_open_orders_are_decided_again_by_new_rules(shop: Shop) -> None:
     received(shop, 1, 2, 3)
     assert decisions(shop) == {"invoice": 3}
     set_options(shop, unpaid_on_hold="wait")
-    assert sweep(shop.context).has_rules_changed
     assert finished(shop)
     assert decisions(shop) == {"wait": 3}
     with shop.context.ledger.read() as connection:
@@ -105,17 +105,16 @@ def test_the_rules_are_settled_when_no_order_can_have_missed_them(shop: Shop) ->
     """Who has read the old rules may still be deciding by them, for as long as a transaction may last."""
     received(shop, 1)
     set_options(shop, unpaid_on_hold="wait")
-    assert not redecide(shop.context)
+    assert not redecide(shop.context).has_more
     shop.clock.advance(seconds=REDECIDE_FOR.total_seconds())
-    assert not redecide(shop.context)
+    assert not redecide(shop.context).has_more
     assert shop.store().deciding_anew_since is not None
     with shop.context.ledger.write() as connection:
         connection.execute(update(tables.orders).values(decided_version=0, decision="invoice"))
     shop.clock.advance(seconds=1)
-    assert not redecide(shop.context)
+    assert not redecide(shop.context).has_more
     assert decisions(shop) == {"wait": 1}
     assert shop.store().deciding_anew_since is None
-    assert not sweep(shop.context).has_rules_changed
 
 
 def test_settled_orders_stay_settled(shop: Shop) -> None:
@@ -155,16 +154,23 @@ def test_an_order_whose_body_is_erased_is_decided_by_what_was_kept_of_it(shop: S
     assert shop.order().decision == "wait"
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_one_process_at_a_time_decides_again(shop: Shop) -> None:
-    received(shop, 1)
+def decided_so_far() -> float:
+    """How many decisions this process has counted."""
+    samples = [one for metric in REGISTRY.collect() for one in metric.samples]
+    return sum(one.value for one in samples if one.name == "spacebridge_decisions_total")
+
+
+def test_two_that_decide_again_at_once_decide_each_order_once(shop: Shop) -> None:
+    """As where a worker leads that does not know yet that another does."""
+    received(shop, *range(1, 2 * BATCH + 4))
     set_options(shop, unpaid_on_hold="wait")
-    with shop.context.ledger.try_lock(LOCK) as is_locked:
-        assert is_locked
-        assert not redecide(shop.context)
-        assert shop.order().decision == "invoice"
-    redecide(shop.context)
-    assert shop.order().decision == "wait"
+    before = decided_so_far()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(redecide, [shop.context, replace(shop.context)]))
+    assert finished(shop)
+    assert decisions(shop) == {"wait": 2 * BATCH + 3}
+    assert {one.state for one in shop_issuances(shop)} == {"withdrawn"}
+    assert decided_so_far() - before == 2 * BATCH + 3
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -178,7 +184,7 @@ def test_a_store_of_many_orders_keeps_no_other_waiting(shop: Shop, monkeypatch: 
     moments = iter([0.0, 1.0, 1.5, 9.0])
     clock = SimpleNamespace(monotonic=lambda: next(moments, 9.0))
     monkeypatch.setattr("bridge.maintenance.redecide.time", clock)
-    assert redecide(shop.context)
+    assert redecide(shop.context).has_more
     assert decisions(shop, second) == {"wait": 2}
     assert decisions(shop) == {"wait": 2 * BATCH, "invoice": BATCH}
     monkeypatch.undo()
@@ -195,7 +201,7 @@ def test_an_order_that_cannot_be_decided_keeps_no_other_from_it(shop: Shop) -> N
             update(tables.orders).where(tables.orders.c.id == broken.id).values(details="{no JSON")
         )
     set_options(shop, unpaid_on_hold="wait")
-    assert not redecide(shop.context) or not redecide(shop.context)
+    assert finished(shop)
     assert decisions(shop) == {"wait": 2, "invoice": 1}
     assert shop.store().deciding_anew_since is not None
     with shop.context.ledger.write() as connection:

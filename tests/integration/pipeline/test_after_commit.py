@@ -12,11 +12,10 @@ from sqlalchemy import text
 
 from bridge.db import Ledger, LedgerFaultError
 from bridge.db.after_commit import after_commit
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
 from bridge.telemetry.counts import REGISTRY
 from tests.support.api import failing_api
-from tests.support.shop import Shop, at, forward_issuance, open_shop
+from tests.support.shop import Shop, at, forward_issuance, maintain, open_shop
 
 # What is promised at a change of the table, and not kept by the commit.
 PROMISES = "CREATE TABLE promises (id BIGINT REFERENCES stores (id) DEFERRABLE INITIALLY DEFERRED)"
@@ -90,7 +89,7 @@ def test_nothing_is_told_of_an_attempt_whose_outcome_fails_at_its_commit(shop: S
     assert counted("spacebridge_attempts_total") == before
     shop.clock.advance(hours=1)
     with structlog.testing.capture_logs() as lines:
-        sweep(shop.context)
+        maintain(shop.context)
     assert [(one["event"], one["outcome"]) for one in lines] == [("attempt ended", "unknown")]
     assert counted("spacebridge_attempts_total") == before + 1
 

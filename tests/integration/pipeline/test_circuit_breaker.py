@@ -9,14 +9,13 @@ from datetime import timedelta
 import pytest
 
 from bridge.ledger import orders, store_pauses
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.circuit_breaker import PAUSE_AFTER
 from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.spaceinvoices import Effect, Outcome
 from tests.support.api import failing_api
 from tests.support.servers import wait_until
-from tests.support.shop import TOKEN, Shop, dispatching, forward_issuance
+from tests.support.shop import TOKEN, Shop, dispatching, forward_issuance, maintain
 
 
 def spent(shop: Shop, ids: list[int]) -> list[int]:
@@ -32,7 +31,7 @@ def test_a_refused_token_pauses_the_store_spends_no_attempt_and_a_probe_resumes_
     assert refused.paused_at is not None
     assert "401" in (refused.pause_reason or "")
     assert (shop.issuance(due[0]).state, shop.issuance(due[0]).attempts) == ("due", 0)
-    assert list(sweep(shop.context).due_stores) == []
+    assert list(maintain(shop.context).due_stores) == []
     forward_issuance(shop.context, due[1])
     shop.clock.advance(minutes=1)  # the probe asks for the config, and sends no order
     before = shop.requests()
@@ -41,7 +40,7 @@ def test_a_refused_token_pauses_the_store_spends_no_attempt_and_a_probe_resumes_
     assert spent(shop, due) == [0, 0, 0]
     shop.set_token(TOKEN)
     shop.clock.advance(days=4)  # longer than an order is retried for
-    assert list(sweep(shop.context).due_stores) == [shop.store_id]
+    assert list(maintain(shop.context).due_stores) == [shop.store_id]
     for one in due:
         forward_issuance(shop.context, one)
     assert shop.documents() == ["invoice"] * 3
@@ -57,9 +56,9 @@ def test_a_store_that_only_fails_is_probed_with_one_order_at_a_time(shop: Shop, 
             forward_issuance(context, one)
         assert len(api.orders) == PAUSE_AFTER
         assert f"Space Invoices answered {status}" in (shop.store().pause_reason or "")
-        assert list(sweep(context).due_stores) == []
+        assert list(maintain(context).due_stores) == []
         shop.clock.advance(minutes=5)
-        assert list(sweep(context).due_stores) == [shop.store_id]
+        assert list(maintain(context).due_stores) == [shop.store_id]
         for one in due:
             forward_issuance(context, one)
         assert len(api.orders) == PAUSE_AFTER + 1
@@ -202,7 +201,7 @@ def test_a_worker_that_dies_while_it_probes_leaves_the_next_probe_to_another(sho
             assert store_pauses.claim_probe(connection, store, shop.clock.now() + timedelta(seconds=20))
         forward_issuance(context, due[-1])
         shop.clock.advance(seconds=21)
-        assert list(sweep(context).due_stores) == [shop.store_id]
+        assert list(maintain(context).due_stores) == [shop.store_id]
         api.order_status = 200
         forward_issuance(context, due[-1])
         assert shop.store().paused_at is None
@@ -216,7 +215,7 @@ def test_a_clock_that_is_set_back_does_not_keep_a_store_paused(shop: Shop, step:
             forward_issuance(context, one)
         shop.clock.advance(**step)
         api.order_status = 200
-        assert list(sweep(context).due_stores) == [shop.store_id]
+        assert list(maintain(context).due_stores) == [shop.store_id]
         forward_issuance(context, due[-1])
         assert shop.store().paused_at is None
 
@@ -264,7 +263,7 @@ def test_a_store_that_an_operator_paused_is_neither_probed_nor_resumed(shop: Sho
             connection, shop.store_id, reason="by hand", now=shop.clock.now(), next_probe_at=None
         )
     shop.clock.advance(days=1)
-    assert list(sweep(shop.context).due_stores) == []
+    assert list(maintain(shop.context).due_stores) == []
     before = shop.requests()
     forward_issuance(shop.context, due[0])
     assert shop.requests() == before

@@ -16,7 +16,6 @@ import requests
 from bridge.issuance import StoreOptions
 from bridge.ledger import store_configs, stores
 from bridge.maintenance.redecide import redecide
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients, Context
 from bridge.pipeline.store_configs import (
     ASK_AGAIN_AFTER,
@@ -34,7 +33,7 @@ from tests.support.counter import serving
 from tests.support.crowds import at_once
 from tests.support.running import RunningBridge, run_command
 from tests.support.servers import wait_until
-from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance
+from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance, maintain
 
 TTL = 300
 
@@ -75,14 +74,14 @@ def known(shop: Shop) -> dict[str, Any]:
 def test_a_config_is_fetched_again_when_it_has_lived_its_time(shop: Shop, context: Context) -> None:
     change(shop, locale="sl")
     shop.clock.advance(seconds=TTL * 0.79)
-    assert list(sweep(context).configs) == []
+    assert list(maintain(context).configs) == []
     refresh_config(context, shop.store_id)
     assert known(shop)["locale"] is None
     shop.clock.advance(seconds=TTL * 0.22)
-    assert list(sweep(context).configs) == [shop.store_id]
+    assert list(maintain(context).configs) == [shop.store_id]
     refresh_config(context, shop.store_id)
     assert known(shop)["locale"] == "sl"
-    assert list(sweep(context).configs) == []
+    assert list(maintain(context).configs) == []
 
 
 def test_each_store_has_a_time_of_its_own_between_four_fifths_and_the_whole(
@@ -118,7 +117,7 @@ def test_after_a_rest_a_thousand_configs_are_not_fetched_in_one_burst(shop: Shop
     while len(fetched) < 1000:
         in_this_time: set[int] = set()
         for _ in range(4):  # sweeps of several workers come upon the same stores
-            found = set(sweep(context).configs)
+            found = set(maintain(context).configs)
             assert not found & fetched
             for one in found:
                 pretend_to_fetch(shop, one)
@@ -133,7 +132,7 @@ def test_stores_that_have_no_config_yet_come_first(shop: Shop, context: Context)
     add_stores(shop, 3 * LEAST_AT_ONCE)
     shop.clock.advance(hours=8)
     (new,) = add_stores(shop, 1, fetched=False)
-    assert sweep(context).configs[0] == new
+    assert maintain(context).configs[0] == new
 
 
 def test_a_store_whose_fetch_has_failed_is_tried_again_soon_whatever_the_others_do(
@@ -144,14 +143,14 @@ def test_a_store_whose_fetch_has_failed_is_tried_again_soon_whatever_the_others_
     with shop.context.ledger.write() as connection:
         assert store_configs.start_fetch(connection, shop.store(), shop.clock.now())
         store_configs.save_error(connection, shop.store_id, "answered 503")
-    assert list(sweep(context).configs) == []
+    assert list(maintain(context).configs) == []
     shop.clock.advance(seconds=15)
-    assert list(sweep(context).configs) == [shop.store_id]
+    assert list(maintain(context).configs) == [shop.store_id]
 
 
 def test_a_clock_that_was_set_back_keeps_no_config_from_being_fetched(shop: Shop, context: Context) -> None:
     shop.clock.advance(days=-30)
-    assert list(sweep(context).configs) == [shop.store_id]
+    assert list(maintain(context).configs) == [shop.store_id]
     refresh_config(context, shop.store_id)
     assert shop.store().config_fetched_at == shop.clock.now()
 
@@ -335,9 +334,9 @@ def test_a_single_list_without_the_object_stops_nothing(shop: Shop, listing: tup
     assert after.config_missing_since == shop.clock.now()
     # It is asked again within minutes, and no sooner than a second such answer is believed.
     shop.clock.advance(seconds=MISSING_FOR.total_seconds())
-    assert list(sweep(context).configs) == []
+    assert list(maintain(context).configs) == []
     shop.clock.advance(seconds=ASK_AGAIN_AFTER - MISSING_FOR.total_seconds())
-    assert list(sweep(context).configs) == [shop.store_id]
+    assert list(maintain(context).configs) == [shop.store_id]
     api.listed = [{"id": WOOCOMMERCE, "name": "Shop"}]
     refresh_config(context, shop.store_id)
     assert (shop.store().config_missing_since, shop.store().state) == (None, "active")
@@ -351,7 +350,7 @@ def test_a_store_with_a_long_time_to_live_is_asked_about_again_as_soon(
     api.listed = []
     fetch(shop, context)
     shop.clock.advance(seconds=ASK_AGAIN_AFTER)
-    assert list(sweep(context).configs) == [shop.store_id]
+    assert list(maintain(context).configs) == [shop.store_id]
 
 
 @pytest.mark.parametrize(

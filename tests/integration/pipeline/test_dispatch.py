@@ -7,11 +7,10 @@ from collections import Counter
 from dataclasses import replace
 
 from bridge.db.tables import issuances
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.rate_limiter import RateLimiter
 from tests.support.api import failing_api
 from tests.support.servers import wait_until
-from tests.support.shop import Shop, dispatching, forward
+from tests.support.shop import Shop, dispatching, forward, maintain
 
 
 class Crowd:
@@ -108,7 +107,7 @@ def test_an_account_whose_slot_is_far_away_is_not_waited_for(shop: Shop) -> None
     slow = replace(shop.context, rate_limiter=RateLimiter(1 / 1000))
     forward(slow, shop.store_id)
     assert shop.documents() == ["invoice"]
-    assert list(sweep(slow).due_stores) == [shop.store_id]
+    assert list(maintain(slow).due_stores) == [shop.store_id]
 
 
 def test_a_slot_that_nothing_was_due_for_is_the_next_ones(shop: Shop) -> None:

@@ -24,7 +24,6 @@ from bridge.db.errors import LedgerBusyError
 from bridge.db.statements import Statement
 from bridge.db.tables import deliveries as delivery_table
 from bridge.ledger import deliveries, orders
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
 from tests.integration.conftest import MigratedDatabase
@@ -33,7 +32,7 @@ from tests.support.api import Api, failing_api
 from tests.support.crowds import START_WITHIN, Other
 from tests.support.running import RunningBridge
 from tests.support.servers import PostgresServer, RedisServer, wait_until
-from tests.support.shop import Shop, at, dispatching, forward, open_shop
+from tests.support.shop import Shop, at, dispatching, forward, maintain, open_shop
 
 SOON = 30.0  # seconds within which innocent work is done, on however busy a machine
 
@@ -86,7 +85,7 @@ def test_deliveries_are_processed_beside_one_whose_order_is_locked(shop: Shop) -
         assert list(work.due_stores) == [shop.store_id]
         assert [one["delivery"] for one in lines if "is locked" in one["event"]] == [stuck]
         shop.clock.advance(seconds=10)
-        assert list(sweep(shop.context).deliveries) == [stuck]
+        assert list(maintain(shop.context).deliveries) == [stuck]
     process_deliveries(shop.context, [stuck])
     assert states(shop, [stuck]) == {stuck: "processed"}
 
@@ -188,9 +187,9 @@ def test_a_lease_that_ended_is_released_beside_one_whose_order_is_locked(shop: S
         shop.claim(one, lease=1)
     shop.clock.advance(seconds=2)
     with locked(shop, 1):
-        sweep(shop.context)
+        maintain(shop.context)
         assert [shop.issuance(one).state for one in due] == ["sending", "held", "held"]
-    sweep(shop.context)
+    maintain(shop.context)
     assert shop.issuance(due[0]).state == "held"
 
 

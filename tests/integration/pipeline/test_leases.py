@@ -9,11 +9,10 @@ from contextlib import suppress
 import pytest
 
 from bridge.broker import TaskPublisher, make_celery
-from bridge.maintenance.sweep import sweep
 from tests.support.api import failing_api
 from tests.support.recorded import load
 from tests.support.running import RunningBridge
-from tests.support.shop import Shop, forward, forward_issuance
+from tests.support.shop import Shop, forward, forward_issuance, maintain
 
 STEPS = [{"hours": 3}, {"days": 400}, {"hours": -3}, {"days": -400}]
 
@@ -22,13 +21,13 @@ def test_a_worker_that_died_while_sending_leaves_held_when_its_lease_has_ended(s
     invoice = shop.paid(1)
     shop.claim(invoice, lease=40)
     shop.clock.advance(seconds=39)
-    assert list(sweep(shop.context).due_stores) == []
+    assert list(maintain(shop.context).due_stores) == []
     assert shop.states() == {"invoice": "sending"}
     shop.clock.advance(seconds=2)
-    assert list(sweep(shop.context).due_stores) == []
+    assert list(maintain(shop.context).due_stores) == []
     assert (shop.states(), shop.order().decision) == ({"invoice": "held"}, "attention")
     shop.clock.advance(days=30)
-    assert list(sweep(shop.context).due_stores) == []
+    assert list(maintain(shop.context).due_stores) == []
     forward_issuance(shop.context, invoice)
     assert shop.documents() == []
 
@@ -53,7 +52,7 @@ def test_a_clock_that_steps_while_an_order_is_sent_changes_nothing_about_its_out
 
         def step_and_sweep() -> None:
             shop.clock.advance(**step)
-            assert list(sweep(context).due_stores) == []
+            assert list(maintain(context).due_stores) == []
             forward_issuance(context, invoice)
 
         api.order_status, api.before_answer = status, step_and_sweep
@@ -72,7 +71,7 @@ def test_a_clock_that_steps_between_two_attempts_neither_loses_the_order_nor_sen
         shop.clock.advance(**step)
         api.order_status = 200
         shop.clock.advance(minutes=1)
-        assert list(sweep(context).due_stores) == [shop.store_id]
+        assert list(maintain(context).due_stores) == [shop.store_id]
         forward(context, shop.store_id)
         assert (shop.issuance(invoice).state, len(api.orders)) == ("issued", 2)
 
@@ -84,7 +83,7 @@ def test_a_worker_that_died_while_sending_leaves_held_whatever_the_clock_does(
     invoice = shop.paid(1)
     shop.claim(invoice, lease=40)
     shop.clock.advance(**step)
-    sweep(shop.context)
+    maintain(shop.context)
     assert shop.issuance(invoice).state == "held"
     assert shop.documents() == []
 
@@ -94,7 +93,7 @@ def test_sweeps_and_lanes_of_many_workers_at_once_send_each_order_once(shop: Sho
     before = shop.requests()
 
     def work(_: int) -> None:
-        sweep(shop.context)  # of which one at a time is made
+        maintain(shop.context)  # of which one at a time is made
         forward(shop.context, shop.store_id)
         shop.context.close()
 

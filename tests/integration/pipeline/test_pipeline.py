@@ -8,11 +8,12 @@ from dataclasses import replace
 from bridge.db import Ledger
 from bridge.ledger import deliveries, issuances, kept_deliveries, orders, store_configs, stores
 from bridge.maintenance.redecide import redecide
+from bridge.maintenance.rescue import rescue
 from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients
 from bridge.pipeline.process import process_deliveries
 from tests.support.crowds import Other
-from tests.support.shop import WOOCOMMERCE, Shop, at, forward_issuance
+from tests.support.shop import WOOCOMMERCE, Shop, at, forward_issuance, maintain
 
 
 def test_an_order_that_was_restored_is_not_deleted_whichever_delivery_is_processed_first(shop: Shop) -> None:
@@ -103,7 +104,7 @@ def test_what_could_not_connect_is_due_again_later(shop: Shop) -> None:
     forward_issuance(away, invoice)
     assert shop.states() == {"invoice": "due"}
     shop.clock.advance(seconds=6)
-    assert list(sweep(shop.context).due_stores) == [shop.store_id]
+    assert list(maintain(shop.context).due_stores) == [shop.store_id]
     forward_issuance(shop.context, invoice)
     assert shop.documents() == ["invoice"]
 
@@ -123,7 +124,9 @@ def test_a_row_that_somebody_holds_keeps_no_other_work_from_being_found(
     impatient = Ledger(database_url, lock_timeout=0.5)
     with shop.context.ledger.write() as connection:
         orders.lock(connection, shop.issuance(held_up).order_id)
-        assert list(sweep(replace(shop.context, ledger=impatient)).due_stores) == [shop.store_id]
+        context = replace(shop.context, ledger=impatient)
+        rescue(context)
+        assert list(sweep(context).due_stores) == [shop.store_id]
     impatient.close()
     assert shop.issuance(due).state == "due"
 

@@ -14,9 +14,8 @@ from bridge.db import tables
 from bridge.ledger import deliveries, orders, stores
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.orders import KnownOrder
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.process import process_deliveries
-from tests.support.shop import Shop, at, record_bytes
+from tests.support.shop import Shop, at, maintain, record_bytes
 
 
 def of_site(site: str, second: int = 1, **fields: Any) -> dict[str, Any]:
@@ -137,9 +136,9 @@ def test_what_was_quarantined_is_processed_when_its_address_is_allowed(shop: Sho
     moved, of_copy = shop.receive(of_site("new.example")), shop.receive(of_site("copy.example", 2))
     shop.process(moved, of_copy)
     set_addresses(shop, "old.example", "new.example")
-    assert sweep(shop.context).deliveries == []  # released in it, and dated by the clock of a moment ago
+    assert maintain(shop.context).deliveries == []  # released in it, and dated by the clock of a moment ago
     shop.clock.advance(seconds=5)
-    assert list(sweep(shop.context).deliveries) == [moved]
+    assert list(maintain(shop.context).deliveries) == [moved]
     assert stories(shop, moved) == [("received", None)]
     assert shop.process(moved)
     assert delivery(shop, of_copy).state == "quarantined"
@@ -150,7 +149,7 @@ def test_a_sweep_releases_nothing_of_other_addresses_or_stores(shop: Shop) -> No
     of_copy = shop.receive(of_site("copy.example"))
     shop.process(of_copy)
     shop.clock.advance(seconds=5)
-    assert list(sweep(shop.context).deliveries) == []
+    assert list(maintain(shop.context).deliveries) == []
     assert delivery(shop, of_copy).state == "quarantined"
 
 
@@ -273,7 +272,7 @@ def test_what_waits_for_a_person_can_be_ignored_and_that_is_kept(shop: Shop) -> 
         again = operate.ignore(shop.context.ledger, one, who="ana", now=shop.clock.now())
         assert (again.is_fulfilled, again.has_changed) == (True, False)
     set_addresses(shop, "shop.example", "copy.example")
-    sweep(shop.context)
+    maintain(shop.context)
     assert delivery(shop, of_copy).state == "ignored"
 
 

@@ -23,7 +23,6 @@ from sqlalchemy import update
 from bridge import __version__
 from bridge.db import tables
 from bridge.db.tables import issuances, orders
-from bridge.maintenance.sweep import sweep
 from bridge.pipeline.context import Clients
 from bridge.settings import Settings
 from bridge.spaceinvoices import Effect
@@ -35,7 +34,7 @@ from tests.support.recorded import load
 from tests.support.running import Process, RunningBridge, answers
 from tests.support.scraped import Scraped, scrape
 from tests.support.servers import RedisServer, free_port, wait_until
-from tests.support.shop import Shop, forward_issuance
+from tests.support.shop import Shop, forward_issuance, maintain
 
 ORDER = load("life-of-a-store")[4].order()
 DELIVERIES = "spacebridge_deliveries_total"
@@ -410,6 +409,6 @@ def test_an_attempt_whose_worker_died_is_counted_once_by_the_sweep(shop: Shop) -
     shop.claim(shop.paid(1), lease=1)
     shop.clock.advance(seconds=10)
     for _ in range(2):
-        sweep(shop.context)
+        maintain(shop.context)
     assert counted("spacebridge_attempts_total", store="shop", outcome="unknown") == before + 1
     assert counted("spacebridge_decisions_total", decision="attention", reason="held") == decided + 1

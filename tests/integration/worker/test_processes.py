@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ import redis
 import requests
 from sqlalchemy import select
 
+from bridge.broker import REDECIDE, SWEEP, make_celery
 from bridge.db.tables import attempts
 from bridge.db.tables import deliveries as delivery_table
 from bridge.db.tables import issuances as issuance_table
@@ -33,7 +33,6 @@ from tests.support.servers import PostgresServer, RedisServer, free_port, wait_u
 GUNICORN = ["gunicorn", "--config", "python:bridge.gunicorn_config"]
 CELERY = ["celery", "--app", "worker.app", "--quiet"]
 WORKER = [*CELERY, "worker", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-BEAT = [*CELERY, "beat"]
 ORDER = load("life-of-a-store")[4].order()
 
 
@@ -211,47 +210,53 @@ def test_a_worker_that_is_told_to_stop_leaves_what_is_not_under_way_to_the_next(
         assert bridge.count(issuance_table, "sending", "held") == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_schedule_stops_at_once_as_the_first_process_too(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+# The schedule.
+
+RUNS, STANDS_BY, AWAY = (
+    "this schedule runs",
+    "another schedule runs; standing by",
+    "no schedule runs: the ledger is away",
+)
+
+
+def last_of_schedule(worker: Part) -> str | None:
+    """What a worker said last of its schedule."""
+    return next(
+        (line["event"] for line in reversed(worker.lines()) if line["event"] in {RUNS, STANDS_BY, AWAY}), None
+    )
+
+
+def test_of_two_workers_one_leads_and_the_other_takes_over_when_it_is_killed(
+    database_url: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    with running(tmp_path / "beat", BEAT, environment, in_container=True) as beat:
-        wait_until(lambda: beat.said("this schedule runs"), "a schedule")
-        assert beat.stop(number) == 0
-
-
-# One schedule.
-
-
-def senders(broker_url: str) -> list[int]:
-    """The processes that sent what waits in the queue, the first message's first."""
-    with redis.Redis.from_url(broker_url) as client:
-        messages = client.lrange("spacebridge", 0, -1)
-    origins = [json.loads(message)["headers"]["origin"] for message in reversed(messages)]
-    return [int(re.fullmatch(r"gen(\d+)@.*", origin)[1]) for origin in origins]  # type: ignore[index]
-
-
-def test_of_two_schedules_one_sends_and_the_other_takes_over_when_it_is_killed(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    broker_url = environment["SPACEBRIDGE_BROKER_URL"]
-    with running(tmp_path / "one", BEAT, environment) as one:
-        wait_until(lambda: one.said("this schedule runs"), "the first schedule")
-        with running(tmp_path / "two", BEAT, environment) as two:
-            wait_until(lambda: two.said("another schedule runs; standing by"), "one that stands by")
-            wait_until(lambda: len(senders(broker_url)) >= 2, "sweeps")
-            assert set(senders(broker_url)) == {one.pid}
+    url = "" if database_url.startswith("sqlite") else database_url
+    with (
+        RunningBridge(tmp_path, database_url=url, broker_url=redis_server.new_url(), workers=0) as bridge,
+        running(tmp_path / "one", WORKER, bridge.environment) as one,
+    ):
+        wait_until(lambda: last_of_schedule(one) == RUNS, "a leader")
+        with running(tmp_path / "two", WORKER, bridge.environment) as two:
+            wait_until(lambda: last_of_schedule(two) == STANDS_BY, "one that stands by")
             one.process.kill()
-            wait_until(lambda: two.said("this schedule runs"), "another schedule")
-            wait_until(lambda: senders(broker_url)[-1] == two.pid, "its sweeps")
-            assert [line["event"] for line in two.lines()] == [
-                "another schedule runs; standing by",
-                "this schedule runs",
-            ]
+            wait_until(lambda: last_of_schedule(two) == RUNS, "another leader")
+            bridge.add_store("shop")  # nobody but its duties tells a worker of it
+            bridge.wait_for_config("shop")
             assert two.stop() == 0
 
 
-def test_schedules_go_on_while_the_ledger_is_away_and_agree_again_when_it_is_back(
+def test_a_leader_that_is_told_to_stop_makes_room_for_the_next(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with running(tmp_path / "one", WORKER, environment) as one:
+        wait_until(lambda: last_of_schedule(one) == RUNS, "a leader")
+        with running(tmp_path / "two", WORKER, environment) as two:
+            wait_until(lambda: last_of_schedule(two) == STANDS_BY, "one that stands by")
+            assert one.stop() == 0
+            wait_until(lambda: last_of_schedule(two) == RUNS, "another leader")
+            assert two.stop() == 0
+
+
+def test_workers_agree_on_a_leader_again_when_the_ledger_is_back(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     with PostgresServer() as postgres:
@@ -261,56 +266,45 @@ def test_schedules_go_on_while_the_ledger_is_away_and_agree_again_when_it_is_bac
             "SPACEBRIDGE_SECRET_KEY": make_key(),
         }
         with (
-            running(tmp_path / "one", BEAT, environment) as one,
-            running(tmp_path / "two", BEAT, environment) as two,
+            running(tmp_path / "one", WORKER, environment) as one,
+            running(tmp_path / "two", WORKER, environment) as two,
         ):
-            both = [one, two]
 
             def say(*states: str) -> bool:
-                return all(part.lines() for part in both) and sorted(
-                    part.lines()[-1]["event"] for part in both
-                ) == sorted(states)
+                return sorted(str(last_of_schedule(part)) for part in (one, two)) == sorted(states)
 
-            agreed = ["this schedule runs", "another schedule runs; standing by"]
-            alone = "this schedule runs: the ledger cannot say whether others do"
-            wait_until(lambda: say(*agreed), "one schedule")
+            wait_until(lambda: say(RUNS, STANDS_BY), "one leader")
             postgres.kill()
-            wait_until(lambda: say(alone, alone), "two that know of no ledger")
-            known = len(senders(environment["SPACEBRIDGE_BROKER_URL"]))
-            wait_until(lambda: len(senders(environment["SPACEBRIDGE_BROKER_URL"])) > known, "a sweep")
+            wait_until(lambda: say(AWAY, AWAY), "two that know of no ledger")
             postgres.start()
-            wait_until(lambda: say(*agreed), "one schedule again")
-            assert [part.stop() for part in both] == [0, 0]
+            wait_until(lambda: say(RUNS, STANDS_BY), "one leader again")
+            assert [part.stop() for part in (one, two)] == [0, 0]
 
 
-def test_a_schedule_outlives_its_broker(environment: dict[str, str], tmp_path: Path) -> None:
-    with RedisServer() as broker:
-        environment["SPACEBRIDGE_BROKER_URL"] = url = broker.new_url()
-        with running(tmp_path / "beat", BEAT, environment) as beat:
-            wait_until(lambda: len(senders(url)) > 0, "a sweep")
-            broker.kill()
-            wait_until(lambda: beat.said("broker unreachable; nothing is scheduled"), "what it says of it")
-            broker.start()
-            wait_until(lambda: len(senders(url)) > 0, "another sweep")
-            assert beat.stop() == 0
-            assert not any("exception" in line for line in beat.lines())
-
-
-def test_a_schedule_that_never_had_a_broker_says_so_once_and_can_be_stopped(
+def test_a_worker_that_never_had_a_broker_leads_and_can_be_stopped(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     environment["SPACEBRIDGE_BROKER_URL"] = f"redis://127.0.0.1:{free_port()}/0"
-    with running(tmp_path / "beat", BEAT, environment) as beat:
-        wait_until(lambda: beat.said("broker unreachable; nothing is scheduled"), "what it says of it")
-        assert beat.stop() == 0
-        assert [line["level"] for line in beat.lines()] == ["info", "warning"]
+    with running(tmp_path / "worker", WORKER, environment) as worker:
+        wait_until(lambda: last_of_schedule(worker) == RUNS, "a leader")
+        assert worker.stop() == 0
+        assert not any("exception" in line for line in worker.lines())
 
 
-def test_a_schedule_that_is_told_amid_a_finalizer_ends(environment: dict[str, str], tmp_path: Path) -> None:
-    told = [*BEAT, "--scheduler", "tests.support.told_in_a_finalizer:Schedule"]
-    with running(tmp_path / "beat", told, environment) as beat:
-        assert beat.process.wait(60) == 0
-    assert len(senders(environment["SPACEBRIDGE_BROKER_URL"])) == 1  # it ended after what it was at
+def test_a_schedule_of_a_former_version_is_told_of_once_and_does_no_harm(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with make_celery(environment["SPACEBRIDGE_BROKER_URL"]) as former:
+        for task in (SWEEP, REDECIDE, SWEEP):
+            former.send_task(task)
+    with running(tmp_path / "worker", WORKER, environment) as worker:
+        wait_until(lambda: worker.said("a schedule of a former version still runs"), "what it says of it")
+        with redis.Redis.from_url(environment["SPACEBRIDGE_BROKER_URL"]) as client:
+            wait_until(lambda: client.llen("spacebridge") == 0, "an empty queue")
+        assert worker.stop() == 0
+    odd = [line for line in worker.lines() if line["level"] != "info"]
+    assert [line["event"] for line in odd] == ["a schedule of a former version still runs"]
+    assert odd[0]["mend"] == "end `celery --app worker.app beat`: workers do its work"
 
 
 # The log.

@@ -19,7 +19,7 @@ from tests.support.gunicorn_settings import gunicorn_setting
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOTS = {"migrate", "demo"}
-PARTS = {"receiver", "worker", "beat"}
+PARTS = {"receiver", "worker"}
 SECRETS_SCRIPT = (ROOT / "deploy" / "make-secrets.sh").read_text()
 
 every_service = pytest.mark.parametrize("name", SERVICES)

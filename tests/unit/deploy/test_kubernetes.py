@@ -149,7 +149,7 @@ def test_the_autoscaler_asks_for_metrics_that_the_adapter_has() -> None:
 
 
 def test_the_bridge_is_all_there() -> None:
-    assert set(WORKLOADS) == {"receiver", "worker", "beat", "migrate"}
+    assert set(WORKLOADS) == {"receiver", "worker", "migrate"}
 
 
 @every_workload
@@ -250,12 +250,10 @@ def test_the_probes_ask_for_pages_that_there_are_at_the_port_that_is_served() ->
         assert ports[probe["port"]] == int(gunicorn_setting("bind").rpartition(":")[2])
 
 
-def test_workers_and_schedule_are_probed_by_the_check_that_the_image_holds() -> None:
-    dockerfile = (FOLDER.parent / "Dockerfile").read_text()
-    for name in ("worker", "beat"):
-        command = _container(name)["livenessProbe"]["exec"]["command"]
-        assert command[:2] == ["python", "-I"]
-        assert f"COPY deploy/healthcheck.py {command[2]}" in dockerfile
+def test_workers_are_probed_by_the_check_that_the_image_holds() -> None:
+    command = _container("worker")["livenessProbe"]["exec"]["command"]
+    assert command[:2] == ["python", "-I"]
+    assert f"COPY deploy/healthcheck.py {command[2]}" in (FOLDER.parent / "Dockerfile").read_text()
 
 
 def test_the_ports_that_are_named_are_those_of_the_containers() -> None:

@@ -41,7 +41,7 @@ def _pod(component: str, address: str) -> Endpoint:
 
 BRIDGE = {
     name: _pod(name, f"10.1.0.{number}")
-    for number, name in enumerate(["receiver", "worker", "beat", "migrate"], start=1)
+    for number, name in enumerate(["receiver", "worker", "migrate"], start=1)
 }
 OTHERS = {
     "ingress controller": Endpoint("10.1.1.1", "ingress", {"app": "traefik"}),
@@ -88,9 +88,8 @@ def _needed() -> set[Connection]:
     }
     for name in BRIDGE:
         named |= {(name, "DNS", "TCP", 53), (name, "DNS", "UDP", 53)}
-        # A lock on PostgreSQL is what keeps two schedules from running: beat needs it, too.
         named |= {(name, f"PostgreSQL {where}", "TCP", 5432) for where in ("in the cluster", "of a provider")}
-    for name in ("receiver", "worker", "beat"):
+    for name in ("receiver", "worker"):
         named |= {(name, f"Redis {where}", "TCP", 6379) for where in ("in the cluster", "of a provider")}
     return named
 
@@ -117,7 +116,7 @@ def test_what_the_bridge_needs_may_connect(connection: Connection) -> None:
 
 def test_nothing_else_may_connect() -> None:
     # The policies name PostgreSQL and Redis by their ports alone, for they may be anywhere.
-    by_port = {"receiver": {5432, 6379}, "worker": {5432, 6379}, "beat": {5432, 6379}, "migrate": {5432}}
+    by_port = {"receiver": {5432, 6379}, "worker": {5432, 6379}, "migrate": {5432}}
     left = {
         (source, target, protocol, port)
         for source, target, protocol, port in allowed(POLICIES) - NEEDED
@@ -134,7 +133,7 @@ def test_without_any_one_of_the_policies_something_is_wrong(name: str) -> None:
     assert allowed(others) != allowed(POLICIES)
 
 
-@pytest.mark.parametrize("component", ["receiver", "worker", "beat", "migrate"])
+@pytest.mark.parametrize("component", ["receiver", "worker", "migrate"])
 def test_a_part_that_one_policy_forgets_is_not_helped_by_what_another_lets_out(component: str) -> None:
     changed = copy.deepcopy(POLICIES)
     [postgresql] = [policy for policy in changed if policy["metadata"]["name"] == "postgresql"]
