@@ -11,12 +11,12 @@ from random import Random, SystemRandom
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from bridge.sandbox.errors import ApiError, invalid
+from bridge.sandbox.errors import ApiError, refuse_invalid
 from bridge.sandbox.faults import Failures, RateLimit
 from bridge.sandbox.filters import read_count, read_filter
 from bridge.sandbox.inspection import Inspection
 from bridge.sandbox.state import Account
-from bridge.sandbox.validation import order_of, problems_of_order, read_object, with_flags
+from bridge.sandbox.validation import problems_of_order, read_object, with_flags
 
 # The API document's defaults, for the objects that the sandbox starts with. A request has to send them.
 _DEFAULTS = {"active": True, "sendInvoiceAutomatically": True, "sendEstimateAutomatically": True}
@@ -107,7 +107,7 @@ class Api:
     def find(self, organization_id: str) -> Response:
         """`GET /v1/Organizations/:id/woocommerce`; `X-Total-Count` counts the objects of all pages."""
         self._account.check_organization(organization_id)
-        woocommerces, total = self._account.find(read_filter(_query()))
+        woocommerces, total = self._account.find(read_filter(request.args))
         response = jsonify(woocommerces)
         response.headers["X-Total-Count"] = str(total)
         return response
@@ -115,7 +115,7 @@ class Api:
     def count(self, organization_id: str) -> Response:
         """`GET /v1/Organizations/:id/woocommerce/count`."""
         self._account.check_organization(organization_id)
-        _, total = self._account.find(read_count(_query()))
+        _, total = self._account.find(read_count(request.args))
         return jsonify({"count": total})
 
     def create(self, organization_id: str) -> Response:
@@ -141,12 +141,8 @@ class Api:
         config = self._account.get(woocommerce_id)
         raw = request.get_data()
         body = read_object(request.mimetype, raw)
-        problems = problems_of_order(body, config)
-        if problems:
-            raise invalid(problems)
-        self._account.issue(
-            with_flags(config, body), order_of(body), raw, request.headers.get("Idempotency-Key")
-        )
+        refuse_invalid(problems_of_order(body, config))
+        self._account.issue(with_flags(config, body), body, raw, request.headers.get("Idempotency-Key"))
         return jsonify({})
 
     def start_import(self, woocommerce_id: str) -> Response:
@@ -173,10 +169,6 @@ class Api:
 
 def _is_api() -> bool:
     return request.path.startswith("/v1/")
-
-
-def _query() -> Sequence[tuple[str, str]]:
-    return list(request.args.items(multi=True))
 
 
 def _add(account: Account, properties: Mapping[str, object]) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.sandbox.errors import ApiError
+from bridge.sandbox.query import Text
 from bridge.sandbox.validation import PROPERTIES, decode_json
 
 Condition = Callable[[Mapping[str, object]], bool]
@@ -26,6 +27,7 @@ _TYPES: Mapping[str, type] = {
     "createdAt": datetime,
     "updatedAt": datetime,
 }
+_TYPE_NAMES = {str: "a text", bool: "a boolean", datetime: "a date"}
 _MAX_DEPTH = 20  # of nested `and` and `or`
 _ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
@@ -48,39 +50,36 @@ def value_of(item: Mapping[str, object], name: str) -> object:
     return value
 
 
-def read_where(where: object, *, is_text: bool = False, depth: int = 0) -> Condition:
-    """The condition that a `where` states; raises ApiError 400 if the sandbox cannot apply it exactly.
-
-    `is_text`: it comes from brackets, where only the property says whether `true` and `5` are texts.
-    """
+def read_where(where: object, depth: int = 0) -> Condition:
+    """The condition that a `where` states; raises ApiError 400 if the sandbox cannot apply it exactly."""
     if not isinstance(where, dict):
         raise ApiError(400, "`where` has to be an object of properties and values.")
     if depth > _MAX_DEPTH:
         raise ApiError(400, f"`where` has `and` and `or` in each other more than {_MAX_DEPTH} deep.")
-    conditions = [_condition(name, criterion, is_text, depth) for name, criterion in where.items()]
+    conditions = [_condition(name, criterion, depth) for name, criterion in where.items()]
     return lambda item: all(condition(item) for condition in conditions)
 
 
-def _condition(name: str, criterion: object, is_text: bool, depth: int) -> Condition:
+def _condition(name: str, criterion: object, depth: int) -> Condition:
     if name in {"and", "or"}:
-        return _combined(name, criterion, is_text, depth)
+        return _combined(name, criterion, depth)
     if isinstance(criterion, dict):
-        test, is_negated = _operation(name, criterion, is_text)
+        test, is_negated = _operation(name, criterion)
     else:
-        test, is_negated = _equal_to_any(_readings(name, criterion, is_text)), False
+        test, is_negated = _equal_to_any(_readings(name, criterion)), False
     # As in MongoDB, a list matches if one of its elements does, and a negated criterion if none does.
     return lambda item: any(test(value) for value in _values(item, name)) is not is_negated
 
 
-def _combined(name: str, wheres: object, is_text: bool, depth: int) -> Condition:
+def _combined(name: str, wheres: object, depth: int) -> Condition:
     if not isinstance(wheres, list) or not wheres:
         raise ApiError(400, f"`{name}` in `where` has to be a list of one or more objects.")
-    conditions = [read_where(where, is_text=is_text, depth=depth + 1) for where in wheres]
+    conditions = [read_where(where, depth + 1) for where in wheres]
     combine = all if name == "and" else any
     return lambda item: combine(condition(item) for condition in conditions)
 
 
-def _operation(name: str, criterion: Mapping[str, object], is_text: bool) -> tuple[_Test, bool]:
+def _operation(name: str, criterion: Mapping[str, object]) -> tuple[_Test, bool]:
     """The test of a criterion with an operator, and whether its result is negated."""
     operators = [key for key in criterion if key != "options"]
     if len(operators) != 1:
@@ -93,15 +92,15 @@ def _operation(name: str, criterion: Mapping[str, object], is_text: bool) -> tup
     if operator_ in {"like", "nlike"}:
         return _like(name, value, ignore_case="options" in criterion), operator_ == "nlike"
     if operator_ == "neq":
-        return _equal_to_any(_readings(name, value, is_text)), True
+        return _equal_to_any(_readings(name, value)), True
     if operator_ in {"inq", "nin"}:
         elements = _list(name, operator_, value)
-        readings = [reading for element in elements for reading in _readings(name, element, is_text)]
+        readings = [reading for element in elements for reading in _readings(name, element)]
         return _equal_to_any(readings), operator_ == "nin"
     if operator_ == "between":
-        return _between(name, _list(name, operator_, value), is_text), False
+        return _between(name, _list(name, operator_, value)), False
     if operator_ in _ORDERINGS:
-        return _ordered(name, operator_, value, is_text), False
+        return _ordered(name, operator_, value), False
     raise _refused(name, f"has `{operator_}`, which is none of {', '.join(OPERATORS)}")
 
 
@@ -111,10 +110,10 @@ def _equal_to_any(readings: Sequence[object]) -> _Test:
     )
 
 
-def _ordered(name: str, operator_: str, bound: object, is_text: bool) -> _Test:
+def _ordered(name: str, operator_: str, bound: object) -> _Test:
     if bound is None or isinstance(bound, bool) or _TYPES.get(name) is bool:
         raise _refused(name, f"has `{operator_}` with null or a boolean, which nothing comes before or after")
-    readings = _readings(name, bound, is_text)
+    readings = _readings(name, bound)
     compare = _ORDERINGS[operator_]
     return lambda value: any(
         _kind(value) is not None and _kind(value) == _kind(reading) and compare(value, reading)
@@ -122,11 +121,11 @@ def _ordered(name: str, operator_: str, bound: object, is_text: bool) -> _Test:
     )
 
 
-def _between(name: str, bounds: Sequence[object], is_text: bool) -> _Test:
+def _between(name: str, bounds: Sequence[object]) -> _Test:
     if len(bounds) != 2:
         raise _refused(name, "has `between` without exactly two values")
-    is_above = _ordered(name, "gte", bounds[0], is_text)
-    is_below = _ordered(name, "lte", bounds[1], is_text)
+    is_above = _ordered(name, "gte", bounds[0])
+    is_below = _ordered(name, "lte", bounds[1])
     return lambda value: is_above(value) and is_below(value)
 
 
@@ -163,7 +162,7 @@ def _list(name: str, operator_: str, value: object) -> Sequence[object]:
     return value
 
 
-def _readings(name: str, value: object, is_text: bool) -> Sequence[object]:
+def _readings(name: str, value: object) -> Sequence[object]:
     """The values that one may stand for: one by the type of its property, or two if that has no type."""
     expected = _TYPES.get(name)
     if isinstance(value, dict | list) or expected is dict:
@@ -172,29 +171,16 @@ def _readings(name: str, value: object, is_text: bool) -> Sequence[object]:
         )
     if value is None:
         return [None]
-    if expected is bool:
-        return [_read_boolean(name, value)]
-    if expected is datetime:
-        return [_read_date(name, value)]
-    if expected is str and not isinstance(value, str):
-        # LoopBack would compare it as a text, which a client hardly ever means.
-        raise _refused(name, "is a text, and is compared with something else")
-    return [value, *_decoded(value)] if expected is None and is_text else [value]
-
-
-def _read_boolean(name: str, value: object) -> bool:
-    if isinstance(value, str) and value in {"true", "false"}:
-        return value == "true"
-    if not isinstance(value, bool):
-        raise _refused(name, "is a boolean, and is compared with something else")
-    return value
-
-
-def _read_date(name: str, value: object) -> datetime:
-    date = _parse_date(value) if isinstance(value, str) else None
-    if date is None:
-        raise _refused(name, "is a date, and is compared with something else")
-    return date
+    if expected is None:
+        return [value, *_decoded(value)] if isinstance(value, Text) else [value]
+    if expected is bool and value in {"true", "false"}:
+        value = value == "true"
+    elif expected is datetime and isinstance(value, str):
+        value = _parse_date(value)
+    if not isinstance(value, expected):
+        # LoopBack would compare anything with a text as a text, which a client hardly ever means.
+        raise _refused(name, f"is {_TYPE_NAMES[expected]}, and is compared with something else")
+    return [value]
 
 
 def _parse_date(text: str) -> datetime | None:
@@ -206,10 +192,10 @@ def _parse_date(text: str) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _decoded(text: object) -> Sequence[object]:
+def _decoded(text: Text) -> Sequence[object]:
     """The boolean or number that a text from brackets may stand for."""
     try:
-        value = decode_json(str(text))
+        value = decode_json(text)
     except (ValueError, RecursionError):
         return []
     return [value] if isinstance(value, bool | int | float) else []
@@ -227,7 +213,7 @@ def _kind(value: object) -> type | None:
     """The kind of a value: only values of one kind can be compared. None for a value without an order."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float
-    return type(value) if isinstance(value, str | datetime) else None
+    return next((kind for kind in (str, datetime) if isinstance(value, kind)), None)
 
 
 def _refused(name: str, problem: str) -> ApiError:

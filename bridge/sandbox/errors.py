@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-Messages = Mapping[str, Sequence[str]]
+Problems = Mapping[str, Sequence[str]]
 """What is wrong with each property of a body, such as `must be a boolean`; never its value."""
 
 
@@ -13,30 +13,32 @@ class ApiError(Exception):
     """An answer with a status of 400 or above; `counted_as` is its count in `GET /sandbox/documents`."""
 
     def __init__(
-        self, status: int, message: str, *, messages: Messages | None = None, counted_as: str = "refused"
+        self, status: int, message: str, *, problems: Problems | None = None, counted_as: str = "refused"
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
-        self.messages = messages
+        self.problems = problems
         self.counted_as = counted_as
 
     def body(self) -> dict[str, object]:
         """`{"error": {"statusCode", "name", "message"}}`, and `details` if properties are invalid."""
         error: dict[str, object] = {
             "statusCode": self.status,
-            "name": "ValidationError" if self.messages else _name(self.status),
+            "name": "ValidationError" if self.problems else _name(self.status),
             "message": self.message,
         }
-        if self.messages:
-            error["details"] = {"context": "Woocommerce", "messages": self.messages}
+        if self.problems:
+            error["details"] = {"context": "Woocommerce", "messages": self.problems}
         return {"error": error}
 
 
-def invalid(messages: Messages) -> ApiError:
-    """The 422 for a body with these problems."""
-    details = "; ".join(f"`{name}` {phrase}" for name, phrases in messages.items() for phrase in phrases)
-    return ApiError(422, f"The `Woocommerce` instance is not valid. Details: {details}.", messages=messages)
+def refuse_invalid(problems: Problems) -> None:
+    """Raise the 422 for a body that has any problems."""
+    if problems:
+        details = "; ".join(f"`{name}` {phrase}" for name, phrases in problems.items() for phrase in phrases)
+        message = f"The `Woocommerce` instance is not valid. Details: {details}."
+        raise ApiError(422, message, problems=problems)
 
 
 def _name(status: int) -> str:

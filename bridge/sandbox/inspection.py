@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
 
 from flask import Response, jsonify, render_template, request
 from markupsafe import Markup
 
-from bridge.sandbox.documents import Kind
 from bridge.sandbox.errors import ApiError
 from bridge.sandbox.state import Account
 
@@ -46,19 +44,12 @@ class Inspection:
         overview = self._account.overview(
             before=before, documents=DOCUMENTS_ON_A_PAGE, others=OTHERS_ON_A_PAGE
         )
-        return _page(
-            "sandbox.html",
-            overview=overview,
-            names={store["id"]: store["name"] for store in overview.stores},
-            is_newest=before is None,
-            Kind=Kind,
-            as_text=_as_text,
-        )
+        return _page("sandbox.html", is_newest=before is None, **overview)
 
     def documents(self) -> Response:
         """`GET /sandbox/documents?since=n`: the documents after the first n, and the counts."""
         documents, counts = self._account.documents(_whole_number("since"))
-        return jsonify({"documents": [document.as_json() for document in documents], "counts": counts})
+        return jsonify({"documents": documents, "counts": counts})
 
     def body(self, number: str) -> Response:
         """`GET /sandbox/documents/<number>/body`: the request that was answered with this document."""
@@ -69,7 +60,7 @@ class Inspection:
 
     def imports(self) -> Response:
         """`GET /sandbox/imports`: the newest imports, oldest first."""
-        return jsonify({"imports": [import_.as_json() for import_ in self._account.imports()]})
+        return jsonify({"imports": self._account.imports()})
 
 
 def _whole_number(name: str) -> int:
@@ -77,10 +68,6 @@ def _whole_number(name: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise ApiError(400, f"`{name}` has to be a number of documents.")
     return int(text)
-
-
-def _as_text(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _page(template: str, **context: object) -> Response:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from werkzeug.datastructures import MultiDict
 
 from bridge.sandbox.errors import ApiError
 from bridge.sandbox.validation import decode_json
@@ -14,31 +15,25 @@ _MAX_BRACKETS = 5
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 _IN_BRACKETS = re.compile(r"(?:\[[^\[\]]*\])+")
 
-_Tree = dict[str, "_Tree | list[str] | str"]
+_Tree = dict[str, "_Tree | list[Text]"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """The object in a parameter. `is_text`: it is from brackets, so that each single value is a text."""
+class Text(str):
+    """A text from brackets, where only the property says whether `true` and `5` are texts."""
 
-    value: dict[str, object]
-    is_text: bool
+    __slots__ = ()
 
 
-def read_parameter(name: str, query: Sequence[tuple[str, str]]) -> Parameter | None:
-    """The object in `name=<JSON object>` or `name[...]=<text>` of a query; None if the query has neither.
+def read_parameter(name: str, query: MultiDict[str, str]) -> dict[str, object]:
+    """The object in `name=<JSON object>` or `name[...]=<text>` of a query; empty if the query has neither.
 
-    Raises ApiError 400 if it is no object, or is given twice.
+    Each single value from brackets is a Text. Raises ApiError 400 if it is no object, or is given twice.
     """
-    texts = [text for parameter, text in query if parameter == name]
-    bracketed = [(parameter, text) for parameter, text in query if parameter.startswith(f"{name}[")]
+    texts = query.getlist(name)
+    bracketed = [(key, text) for key, text in query.items(multi=True) if key.startswith(f"{name}[")]
     if len(texts) > 1 or (texts and bracketed):
         raise ApiError(400, f"Give the `{name}` once: as one JSON string or in brackets, not as both.")
-    if texts:
-        return Parameter(_from_json(name, texts[0]), is_text=False)
-    if bracketed:
-        return Parameter(_from_brackets(name, bracketed), is_text=True)
-    return None
+    return _from_json(name, texts[0]) if texts else _from_brackets(name, bracketed)
 
 
 def _from_json(name: str, text: str) -> dict[str, object]:
@@ -65,14 +60,14 @@ def _from_brackets(name: str, query: Sequence[tuple[str, str]]) -> dict[str, obj
             )
         if not _put(tree, path, text):
             raise ApiError(400, f"`{parameter}` is given as a value and as an object of values.")
-    value = _with_lists(tree)
+    value = _with_lists(tree) if tree else {}
     if not isinstance(value, dict):
         raise ApiError(400, f"The `{name}` has to be an object.")
     return value
 
 
 def _put(tree: _Tree, path: Sequence[str], text: str) -> bool:
-    """Put a text at the end of its path; several texts of one path become a list, as with qs.
+    """Add a text at the end of its path, where several become a list, as with qs.
 
     Returns False if the path leads through a text, or ends at an object.
     """
@@ -81,23 +76,17 @@ def _put(tree: _Tree, path: Sequence[str], text: str) -> bool:
         if not isinstance(subtree, dict):
             return False
         tree = subtree
-    key = path[-1] or str(len(tree))
-    value = tree.get(key)
-    if value is None:
-        tree[key] = text
-    elif isinstance(value, str):
-        tree[key] = [value, text]
-    elif isinstance(value, list):
-        value.append(text)
-    else:
+    texts = tree.setdefault(path[-1] or str(len(tree)), [])
+    if not isinstance(texts, list):
         return False
+    texts.append(Text(text))
     return True
 
 
-def _with_lists(tree: _Tree | list[str] | str) -> object:
+def _with_lists(tree: _Tree | list[Text]) -> object:
     """The tree, with a list for each object whose keys count from 0: `{"0": "a", "1": "b"}`."""
     if not isinstance(tree, dict):
-        return tree
+        return tree if len(tree) > 1 else tree[0]
     numbers = [str(position) for position in range(len(tree))]
     if tree.keys() == set(numbers):
         return [_with_lists(tree[number]) for number in numbers]

@@ -7,18 +7,17 @@ import threading
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from random import Random
+from typing import Any
 
-from bridge.sandbox.documents import Document, Kind, Order, kind_for, number_of
-from bridge.sandbox.errors import ApiError, invalid
+from bridge.sandbox.documents import Kind, kind_for
+from bridge.sandbox.errors import ApiError, refuse_invalid
 from bridge.sandbox.faults import RateLimit
 from bridge.sandbox.filters import Filter
 from bridge.sandbox.validation import (
     PROPERTIES,
-    Problems,
     problems_of_changes,
     problems_of_import,
     problems_of_new,
@@ -28,6 +27,11 @@ logger = logging.getLogger("spacebridge.sandbox")
 
 Woocommerce = Mapping[str, object]
 """A Woocommerce object with all documented properties. A change replaces it, so reading needs no lock."""
+Document = Mapping[str, object]
+"""An issued document, as `GET /sandbox/documents` lists it. `duplicate`: the order had a document of this
+kind before. `out_of_order`: it is an estimate, and the order had its invoice before."""
+Import = Mapping[str, object]
+"""An import that was started, as `GET /sandbox/imports` lists it."""
 
 COUNTS = (
     "requests",
@@ -42,45 +46,6 @@ COUNTS = (
     "failed_on_purpose",
 )
 IMPORTS_KEPT = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """An import that was started; `requested_at` is aware."""
-
-    woocommerce_id: str
-    type: str
-    options: str | None
-    requested_at: datetime
-
-    def as_json(self) -> dict[str, object]:
-        """The import as `GET /sandbox/imports` lists it."""
-        return {
-            "woocommerceId": self.woocommerce_id,
-            "type": self.type,
-            "importOptions": self.options,
-            "requestedAt": self.requested_at.astimezone(UTC).isoformat(timespec="milliseconds"),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What the page for people shows. Documents and imports are newest first, stores oldest first.
-
-    `documents`: one page; `first` is the position of its oldest one, from 1, or 0 if the page is empty.
-    `wrong`: some of the `wrong_total` documents that must not exist: duplicates, estimates after the invoice.
-    `stores`: some of `stores_total`. `by_store`: the number of documents by a store's id and their kind.
-    """
-
-    counts: Mapping[str, int]
-    documents: Sequence[Document]
-    first: int
-    wrong: Sequence[Document]
-    wrong_total: int
-    stores: Sequence[Woocommerce]
-    stores_total: int
-    by_store: Mapping[tuple[str, Kind], int]
-    imports: Sequence[Import]
 
 
 class Account:
@@ -98,10 +63,10 @@ class Account:
         self._woocommerces: dict[str, Woocommerce] = {}
         self._documents: list[Document] = []
         self._wrong: list[Document] = []
-        self._by_store: Counter[tuple[str, Kind]] = Counter()
+        self._by_store: Counter[tuple[object, Kind]] = Counter()
         self._bodies: dict[str, bytes] = {}  # compressed: 100,000 orders take 150 MB instead of 600
         self._imports: deque[Import] = deque(maxlen=IMPORTS_KEPT)
-        self._issued: set[tuple[str, int, str, Kind]] = set()
+        self._issued: set[tuple[object, int, str, Kind]] = set()
         self._positions: Counter[tuple[Kind, int]] = Counter()
         self._counts = dict.fromkeys(COUNTS, 0)
 
@@ -138,7 +103,7 @@ class Account:
 
         Raises ApiError 422 for invalid properties, and ValueError for an id that exists.
         """
-        _raise_for(problems_of_new(properties, self._organization_id))
+        refuse_invalid(problems_of_new(properties, self._organization_id))
         now = _document_date(self._clock())
         with self._lock:
             new_id = woocommerce_id or f"{self._random.getrandbits(96):024x}"
@@ -161,7 +126,7 @@ class Account:
     def change(self, woocommerce_id: str, changes: Mapping[str, object]) -> Woocommerce:
         """Change properties of an object, and return it; raises ApiError 404 or 422."""
         self.get(woocommerce_id)
-        _raise_for(problems_of_changes(changes, self._organization_id))
+        refuse_invalid(problems_of_changes(changes, self._organization_id))
         return self._update(woocommerce_id, changes)
 
     def delete(self, woocommerce_id: str) -> None:
@@ -175,58 +140,68 @@ class Account:
     def start_import(self, woocommerce_id: str, body: Mapping[str, object]) -> None:
         """Record an import, and do nothing: there is no shop to import from. Raises ApiError 404 or 422."""
         self.get(woocommerce_id)
-        _raise_for(problems_of_import(body))
-        options = body.get("importOptions")
+        refuse_invalid(problems_of_import(body))
         with self._lock:
             self._counts["imports"] += 1
             self._imports.append(
-                Import(
-                    woocommerce_id=woocommerce_id,
-                    type=str(body["type"]),
-                    options=None if options is None else str(options),
-                    requested_at=self._clock(),
-                )
+                {
+                    "woocommerceId": woocommerce_id,
+                    "type": body["type"],
+                    "importOptions": body.get("importOptions"),
+                    "requestedAt": _timestamp(self._clock()),
+                }
             )
 
     def issue(
-        self, config: Woocommerce, order: Order, body: bytes, idempotency_key: str | None
-    ) -> Document | None:
-        """Issue the document that the order gets by the config; None if it gets none.
+        self, config: Woocommerce, order: Mapping[str, Any], body: bytes, idempotency_key: str | None
+    ) -> None:
+        """Issue the document, if any, that an order without problems gets by the config.
 
         An order that has this kind of document gets another one, under a new number, whatever the idempotency
         key: the API document has none. So a bridge that sends an order twice is found out.
         """
-        kind = kind_for(order.status, order.payment_method, config)
+        kind = kind_for(order["status"], order.get("payment_method", ""), config)
         if kind is None:
             self.count("nothing")
-            return None
-        woocommerce_id = str(config["id"])
-        identity = (woocommerce_id, order.id, order.key)
+            return
+        identity = (config["id"], int(order["id"]), order["order_key"])
         compressed = zlib.compress(body, 1)
         with self._lock:
             now = self._clock()
             self._positions[kind, now.year] += 1
-            document = Document(
-                number=number_of(kind, now.year, self._positions[kind, now.year]),
-                kind=kind,
-                woocommerce_id=woocommerce_id,
-                order=order,
-                idempotency_key=idempotency_key,
-                issued_at=now,
-                duplicate=(*identity, kind) in self._issued,
-                out_of_order=kind is Kind.ESTIMATE and (*identity, Kind.INVOICE) in self._issued,
-            )
+            number = f"{kind[:3].upper()}-{now.year}-{self._positions[kind, now.year]:04d}"
+            document = {
+                "number": number,
+                "kind": kind.value,
+                "woocommerceId": config["id"],
+                "orderId": int(order["id"]),
+                "orderKey": order["order_key"],
+                "orderNumber": order.get("number") or str(order["id"]),
+                "total": order["total"],
+                "currency": order["currency"],
+                "status": order["status"],
+                "idempotencyKey": idempotency_key,
+                "issuedAt": _timestamp(now),
+                "duplicate": (*identity, kind) in self._issued,
+                "out_of_order": kind is Kind.ESTIMATE and (*identity, Kind.INVOICE) in self._issued,
+            }
             self._issued.add((*identity, kind))
             self._documents.append(document)
-            if document.duplicate or document.out_of_order:
+            if document["duplicate"] or document["out_of_order"]:
                 self._wrong.append(document)
-            self._by_store[woocommerce_id, kind] += 1
-            self._bodies[document.number] = compressed
+            self._by_store[config["id"], kind] += 1
+            self._bodies[number] = compressed
             self._counts[f"{kind}s"] += 1
-            self._counts["duplicates"] += document.duplicate
-            self._counts["out_of_order"] += document.out_of_order
-        _log_if_wrong(document)
-        return document
+            self._counts["duplicates"] += document["duplicate"]
+            self._counts["out_of_order"] += document["out_of_order"]
+        if document["duplicate"]:
+            logger.error(
+                "DUPLICATE: order %d was given its %s a second time, as %s", identity[1], kind, number
+            )
+        if document["out_of_order"]:
+            logger.error(
+                "OUT OF ORDER: order %d was given an %s after its invoice, %s", identity[1], kind, number
+            )
 
     def documents(self, since: int) -> tuple[Sequence[Document], Mapping[str, int]]:
         """The documents after the first `since`, oldest first, and all counts."""
@@ -243,22 +218,29 @@ class Account:
         with self._lock:
             return list(self._imports)
 
-    def overview(self, *, before: int | None, documents: int, others: int) -> Overview:
-        """The content of the page: `documents` at most before a position, and `others` of all else."""
+    def overview(self, *, before: int | None, documents: int, others: int) -> Mapping[str, object]:
+        """The content of the page: `documents` at most before a position, and `others` of all else.
+
+        Documents and imports are newest first, stores oldest first. `first` is the position of the page's
+        oldest document, from 1, or 0 if there is none. `wrong`: documents that must not exist. `by_store`:
+        the number of documents by a store's id and their kind.
+        """
         with self._lock:
             end = len(self._documents) if before is None else min(before - 1, len(self._documents))
             start = max(0, end - documents)
-            return Overview(
-                counts=dict(self._counts),
-                documents=self._documents[start:end][::-1],
-                first=start + 1 if end > start else 0,
-                wrong=self._wrong[-others:][::-1],
-                wrong_total=len(self._wrong),
-                stores=list(islice(self._woocommerces.values(), others)),
-                stores_total=len(self._woocommerces),
-                by_store=dict(self._by_store),
-                imports=list(islice(reversed(self._imports), others)),
-            )
+            stores = list(islice(self._woocommerces.values(), others))
+            return {
+                "counts": dict(self._counts),
+                "documents": self._documents[start:end][::-1],
+                "first": start + 1 if end > start else 0,
+                "wrong": self._wrong[-others:][::-1],
+                "wrong_total": len(self._wrong),
+                "stores": stores,
+                "names": {store["id"]: store["name"] for store in stores},
+                "stores_total": len(self._woocommerces),
+                "by_store": dict(self._by_store),
+                "imports": list(islice(reversed(self._imports), others)),
+            }
 
     def _update(self, woocommerce_id: str, changes: Mapping[str, object]) -> Woocommerce:
         now = _document_date(self._clock())
@@ -269,19 +251,10 @@ class Account:
             return updated
 
 
-def _raise_for(problems: Problems) -> None:
-    if problems:
-        raise invalid(problems)
-
-
 def _document_date(moment: datetime) -> str:
     """A date with an offset and a `Z` at its end, odd as that is, as in the API document's samples."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00Z")
 
 
-def _log_if_wrong(document: Document) -> None:
-    order_id, kind, number = document.order.id, document.kind.value, document.number
-    if document.duplicate:
-        logger.error("DUPLICATE: order %d was given its %s a second time, as %s", order_id, kind, number)
-    if document.out_of_order:
-        logger.error("OUT OF ORDER: order %d was given an %s after its invoice, %s", order_id, kind, number)
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")

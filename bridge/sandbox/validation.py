@@ -8,11 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import Any, NoReturn, TypeGuard
 
-from bridge.sandbox.documents import Order
-from bridge.sandbox.errors import ApiError
-
-Problems = dict[str, list[str]]
-"""What is wrong with each property; empty if nothing is."""
+from bridge.sandbox.errors import ApiError, Problems
 
 # From the API document: "The Woocommerce object", Parameters. `custom` has no type there; its sample is `{}`.
 PROPERTIES: Mapping[str, type] = {
@@ -35,7 +31,7 @@ REQUIRED = ("name", "active", "sendInvoiceAutomatically", "sendEstimateAutomatic
 READ_ONLY = ("deletedAt", "_isDeleted", "deletedId", "createdAt", "updatedAt")
 
 _MAX_DEPTH = 100
-_TYPE_NAMES = {str: "a string", bool: "a boolean", dict: "an object"}
+_TYPE_NAMES = {str: "a string", bool: "a boolean", list: "a list", dict: "an object"}
 # The values with which an order may override its store's config: its invoice is wanted now.
 _OVERRIDES = {"issueInvoiceForBankPayment": True, "issueInvoiceOnComplete": False}
 _ORIGINALS = "woocommerce"  # in `custom`: what the shop said where the bridge sends something else
@@ -48,6 +44,10 @@ def is_whole(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
 
 
+def _has_form(form: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
+
+
 def _is_id(value: object) -> bool:
     """Whether it is an order's id; some plugins send numbers as text."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
@@ -55,22 +55,18 @@ def _is_id(value: object) -> bool:
     return is_whole(value) and value > 0
 
 
-# The properties that every document needs. The names are WooCommerce's, the rules this sandbox' own.
+# What every document needs. The names are WooCommerce's, the rules this sandbox' own. An imported order has
+# an empty key.
+_ORDER_TYPES: Mapping[str, type] = {"order_key": str, "status": str, "line_items": list, "billing": dict}
 _ORDER_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "id": (_is_id, "must be a positive integer"),
-    "order_key": (lambda value: isinstance(value, str), "must be a string"),  # empty in an imported order
-    "status": (lambda value: isinstance(value, str), "must be a string"),
-    "currency": (
-        lambda value: isinstance(value, str) and _CURRENCY.fullmatch(value) is not None,
-        "must be three letters",
-    ),
+    "currency": (lambda value: _has_form(_CURRENCY, value), "must be three letters"),
     "total": (
-        lambda value: isinstance(value, str) and _DECIMAL.fullmatch(value) is not None,
+        lambda value: _has_form(_DECIMAL, value),
         "must be a decimal in a string, as WooCommerce sends money",
     ),
-    "line_items": (lambda value: isinstance(value, list), "must be a list"),
-    "billing": (lambda value: isinstance(value, dict), "must be an object"),
 }
+_OPTIONAL_TYPES: Mapping[str, type] = {"number": str, "payment_method": str}
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -106,14 +102,14 @@ def read_object(mimetype: str, body: bytes) -> dict[str, Any]:
 
 def problems_of_new(body: Mapping[str, object], organization_id: str) -> Problems:
     """What is wrong with a new Woocommerce object. Additional properties are allowed."""
-    return _required(body) | problems_of_changes(body, organization_id)
+    return {**_required(body, REQUIRED), **problems_of_changes(body, organization_id)}
 
 
 def problems_of_changes(body: Mapping[str, object], organization_id: str) -> Problems:
     """What is wrong with changes to a Woocommerce object."""
     # The API document marks the same properties as required as for a create. But a PATCH is a partial update,
     # whose clients send what they change: only the properties in the body are checked.
-    problems = _wrong_types(body) | _read_only(body, ("id", *READ_ONLY))
+    problems = _wrong_types(body, PROPERTIES) | _read_only(body, ("id", *READ_ONLY))
     if "organizationId" not in problems and body.get("organizationId", organization_id) != organization_id:
         problems["organizationId"] = ["is not the organization of this object"]
     return problems
@@ -121,15 +117,14 @@ def problems_of_changes(body: Mapping[str, object], organization_id: str) -> Pro
 
 def problems_of_order(body: Mapping[str, object], config: Mapping[str, object]) -> Problems:
     """What is wrong with an order and the config in its body, for a store with this `config`."""
-    problems = _wrong_types(body) | _required(body) | _read_only(body, READ_ONLY)
+    problems = (
+        _wrong_types(body, {**PROPERTIES, **_ORDER_TYPES, **_OPTIONAL_TYPES})
+        | _required(body, (*REQUIRED, *_ORDER_TYPES, *_ORDER_RULES))
+        | _read_only(body, READ_ONLY)
+    )
     for name, (is_valid, phrase) in _ORDER_RULES.items():
-        if name not in body:
-            problems[name] = ["is required"]
-        elif not is_valid(body[name]):
+        if name in body and not is_valid(body[name]):
             problems[name] = [phrase]
-    for name in ("number", "payment_method"):
-        if name in body and not isinstance(body[name], str):
-            problems[name] = ["must be a string"]
     for name in PROPERTIES:
         configured: Any = config[name]
         # `custom` alone may be missing and has a default; the others with a default are required.
@@ -145,19 +140,6 @@ def problems_of_order(body: Mapping[str, object], config: Mapping[str, object]) 
     return problems
 
 
-def order_of(body: Mapping[str, Any]) -> Order:
-    """The order in a body without problems."""
-    return Order(
-        id=int(body["id"]),
-        key=body["order_key"],
-        number=body.get("number") or str(body["id"]),
-        status=body["status"],
-        payment_method=body.get("payment_method", ""),
-        total=body["total"],
-        currency=body["currency"],
-    )
-
-
 def with_flags(config: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config with the flags of an order's body, which decide on its document."""
     return {**config, **{name: body[name] for name in _OVERRIDES if name in body}}
@@ -165,13 +147,7 @@ def with_flags(config: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[st
 
 def problems_of_import(body: Mapping[str, object]) -> Problems:
     """What is wrong with an import; additional properties are allowed."""
-    problems = {}
-    if "type" not in body:
-        problems["type"] = ["is required"]
-    for name in ("type", "importOptions"):
-        if name in body and not isinstance(body[name], str):
-            problems[name] = ["must be a string"]
-    return problems
+    return _required(body, ("type",)) | _wrong_types(body, {"type": str, "importOptions": str})
 
 
 def _depth(value: object) -> int:
@@ -183,17 +159,17 @@ def _depth(value: object) -> int:
     return depth
 
 
-def _required(body: Mapping[str, object]) -> Problems:
-    return {name: ["is required"] for name in REQUIRED if name not in body}
+def _required(body: Mapping[str, object], names: Iterable[str]) -> dict[str, list[str]]:
+    return {name: ["is required"] for name in names if name not in body}
 
 
-def _wrong_types(body: Mapping[str, object]) -> Problems:
+def _wrong_types(body: Mapping[str, object], types: Mapping[str, type]) -> dict[str, list[str]]:
     return {
         name: [f"must be {_TYPE_NAMES[expected]}"]
-        for name, expected in PROPERTIES.items()
+        for name, expected in types.items()
         if name in body and not isinstance(body[name], expected)
     }
 
 
-def _read_only(body: Mapping[str, object], names: Iterable[str]) -> Problems:
+def _read_only(body: Mapping[str, object], names: Iterable[str]) -> dict[str, list[str]]:
     return {name: ["is read-only"] for name in names if name in body}
