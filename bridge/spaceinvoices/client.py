@@ -6,10 +6,9 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from bridge.spaceinvoices.api import Answer
 from bridge.spaceinvoices.encoding import as_json
@@ -23,10 +22,26 @@ from bridge.spaceinvoices.outcome import (
     outcome_of_answer,
     parse_retry_after,
 )
-from bridge.spaceinvoices.transport import ApiConnection, NoReply, Reply, Transport
+from bridge.spaceinvoices.transport import ApiConnection, NoReply, Reply
 
-_LIST = TypeAdapter(list[Woocommerce])
 _Read = TypeVar("_Read")
+
+
+class _Count(BaseModel, strict=True):
+    count: int
+
+
+def _with_id(woocommerce: Woocommerce) -> Woocommerce:
+    if woocommerce.id is None:
+        raise ValueError("the answer is no object of the account's")
+    return woocommerce
+
+
+_COUNT = TypeAdapter(_Count)
+_OBJECT = TypeAdapter(dict[str, Any])  # whose properties the API does not document
+_OBJECTS = TypeAdapter(list[dict[str, Any]])
+_WOOCOMMERCE = TypeAdapter(Annotated[Woocommerce, AfterValidator(_with_id)])
+_WOOCOMMERCES = TypeAdapter(list[Woocommerce])
 
 Observe = Callable[[str, Sequence[str], int | None, float], None]
 """Called after each request, with its method, the parts of its path, the status of the answer (None if there
@@ -49,71 +64,74 @@ class SpaceInvoices:
         `timeout`: seconds to connect, and then for all of the request and its answer. `observe` must not
         raise. Raises SpaceInvoicesError for a token that no header can carry.
         """
-        connection = ApiConnection(api) if isinstance(api, str) else api
-        self._transport = Transport(connection, token, timeout=timeout)
+        if not (token.isascii() and token.isprintable()):
+            # The error that requests would raise quotes the token.
+            raise SpaceInvoicesError(
+                "The access token has characters that no header can carry: copy it once more.", permanent=True
+            )
+        self._connection = ApiConnection(api) if isinstance(api, str) else api
+        # The bare token, as the API documents it; never in a query, which would end in logs.
+        self._headers = {"Authorization": token}
+        self._timeout = timeout
         self._observe = observe
 
     def __repr__(self) -> str:
-        return f"SpaceInvoices({self._transport.connection.base_url!r})"
+        return f"SpaceInvoices({self._connection.base_url!r})"
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.connection.close()
+        self._connection.close()
 
     def find(
         self, organization_id: str, filter: Filter | Mapping[str, Any] | None = None
     ) -> Sequence[Woocommerce]:
         """`GET /Organizations/:id/woocommerce`: what the filter selects, a hundred at most."""
-        path = ("Organizations", _id(organization_id), "woocommerce")
-        action = f"find the Woocommerce objects of organization {organization_id}"
         mapping = filter.as_mapping() if isinstance(filter, Filter) else filter
-        query = {"filter": as_json(mapping)} if mapping else {}
-        return self._ask(action, "GET", path, _objects, query=query)
+        return self._find(organization_id, mapping, _WOOCOMMERCES)
 
     def find_config(self, organization_id: str, woocommerce_id: str) -> Mapping[str, Any] | None:
         """The same as JSON, each value as the API gave it, of one id; None if there is none (any more)."""
-        configs = self._configs(organization_id, {"id": woocommerce_id})
+        configs = self._find(organization_id, {"where": {"id": woocommerce_id}}, _OBJECTS)
         return next((config for config in configs if config.get("id") == woocommerce_id), None)
 
     def list_configs(
         self, organization_id: str, woocommerce_ids: Sequence[str] | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """The same of these ids, or of all; a hundred at most."""
-        return self._configs(
-            organization_id, None if woocommerce_ids is None else {"id": inq(woocommerce_ids)}
-        )
+        of_these = None if woocommerce_ids is None else {"where": {"id": inq(woocommerce_ids)}}
+        return self._find(organization_id, of_these, _OBJECTS)
 
-    def _configs(self, organization_id: str, where: Where | None) -> Sequence[Mapping[str, Any]]:
+    def _find(
+        self, organization_id: str, filter: Mapping[str, Any] | None, answer: TypeAdapter[_Read]
+    ) -> _Read:
         path = ("Organizations", _id(organization_id), "woocommerce")
         action = f"find the Woocommerce objects of organization {organization_id}"
-        query = {"filter": as_json({"where": where})} if where else {}
-        return self._ask(action, "GET", path, _mappings, query=query)
+        query = {"filter": as_json(filter)} if filter else {}
+        return self._ask(action, "GET", path, answer, query=query)
 
     def count(self, organization_id: str, where: Where | None = None) -> int:
         """`GET /Organizations/:id/woocommerce/count`: how many meet `where`; deleted ones never do."""
         path = ("Organizations", _id(organization_id), "woocommerce", "count")
         action = f"count the Woocommerce objects of organization {organization_id}"
-        return self._ask(action, "GET", path, _count, query={"where": as_json(where)} if where else {})
+        return self._ask(action, "GET", path, _COUNT, query={"where": as_json(where)} if where else {}).count
 
     def create(self, organization_id: str, new: NewWoocommerce) -> Woocommerce:
         """`POST /Organizations/:id/woocommerce`: the object as it was created."""
         path = ("Organizations", _id(organization_id), "woocommerce")
         action = f"create a Woocommerce object in organization {organization_id}"
-        return self._ask(action, "POST", path, _object, body=as_json(new.as_mapping()).encode())
+        return self._ask(action, "POST", path, _WOOCOMMERCE, body=as_json(new.as_mapping()).encode())
 
     def patch(self, woocommerce_id: str, changes: WoocommerceChanges) -> Woocommerce:
         """`PATCH /Woocommerce/:id`: the object with the changes. All other properties stay as they are."""
         action = f"change Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id))
-        return self._ask(action, "PATCH", path, _object, body=as_json(changes.as_mapping()).encode())
+        return self._ask(action, "PATCH", path, _WOOCOMMERCE, body=as_json(changes.as_mapping()).encode())
 
     def delete(self, woocommerce_id: str) -> int:
         """`DELETE /Woocommerce/:id`: how many were deleted, which is one.
@@ -121,7 +139,7 @@ class SpaceInvoices:
         The deletion is soft: only a filter with `deleted` still finds the object.
         """
         action = f"delete Woocommerce object {woocommerce_id}"
-        return self._ask(action, "DELETE", ("Woocommerce", _id(woocommerce_id)), _count)
+        return self._ask(action, "DELETE", ("Woocommerce", _id(woocommerce_id)), _COUNT).count
 
     def order(self, woocommerce_id: str, order: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
         """`POST /Woocommerce/:id/order`: send an order, which may have a document issued.
@@ -133,7 +151,7 @@ class SpaceInvoices:
         action = f"take an order for Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id), "order")
         body = order if isinstance(order, bytes) else as_json(order).encode()
-        return self._ask(action, "POST", path, _any_object, body=body)
+        return self._ask(action, "POST", path, _OBJECT, body=body)
 
     def start_import(self, woocommerce_id: str, type: str, options: str | None = None) -> Mapping[str, Any]:
         """`POST /Woocommerce/:id/import`: start an import, with `options` as the API's `importOptions`.
@@ -143,7 +161,7 @@ class SpaceInvoices:
         action = f"start an import for Woocommerce object {woocommerce_id}"
         path = ("Woocommerce", _id(woocommerce_id), "import")
         body = {"type": type} if options is None else {"type": type, "importOptions": options}
-        return self._ask(action, "POST", path, _any_object, body=as_json(body).encode())
+        return self._ask(action, "POST", path, _OBJECT, body=as_json(body).encode())
 
     def send_order(
         self, woocommerce_id: str, body: bytes, *, idempotency_key: str, is_too_late: Callable[[], bool]
@@ -153,17 +171,13 @@ class SpaceInvoices:
         Once `is_too_late`, nothing is sent any more. The API documents no idempotency key; it is sent for
         people who read the account's logs.
         """
-        started = time.monotonic()
-        path = ("Woocommerce", woocommerce_id, "order")
-        reply = self._transport.send(
+        reply, duration = self._send(
             "POST",
-            path,
+            ("Woocommerce", woocommerce_id, "order"),
             body=body,
-            headers={"Idempotency-Key": idempotency_key},
+            headers={**self._headers, "Idempotency-Key": idempotency_key},
             is_too_late=is_too_late,
         )
-        duration = time.monotonic() - started
-        self._note("POST", path, reply, duration)
         if isinstance(reply, NoReply):
             outcome = reply.outcome
         else:
@@ -181,22 +195,20 @@ class SpaceInvoices:
         action: str,
         method: str,
         path: Sequence[str],
-        read: Callable[[Reply], _Read],
+        answer: TypeAdapter[_Read],
         *,
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> _Read:
         """Send a request, and read its answer; `action` is what the API is asked to do, for messages."""
         is_change = method != "GET"
-        started = time.monotonic()
-        reply = self._transport.send(method, path, query=query, body=body)
-        self._note(method, path, reply, time.monotonic() - started)
+        reply, _ = self._send(method, path, headers=self._headers, query=query, body=body)
         if isinstance(reply, NoReply):
             raise _no_answer(action, reply, is_change=is_change)
         if effect_of(reply.status) is not Effect.ISSUED:
             raise _refusal(action, reply, is_change=is_change)
         try:
-            return read(reply)
+            return _read(reply, answer)
         except (ValueError, RecursionError) as error:
             # Pydantic's own text would quote the answer.
             place = _place(error) if isinstance(error, ValidationError) else ""
@@ -208,9 +220,14 @@ class SpaceInvoices:
             may_have_taken_effect=is_change,
         )
 
-    def _note(self, method: str, path: Sequence[str], reply: Reply | NoReply, seconds: float) -> None:
+    def _send(self, method: str, path: Sequence[str], **options: Any) -> tuple[Reply | NoReply, float]:
+        """Send a request with these options of ApiConnection.send; also returns how many seconds it took."""
+        started = time.monotonic()
+        reply = self._connection.send(method, path, timeout=self._timeout, **options)
+        seconds = time.monotonic() - started
         if self._observe is not None:
             self._observe(method, path, reply.status if isinstance(reply, Reply) else None, seconds)
+        return reply, seconds
 
 
 def _no_answer(action: str, reply: NoReply, *, is_change: bool) -> SpaceInvoicesError:
@@ -241,49 +258,16 @@ def _id(text: str) -> str:
     return text
 
 
-def _json(reply: Reply) -> object:
+def _read(reply: Reply, answer: TypeAdapter[_Read]) -> _Read:
+    """An answer as it is documented; raises ValueError or RecursionError for any other."""
     if not reply.is_whole:
         raise ValueError("the answer came only in part")
-    return json.loads(reply.body)
-
-
-def _mappings(reply: Reply) -> Sequence[Mapping[str, Any]]:
-    configs = _json(reply)
-    if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
-        raise ValueError("the answer is no list of objects")
-    return configs
-
-
-def _objects(reply: Reply) -> Sequence[Woocommerce]:
-    return _LIST.validate_python(_json(reply))
-
-
-def _object(reply: Reply) -> Woocommerce:
-    woocommerce = Woocommerce.model_validate(_json(reply))
-    if woocommerce.id is None:
-        raise ValueError("the answer is no object of the account's")
-    return woocommerce
-
-
-def _count(reply: Reply) -> int:
-    answer = _json(reply)
-    count = answer.get("count") if isinstance(answer, dict) else None
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise ValueError("the answer has no count")
-    return count
-
-
-def _any_object(reply: Reply) -> Mapping[str, Any]:
-    """An answer that the API documents as an object, without its properties."""
-    answer = _json(reply)
-    if not isinstance(answer, dict):
-        raise ValueError("the answer is no object")
-    return answer
+    return answer.validate_python(json.loads(reply.body))
 
 
 def _is_object(reply: Reply) -> bool:
     try:
-        _any_object(reply)
+        _read(reply, _OBJECT)
     except (ValueError, RecursionError):
         return False
     return True

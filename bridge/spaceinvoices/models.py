@@ -60,6 +60,10 @@ class _Properties(BaseModel):
     warehouse_id: str | None = None
     account_id: str | None = None
 
+    def as_mapping(self) -> dict[str, Any]:
+        """The properties that came or were given, by the API's names, as JSON has them; dates in ISO 8601."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
 
 class Woocommerce(_Properties):
     """A Woocommerce object as the API returns it. A property that it lacks, or a filter left out, is None."""
@@ -72,10 +76,6 @@ class Woocommerce(_Properties):
     created_at: Date = None
     updated_at: Date = None
 
-    def as_mapping(self) -> dict[str, Any]:
-        """The properties that came, by the API's names, as JSON has them; dates in ISO 8601."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
-
 
 class WoocommerceChanges(_Properties):
     """What to change of a Woocommerce object: only what is given is sent.
@@ -87,10 +87,6 @@ class WoocommerceChanges(_Properties):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     custom: dict[str, Any] | None = None
-
-    def as_mapping(self) -> dict[str, Any]:
-        """The body of the request."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class NewWoocommerce(_Properties):

@@ -18,7 +18,6 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from bridge import __version__
 from bridge.spaceinvoices.deadline import Deadline, DeadlineAdapter
-from bridge.spaceinvoices.errors import SpaceInvoicesError
 from bridge.spaceinvoices.outcome import Outcome, Sent, outcome_of_failure
 
 # A connection that was idle for longer is not used again: the server may be closing it at that moment, and
@@ -70,76 +69,49 @@ class ApiConnection:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers["User-Agent"] = f"spacebridge/{__version__}"
 
-    @contextlib.contextmanager
-    def in_use(self, *, within: float) -> Iterator[requests.Session]:
-        """The session to send a request with; its connection is new if the one before was idle for too long.
-
-        `within`: seconds for each step of the request; see Transport.
-        """
-        if time.monotonic() - self._last_used > MAX_IDLE:
-            self._session.close()  # its adapters open new connections as they are needed
-        self._deadline.start(within)
-        try:
-            yield self._session
-        finally:
-            self._last_used = time.monotonic()
-
     def close(self) -> None:
         """Close the connection; the next request opens another one."""
         self._session.close()
-
-
-class Transport:
-    """Sends requests with one token. For use by one thread at a time."""
-
-    def __init__(self, connection: ApiConnection, token: str, *, timeout: float) -> None:
-        """`timeout`: seconds to connect, and then for all of the request and its answer together.
-
-        Raises SpaceInvoicesError for a token that no header can carry.
-        """
-        if not (token.isascii() and token.isprintable()):
-            # The error that requests would raise quotes the token.
-            raise SpaceInvoicesError(
-                "The access token has characters that no header can carry: copy it once more.", permanent=True
-            )
-        self.connection = connection
-        self._timeout = timeout
-        # The bare token, as the API documents it; never in a query, which would end in logs.
-        self._headers = {"Authorization": token}
 
     def send(
         self,
         method: str,
         path: Sequence[str],
         *,
+        headers: Mapping[str, str],
+        timeout: float,
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
         is_too_late: Callable[[], bool] = lambda: False,
     ) -> Reply | NoReply:
         """Send a request once, and read its answer up to about MAX_ANSWER bytes. Never raises.
 
-        `path` in its parts, which are escaped. Once `is_too_late`, nothing of a body is sent any more:
-        connecting may take longer than the timeout, since each address of the host is tried.
+        `path` in its parts, which are escaped. `timeout`: seconds to connect, and then for all of the request
+        and its answer together. Once `is_too_late`, nothing of a body is sent any more: connecting may take
+        longer than the timeout, since each address of the host is tried.
         """
         outgoing = None if body is None else _TrackedBody(body, is_too_late)
         content_type = {} if body is None else {"Content-Type": "application/json"}
-        with self.connection.in_use(within=self._timeout) as session:
-            try:
-                response = session.request(
-                    method,
-                    "/".join([self.connection.base_url, *(quote(part, safe="") for part in path)]),
-                    params=query,
-                    data=outgoing,
-                    headers={**self._headers, **content_type, **(headers or {})},
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    stream=True,
-                )
-            except Exception as error:  # of any type: the caller needs to know how much was sent
-                sent = _sent_without_body(error) if outgoing is None else outgoing.sent
-                return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
+        if time.monotonic() - self._last_used > MAX_IDLE:
+            self.close()  # the session's adapters open new connections as they are needed
+        self._deadline.start(timeout)
+        try:
+            response = self._session.request(
+                method,
+                "/".join([self.base_url, *(quote(part, safe="") for part in path)]),
+                params=query,
+                data=outgoing,
+                headers={**content_type, **headers},
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
+            )
             received, is_whole = _read(response)
+        except Exception as error:  # of any type: the caller needs to know how much was sent
+            sent = _sent_without_body(error) if outgoing is None else outgoing.sent
+            return NoReply(type(error).__name__, outcome_of_failure(error, sent=sent))
+        finally:
+            self._last_used = time.monotonic()
         return Reply(response.status_code, response.headers.get("Retry-After"), received, is_whole)
 
 
@@ -184,21 +156,13 @@ class _TrackedBody:
         self.sent = Sent.WHOLE
 
 
-def _sent_without_body(error: Exception) -> Sent:
+def _sent_without_body(error: BaseException) -> Sent:
     """How much was sent of a request without a body, whose head is sent once there is a connection."""
-    return Sent.IN_PART if _had_no_connection(error) else Sent.WHOLE
-
-
-def _had_no_connection(error: BaseException | None) -> bool:
-    """Whether there was certainly no connection to send the request on."""
-    if error is None:
-        return False
     before = NewConnectionError | ConnectTimeoutError | ssl.SSLCertVerificationError
-    return (
-        isinstance(error, before)
-        or _had_no_connection(error.__cause__)
-        or _had_no_connection(error.__context__)
-    )
+    causes = [cause for cause in (error.__cause__, error.__context__) if cause is not None]
+    if isinstance(error, before) or any(_sent_without_body(cause) is Sent.IN_PART for cause in causes):
+        return Sent.IN_PART
+    return Sent.WHOLE
 
 
 def _read(response: requests.Response) -> tuple[bytes, bool]:
