@@ -3,7 +3,7 @@
     with SpaceInvoices("https://api.spaceinvoices.com/v1", token) as api:
         shop = api.create(organization, NewWoocommerce(name="Shop", issue_invoice_on_complete=True))
         api.patch(shop.id, WoocommerceChanges(locale="sl"))
-        api.find(organization, Filter(where={"name": like("Shop")}, order="createdAt DESC", limit=10))
+        api.find(organization, Filter(where={"name": {"like": "Shop"}}, order="createdAt DESC", limit=10))
         api.count(organization, {"active": True})
         api.order(shop.id, {**order, **properties_of_the_shop})
         api.start_import(shop.id, "orders")
@@ -18,20 +18,7 @@ The bridge depends on the protocol `SpaceInvoicesApi` (api.py), which `SpaceInvo
 from bridge.spaceinvoices.api import Answer, SpaceInvoicesApi
 from bridge.spaceinvoices.client import SpaceInvoices
 from bridge.spaceinvoices.errors import SpaceInvoicesError
-from bridge.spaceinvoices.filters import (
-    Filter,
-    all_of,
-    any_of,
-    between,
-    gt,
-    gte,
-    inq,
-    like,
-    lt,
-    lte,
-    neq,
-    nin,
-)
+from bridge.spaceinvoices.filters import Filter
 from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
 from bridge.spaceinvoices.outcome import Effect, Outcome
 from bridge.spaceinvoices.transport import ApiConnection
@@ -48,15 +35,4 @@ __all__ = [
     "SpaceInvoicesError",
     "Woocommerce",
     "WoocommerceChanges",
-    "all_of",
-    "any_of",
-    "between",
-    "gt",
-    "gte",
-    "inq",
-    "like",
-    "lt",
-    "lte",
-    "neq",
-    "nin",
 ]

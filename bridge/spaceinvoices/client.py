@@ -11,9 +11,8 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from bridge.spaceinvoices.api import Answer
-from bridge.spaceinvoices.encoding import as_json
 from bridge.spaceinvoices.errors import SpaceInvoicesError, message_of
-from bridge.spaceinvoices.filters import Filter, Where, inq
+from bridge.spaceinvoices.filters import Filter, Where, as_json
 from bridge.spaceinvoices.models import NewWoocommerce, Woocommerce, WoocommerceChanges
 from bridge.spaceinvoices.outcome import (
     MAX_EXCERPT,
@@ -104,7 +103,7 @@ class SpaceInvoices:
         self, organization_id: str, woocommerce_ids: Sequence[str] | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """The same of these ids, or of all; a hundred at most."""
-        of_these = None if woocommerce_ids is None else {"where": {"id": inq(woocommerce_ids)}}
+        of_these = None if woocommerce_ids is None else {"where": {"id": {"inq": woocommerce_ids}}}
         return self._find(organization_id, of_these, _OBJECTS)
 
     def _find(

@@ -1,78 +1,22 @@
-"""LoopBack's filters from Python values: pure.
+"""LoopBack's filters from Python values, and Python values as the JSON that is sent: pure.
 
-    Filter(where={"active": True, "createdAt": gte(new_year)}, order="name ASC", limit=10)
-    any_of({"name": like("shop")}, {"id": inq(["5f00000000000000000000aa"])})
+    Filter(where={"active": True, "createdAt": {"gte": new_year}}, order="name ASC", limit=10)
+    Filter(where={"or": [{"name": {"like": "shop"}}, {"id": {"inq": ["5f00000000000000000000aa"]}}]})
 
-Properties have the API's names, such as `createdAt`. A mapping that is written by hand can stand in the place
-of each of these: the API checks properties and operators, and nothing here does.
+Properties have the API's names, such as `createdAt`, and operators LoopBack's: `gt`, `gte`, `lt`, `lte`,
+`between`, `inq`, `nin`, `neq`, `like`, `and`, `or`. The API checks them, and nothing here does.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-Value: TypeAlias = str | int | float | bool | datetime | None
-"""What a property is compared with. A datetime must have a time zone."""
 Where: TypeAlias = Mapping[str, Any]
 """Properties, each with a value or an operator. An object has to match all of them."""
-
-
-def gt(value: Value) -> Where:
-    """Greater than the value, or later."""
-    return {"gt": value}
-
-
-def gte(value: Value) -> Where:
-    """Greater than the value or equal to it."""
-    return {"gte": value}
-
-
-def lt(value: Value) -> Where:
-    """Less than the value, or earlier."""
-    return {"lt": value}
-
-
-def lte(value: Value) -> Where:
-    """Less than the value or equal to it."""
-    return {"lte": value}
-
-
-def between(least: Value, most: Value) -> Where:
-    """From the one value to the other, both included."""
-    return {"between": [least, most]}
-
-
-def inq(values: Sequence[Value]) -> Where:
-    """One of the values."""
-    return {"inq": list(values)}
-
-
-def nin(values: Sequence[Value]) -> Where:
-    """None of the values."""
-    return {"nin": list(values)}
-
-
-def neq(value: Value) -> Where:
-    """Another value than this."""
-    return {"neq": value}
-
-
-def like(pattern: str) -> Where:
-    """Text in which the pattern is found."""
-    return {"like": pattern}
-
-
-def all_of(*wheres: Where) -> Where:
-    """What matches each of these; LoopBack's `and`."""
-    return {"and": list(wheres)}
-
-
-def any_of(*wheres: Where) -> Where:
-    """What matches at least one of these; LoopBack's `or`."""
-    return {"or": list(wheres)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +45,27 @@ class Filter:
         """The filter by LoopBack's names, without what is None."""
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """An object as JSON in ASCII, and its dates in ISO 8601, UTC.
+
+    Raises ValueError for what JSON does not have (NaN, an object in itself), and for a naive datetime, which
+    means another moment in each time zone.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_jsonable)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"it cannot be written as JSON: {error}") from None
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a date without a time zone cannot be sent")
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return list(value)
+    raise ValueError(f"JSON has nothing for a {type(value).__name__}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.spaceinvoices import Filter, all_of, any_of, between, gt, gte, inq, like, lt, lte, neq, nin
-from bridge.spaceinvoices.encoding import as_json
+from bridge.spaceinvoices import Filter
+from bridge.spaceinvoices.filters import as_json
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -22,36 +21,11 @@ values = (
 )
 
 
-@pytest.mark.parametrize(
-    ("where", "sent"),
-    [
-        ({"name": "x"}, {"name": "x"}),
-        ({"unitId": None}, {"unitId": None}),
-        ({"name": gt("a")}, {"name": {"gt": "a"}}),
-        ({"name": gte("a")}, {"name": {"gte": "a"}}),
-        ({"name": lt("a")}, {"name": {"lt": "a"}}),
-        ({"name": lte("a")}, {"name": {"lte": "a"}}),
-        ({"name": between("a", "b")}, {"name": {"between": ["a", "b"]}}),
-        ({"id": inq(("1", "2"))}, {"id": {"inq": ["1", "2"]}}),
-        ({"id": nin([])}, {"id": {"nin": []}}),
-        ({"locale": neq("sl")}, {"locale": {"neq": "sl"}}),
-        ({"name": like("sh%p")}, {"name": {"like": "sh%p"}}),
-        (all_of({"active": True}, {"name": "x"}), {"and": [{"active": True}, {"name": "x"}]}),
-        (
-            any_of({"name": "x"}, all_of({"a": 1}, {"b": 2.5})),
-            {"or": [{"name": "x"}, {"and": [{"a": 1}, {"b": 2.5}]}]},
-        ),
-    ],
-)
-def test_each_operator_has_loopbacks_name(where: Mapping[str, Any], sent: object) -> None:
-    assert json.loads(as_json(where)) == sent
-
-
 def test_a_filter_has_what_was_given_and_nothing_else() -> None:
     assert Filter().as_mapping() == {}
     assert Filter(limit=1, skip=0, deleted=False).as_mapping() == {"limit": 1, "skip": 0, "deleted": False}
     whole = Filter(
-        where={"name": like("x")},
+        where={"name": {"like": "x"}},
         fields=("id", "name"),
         include=[],
         limit=10,
@@ -81,7 +55,7 @@ def test_a_page_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     [NOON, NOON.astimezone(timezone(timedelta(hours=2))), NOON.astimezone(timezone(-timedelta(hours=9)))],
 )
 def test_a_date_is_the_same_moment_wherever_it_is_from(date: datetime) -> None:
-    assert as_json({"createdAt": gte(date)}) == '{"createdAt":{"gte":"2026-03-01T12:00:00Z"}}'
+    assert as_json({"createdAt": {"gte": date}}) == '{"createdAt":{"gte":"2026-03-01T12:00:00Z"}}'
 
 
 def test_a_mapping_and_a_sequence_of_any_kind_are_taken() -> None:
