@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,6 +21,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 ATTEMPT_OUTCOMES = ("issued", "refused", "account_refused", "not_taken", "unknown")
 
 _P = ParamSpec("_P")
+_Metric = TypeVar("_Metric", Counter, Histogram)
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ def never_raises(counting: Callable[_P, None]) -> Callable[_P, None]:
 @never_raises
 def decided(decision: str, rule: str) -> None:
     """Count a decision on an order, by this rule."""
-    _decisions(decision, rule).inc()
+    _labelled(_DECISIONS, decision, rule).inc()
 
 
 @never_raises
@@ -90,8 +91,8 @@ def api_answered(method: str, path: Sequence[str], status: int | None, seconds: 
         request = "order"
     elif method == "GET" and path[-1] == "woocommerce":
         request = "config"
-    _api_seconds(request).observe(seconds)
-    _api_answers(request, status).inc()
+    _labelled(_API_SECONDS, request).observe(seconds)
+    _labelled(_API_ANSWERS, request, "none" if status is None else str(status)).inc()
 
 
 @never_raises
@@ -112,18 +113,8 @@ def _store_counters(store: str) -> tuple[Mapping[str, Counter], Counter]:
 
 
 @cache
-def _decisions(decision: str, rule: str) -> Counter:
-    return _DECISIONS.labels(decision, rule)
-
-
-@cache
-def _api_seconds(request: str) -> Histogram:
-    return _API_SECONDS.labels(request)
-
-
-@cache
-def _api_answers(request: str, status: int | None) -> Counter:
-    return _API_ANSWERS.labels(request, "none" if status is None else str(status))
+def _labelled(metric: _Metric, *labels: str) -> _Metric:
+    return metric.labels(*labels)
 
 
 @cache

@@ -6,7 +6,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 
 import structlog
 
@@ -50,7 +52,7 @@ class CoalescingPublisher:
 
     def _run(self) -> None:
         while True:
-            ids = self._wait_for_ids()
+            ids = [self._ids.get(), *islice(self._waiting(), MOST_AT_ONCE - 1)]
             try:
                 is_sent = self._send(ids)
             except Exception:  # of whatever kind: this thread must outlive it
@@ -58,24 +60,14 @@ class CoalescingPublisher:
                 is_sent = False
             if not is_sent:
                 self._sleep(PAUSE_AFTER_FAILURE)
-                self._drop_waiting()
+                for _ in self._waiting():  # left to the sweep: a queue here must not grow
+                    pass
             elif len(ids) < MOST_AT_ONCE:
                 # Asleep, not waiting for the next id: to be woken by each takes the processor from requests.
                 self._sleep(min(PAUSE * len(ids), LONGEST_PAUSE))
 
-    def _wait_for_ids(self) -> Sequence[int]:
-        ids = [self._ids.get()]
-        while len(ids) < MOST_AT_ONCE:
-            try:
-                ids.append(self._ids.get_nowait())
-            except queue.Empty:
-                break
-        return ids
-
-    def _drop_waiting(self) -> None:
-        """Leave to the sweep what came in while the broker was down: a queue here must not grow."""
-        while True:
-            try:
-                self._ids.get_nowait()
-            except queue.Empty:
-                return
+    def _waiting(self) -> Iterator[int]:
+        """Take the ids that wait now from the queue."""
+        with suppress(queue.Empty):
+            while True:
+                yield self._ids.get_nowait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,21 +18,33 @@ from bridge.telemetry.single_flight import SingleFlight
 LEDGER_WITHIN, BROKER_WITHIN = 5.0, 1.0
 
 
+class _Gauges(Collector):
+    """Gauges with the values that they have now."""
+
+    def __init__(self, gauges: Iterable[Metric]) -> None:
+        self._gauges = list(gauges)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._gauges
+
+
 def render(backlog: SingleFlight[Backlog], queue: SingleFlight[int]) -> bytes:
     """All metrics, in Prometheus' text format.
 
     Those of the ledger (`backlog`) or of the broker (`queue`: its messages) are left out if it is too slow.
     """
     registry = counted()
-    registry.register(_Broker(queue.result(timeout=BROKER_WITHIN)))
-    registry.register(_Ledger(backlog.result(timeout=LEDGER_WITHIN)))
+    messages = queue.result(timeout=BROKER_WITHIN)
+    registry.register(_Gauges(_of_servers(messages, backlog.result(timeout=LEDGER_WITHIN))))
     return generate_latest(registry)
 
 
 def counted() -> CollectorRegistry:
     """What this process has counted, and the processes that it shares a folder with."""
     registry = CollectorRegistry()
-    registry.register(_Info())
+    registry.register(
+        _Gauges([_by_label("spacebridge_info", "Which version runs.", "version", {__version__: 1})])
+    )
     folder = multiprocess.folder()
     if folder is None:
         registry.register(counts.REGISTRY)
@@ -41,37 +53,17 @@ def counted() -> CollectorRegistry:
     return registry
 
 
-class _Info(Collector):
-    def collect(self) -> Iterator[Metric]:
-        info = GaugeMetricFamily("spacebridge_info", "Which version runs.", labels=["version"])
-        info.add_metric([__version__], 1)
-        yield info
-
-
-class _Broker(Collector):
-    def __init__(self, messages: int | None) -> None:
-        self._messages = messages
-
-    def collect(self) -> Iterator[Metric]:
+def _of_servers(messages: int | None, backlog: Backlog | None) -> Iterator[Metric]:
+    is_up = int(messages is not None)
+    yield GaugeMetricFamily("spacebridge_broker_up", "Whether the broker takes messages.", is_up)
+    if messages is not None:
         yield GaugeMetricFamily(
-            "spacebridge_broker_up", "Whether the broker takes messages.", int(self._messages is not None)
+            "spacebridge_queue_messages", "Messages that no worker has taken yet.", messages
         )
-        if self._messages is not None:
-            yield GaugeMetricFamily(
-                "spacebridge_queue_messages", "Messages that no worker has taken yet.", self._messages
-            )
-
-
-class _Ledger(Collector):
-    def __init__(self, backlog: Backlog | None) -> None:
-        self._backlog = backlog
-
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "spacebridge_ledger_up", "Whether the ledger can be read.", int(self._backlog is not None)
-        )
-        if self._backlog is not None:
-            yield from _of_backlog(self._backlog)
+    is_readable = int(backlog is not None)
+    yield GaugeMetricFamily("spacebridge_ledger_up", "Whether the ledger can be read.", is_readable)
+    if backlog is not None:
+        yield from _of_backlog(backlog)
 
 
 def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
