@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from bridge.data_folder import make_private
@@ -93,9 +92,10 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for proxy in value:
-            if proxy != "*":
-                _require_network(proxy)
+        try:
+            _ = [ip_network(proxy) for proxy in value if proxy != "*"]
+        except ValueError:
+            raise ValueError("it has something that is neither an address nor a network") from None
         return value
 
     @field_validator("api_url")
@@ -135,17 +135,6 @@ class Settings(BaseSettings):
         if url := self.database_url.get_secret_value():
             Ledger(url).close()
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _ValueFiles(settings_cls)
 
     @property
     def is_embedded(self) -> bool:
@@ -195,29 +184,6 @@ class Settings(BaseSettings):
         file.make()
 
 
-def _require_network(text: str) -> None:
-    try:
-        ip_network(text)
-    except ValueError:
-        raise ValueError("it has something that is neither an address nor a network") from None
-
-
-class _ValueFiles(PydanticBaseSettingsSource):
-    """Reads `<NAME>_FILE`: a file that holds the value, as a container's secrets come in files."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        if not path:
-            return None, field_name, False
-        return read_value_file(f"{PREFIX}{field_name.upper()}_FILE", Path(path)), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        values = {
-            name: self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()
-        }
-        return {name: value for name, (value, _, _) in values.items() if value is not None}
-
-
 def read_value_file(name: str, path: Path) -> str:
     """The text of a file, without the newline at its end; raises SettingsError, which begins with `name`."""
     try:
@@ -232,7 +198,7 @@ def read_value_file(name: str, path: Path) -> str:
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     """The settings in the environment; raises SettingsError, in one line that says what to mend."""
     try:
-        return Settings(**(overrides or {}))
+        return Settings(**{**_values_in_files(), **(overrides or {})})
     except ValidationError as error:
         # The error's own text would quote the value, which may be a secret.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -240,6 +206,18 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         problem = first["msg"].removeprefix("Value error, ")
         field = Settings.model_fields[name]
         raise SettingsError(f"{PREFIX}{name.upper()} is wrong: {problem}. {field.description}") from None
+
+
+def _values_in_files() -> Mapping[str, str]:
+    """The settings that `<NAME>_FILE` gives, as a container's secrets come in files, unless `<NAME>` does."""
+    paths = {name: os.environ.get(f"{PREFIX}{name.upper()}_FILE") for name in Settings.model_fields}
+    values = {
+        name: read_value_file(f"{PREFIX}{name.upper()}_FILE", Path(path))
+        for name, path in paths.items()
+        if path
+    }
+    given = {name.upper() for name in os.environ}
+    return {name: value for name, value in values.items() if f"{PREFIX}{name.upper()}" not in given}
 
 
 def load_settings_or_exit() -> Settings:

@@ -18,7 +18,6 @@ from bridge.issuance.status import (
     Place,
     is_newer,
     stage_of,
-    standard_status,
     was_saved_later,
 )
 
@@ -58,6 +57,5 @@ __all__ = [
     "printable",
     "read_delivery",
     "stage_of",
-    "standard_status",
     "was_saved_later",
 ]

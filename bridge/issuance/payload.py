@@ -84,32 +84,31 @@ def compose(
 def _members(text: str) -> dict[str, str]:
     """The members of a JSON object as raw text; the last of a repeated name counts, as in PHP."""
     members: dict[str, str] = {}
-    at = _skip(text, _expect(text, _skip(text, 0), "{"))
-    if text[at : at + 1] == "}":
-        return _if_it_ends(members, text, at + 1)
-    while True:
-        name, at = _decode(text, at)
-        if not isinstance(name, str):
-            raise ValueError(f"expected a name before character {at} of the order")
-        start = _skip(text, _expect(text, _skip(text, at), ":"))
-        _, end = _decode(text, start)
-        members[name] = text[start:end]
-        at = _skip(text, end)
-        if text[at : at + 1] == "}":
-            return _if_it_ends(members, text, at + 1)
-        at = _skip(text, _expect(text, at, ","))
-
-
-def _if_it_ends(members: dict[str, str], text: str, at: int) -> dict[str, str]:
-    if _skip(text, at) != len(text):
+    at = _after("{", text, 0)
+    if not text.startswith("}", at):
+        while True:
+            name, at = _decode(text, at)
+            if not isinstance(name, str):
+                raise ValueError(f"expected a name before character {at} of the order")
+            start = _after(":", text, at)
+            _, end = _decode(text, start)
+            members[name] = text[start:end]
+            at = _skip(text, end)
+            if text.startswith("}", at):
+                break
+            at = _after(",", text, at)
+    at = _after("}", text, at)
+    if at != len(text):
         raise ValueError(f"the order goes on after its end at character {at}")
     return members
 
 
-def _expect(text: str, at: int, character: str) -> int:
-    if text[at : at + 1] != character:
+def _after(character: str, text: str, at: int) -> int:
+    """Where the text goes on after this character and the whitespace around it."""
+    at = _skip(text, at)
+    if not text.startswith(character, at):
         raise ValueError(f"expected {character!r} at character {at} of the order")
-    return at + 1
+    return _skip(text, at + 1)
 
 
 def _skip(text: str, at: int) -> int:

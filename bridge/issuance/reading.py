@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from bridge.issuance.details import read_details, summed_refunds
 from bridge.issuance.order import Deletion, NotAnOrder, Order, Timekeeping, Unreadable, decimal, printable
@@ -106,38 +107,32 @@ def _shop_error(status: object) -> str:
 
 
 def _read_order(topic: str, data: Mapping[str, object]) -> Order | NotAnOrder | Unreadable:
-    resource_id = _resource_id(data.get("id"))
-    modified, is_local = _first_moment(data, "date_modified", "date_created")
-    fields = {
-        "status": _text(data.get("status")).removeprefix("wc-"),
-        "currency": _text(data.get("currency")),
-        "total": _amount(data.get("total")),
-    }
-    wrong = [name for name, value in fields.items() if not value]
     order_key = data.get("order_key") or ""  # an imported order has none
-    if _text(order_key) != order_key:
-        wrong.insert(0, "order_key")
-    if resource_id is None:
-        wrong.insert(0, "id")
-    if modified is None:
-        wrong.append("date_modified_gmt")
-    if (paid_back := summed_refunds(data.get("refunds"), _amount)) is None:
-        wrong.append("refunds")
-    if (parent_id := _parent_id(data.get("parent_id"))) is None:
-        wrong.append("parent_id")
-    if resource_id is None or modified is None or paid_back is None or parent_id is None or wrong:
-        return _what_is_wrong(topic, data, wrong, resource_id)
+    modified, is_local = _first_moment(data, "date_modified", "date_created")
+    required: dict[str, Any] = {
+        "id": _resource_id(data.get("id")),
+        "order_key": order_key if _text(order_key) == order_key else None,
+        "status": _text(data.get("status")).removeprefix("wc-") or None,
+        "currency": _text(data.get("currency")) or None,
+        "total": _amount(data.get("total")) or None,
+        "date_modified_gmt": modified,
+        "refunds": summed_refunds(data.get("refunds"), _amount),
+        "parent_id": _parent_id(data.get("parent_id")),
+    }
+    wrong = [name for name, value in required.items() if value is None]
+    if wrong:
+        return _what_is_wrong(topic, data, wrong, required["id"])
     created, created_is_local = _first_moment(data, "date_created")
     details = read_details(data)
     return Order(
-        resource_id=resource_id,
-        order_key=str(order_key),
-        number=_number(data.get("number")) or str(resource_id),
-        status=fields["status"],
+        resource_id=required["id"],
+        order_key=required["order_key"],
+        number=_number(data.get("number")) or str(required["id"]),
+        status=required["status"],
         payment_method=_text(data.get("payment_method")),
-        total=fields["total"],
-        currency=fields["currency"],
-        modified=modified,
+        total=required["total"],
+        currency=required["currency"],
+        modified=required["date_modified_gmt"],
         has_date_paid=bool(data.get("date_paid_gmt") or data.get("date_paid")),
         has_refunds=bool(data.get("refunds")),
         details=replace(
@@ -146,8 +141,8 @@ def _read_order(topic: str, data: Mapping[str, object]) -> Order | NotAnOrder | 
             created=created,
             created_is_local=created_is_local,
             payment_title=_text(data.get("payment_method_title")),
-            parent_id=parent_id,
-            paid_back=paid_back,
+            parent_id=required["parent_id"],
+            paid_back=required["refunds"],
         ),
     )
 
@@ -227,9 +222,6 @@ def _moment(value: object) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    try:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:  # year 1 or 9999 with an offset
+    except (ValueError, OverflowError):  # no date, or year 1 or 9999 with an offset
         return None

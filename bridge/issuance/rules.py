@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from bridge.issuance.case import Case, Decision, Verdict
 from bridge.issuance.kinds import Kind
 from bridge.issuance.order import decimal, looks_like_bank_payment
 from bridge.issuance.status import OrderStage, standard_status
+
+_skip = partial(Verdict, Decision.SKIP)
+_wait = partial(Verdict, Decision.WAIT)
+_attention = partial(Verdict, Decision.ATTENTION)
 
 _FURTHEST_WEST = timedelta(hours=12)  # offsets from UTC are between -12 and +14 hours
 
@@ -16,7 +21,7 @@ _FURTHEST_WEST = timedelta(hours=12)  # offsets from UTC are between -12 and +14
 def _inactive(case: Case) -> Verdict | None:
     if case.config.active:
         return None
-    return Verdict(Decision.SKIP, "The store is inactive in Space Invoices.", "inactive")
+    return _skip("The store is inactive in Space Invoices.", "inactive")
 
 
 def _deleted(case: Case) -> Verdict | None:
@@ -24,12 +29,10 @@ def _deleted(case: Case) -> Verdict | None:
         return None
     issued = next((kind for kind in Kind if kind in case.documents), None)
     if issued is not None:
-        return Verdict(
-            Decision.ATTENTION,
-            f"The order was deleted in WooCommerce after its {issued}.",
-            f"deleted_after_{issued}",
+        return _attention(
+            f"The order was deleted in WooCommerce after its {issued}.", f"deleted_after_{issued}"
         )
-    return Verdict(Decision.SKIP, "The order was deleted in WooCommerce.", "deleted")
+    return _skip("The order was deleted in WooCommerce.", "deleted")
 
 
 def _credit_due(case: Case) -> Verdict | None:
@@ -41,8 +44,7 @@ def _credit_due(case: Case) -> Verdict | None:
     status = standard_status(order, case.policy.status_map)
     if case.paid_back or order.has_refunds or status == "refunded":
         paid_back = _paid_back_of(case, status)
-        return Verdict(
-            Decision.ATTENTION,
+        return _attention(
             f"The order has its invoice over {invoice.total} {invoice.currency}, and {paid_back} was paid "
             f"back: {credit}",
             "refunded_after_invoice",
@@ -51,9 +53,7 @@ def _credit_due(case: Case) -> Verdict | None:
         return None
     end = status if status in {"cancelled", "failed"} else "dead"
     event = "its payment failed" if end == "failed" else f"it is {order.status} now"
-    return Verdict(
-        Decision.ATTENTION, f"The order has its invoice, and {event}: {credit}", f"{end}_after_invoice"
-    )
+    return _attention(f"The order has its invoice, and {event}: {credit}", f"{end}_after_invoice")
 
 
 def _paid_back_of(case: Case, status: str) -> str:
@@ -67,22 +67,19 @@ def _changed_after_invoice(case: Case) -> Verdict | None:
     if invoice is None:
         return None
     if decimal(order.total) != decimal(invoice.total) or order.currency != invoice.currency:
-        return Verdict(
-            Decision.ATTENTION,
+        return _attention(
             f"The order changed after its invoice: invoiced {invoice.total} {invoice.currency}, "
             f"now {order.total} {order.currency}.",
             "changed_after_invoice",
         )
     if invoice.lines and details.lines and invoice.lines != details.lines:
-        return Verdict(
-            Decision.ATTENTION,
+        return _attention(
             "The order's lines changed after its invoice, and its total did not: compare both.",
             "items_changed",
         )
     differs = bool(invoice.customer and details.customer) and invoice.customer != details.customer
     if differs and not details.is_anonymized:
-        return Verdict(
-            Decision.ATTENTION,
+        return _attention(
             "The customer's name, address or VAT id changed after the invoice: compare both.",
             "customer_changed",
         )
@@ -99,18 +96,16 @@ def _dead(case: Case) -> Verdict | None:
     if case.stage is not OrderStage.DEAD:
         return None
     if case.estimate:
-        return Verdict(
-            Decision.ATTENTION,
-            f"The order is {case.order.status}, and its estimate is still standing.",
-            "dead_after_estimate",
+        return _attention(
+            f"The order is {case.order.status}, and its estimate is still standing.", "dead_after_estimate"
         )
-    return Verdict(Decision.SKIP, f"The order is {case.order.status}.", "dead")
+    return _skip(f"The order is {case.order.status}.", "dead")
 
 
 def _erased(case: Case) -> Verdict | None:
     if not case.order.details.is_anonymized:
         return None
-    return Verdict(Decision.SKIP, "The customer's data were erased in the shop.", "anonymized")
+    return _skip("The customer's data were erased in the shop.", "anonymized")
 
 
 def _invoiced_elsewhere(case: Case) -> Verdict | None:
@@ -118,19 +113,13 @@ def _invoiced_elsewhere(case: Case) -> Verdict | None:
     key = next((key for key in sorted(case.policy.invoiced_meta) if key in metadata), None)
     if key is None or case.documents:
         return None
-    return Verdict(
-        Decision.SKIP,
-        f"Another plugin has invoiced the order: {key} is {metadata[key]}.",
-        "invoiced_elsewhere",
-    )
+    return _skip(f"Another plugin has invoiced the order: {key} is {metadata[key]}.", "invoiced_elsewhere")
 
 
 def _test_order(case: Case) -> Verdict | None:
     if not case.order.details.is_test or case.policy.test_orders != "skip" or case.exceptions.issue_anyway:
         return None
-    return Verdict(
-        Decision.SKIP, "It is a test order: its payment method was in test mode (test_orders).", "test_order"
-    )
+    return _skip("It is a test order: its payment method was in test mode (test_orders).", "test_order")
 
 
 def _before_the_bridge(case: Case) -> Verdict | None:
@@ -140,8 +129,7 @@ def _before_the_bridge(case: Case) -> Verdict | None:
         return None
     if not _is_certainly_before(created, begins, is_local=case.order.details.created_is_local):
         return None
-    return Verdict(
-        Decision.SKIP,
+    return _skip(
         f"The order is from before the bridge: it was created {created:%Y-%m-%d %H:%M}, and documents are "
         f"issued for orders from {begins:%Y-%m-%d %H:%M} UTC (issue_from).",
         "before_issue_from",
@@ -157,7 +145,7 @@ def _not_received(case: Case) -> Verdict | None:
     order = case.order
     match case.stage:
         case OrderStage.NOT_YET_AN_ORDER:
-            return Verdict(Decision.WAIT, f"The order is still a draft ({order.status}).", "draft")
+            return _wait(f"The order is still a draft ({order.status}).", "draft")
         case OrderStage.PENDING if not case.policy.issue_pending:
             if order.has_date_paid:
                 reason = (
@@ -166,10 +154,9 @@ def _not_received(case: Case) -> Verdict | None:
                 )
             else:
                 reason = "The checkout was begun and nothing is paid (pending)."
-            return Verdict(Decision.WAIT, reason, "pending")
+            return _wait(reason, "pending")
         case OrderStage.UNKNOWN:
-            return Verdict(
-                Decision.WAIT,
+            return _wait(
                 f"The status {order.status} is not one of WooCommerce's own: map it in the store's "
                 f"status_map, such as {order.status}:processing.",
                 "unknown_status",
@@ -180,8 +167,7 @@ def _not_received(case: Case) -> Verdict | None:
 def _negative(case: Case) -> Verdict | None:
     if case.total >= 0 or case.exceptions.issue_anyway:
         return None
-    return Verdict(
-        Decision.ATTENTION,
+    return _attention(
         f"The order's total is {case.order.total} {case.order.currency}, and no document can be negative.",
         "negative_total",
     )
@@ -190,17 +176,15 @@ def _negative(case: Case) -> Verdict | None:
 def _paid_back(case: Case) -> Verdict | None:
     if not 0 < case.total <= case.paid_back or case.exceptions.issue_anyway:
         return None
-    return Verdict(
-        Decision.SKIP,
-        f"All of it, {case.order.total} {case.order.currency}, was paid back before any invoice.",
-        "paid_back",
+    return _skip(
+        f"All of it, {case.order.total} {case.order.currency}, was paid back before any invoice.", "paid_back"
     )
 
 
 def _nothing_to_pay(case: Case) -> Verdict | None:
     if case.total != 0 or case.policy.zero_total != "skip" or case.exceptions.issue_anyway:
         return None
-    return Verdict(Decision.SKIP, "The order's total is 0: nothing is to be paid (zero_total).", "zero_total")
+    return _skip("The order's total is 0: nothing is to be paid (zero_total).", "zero_total")
 
 
 def _sub_order(case: Case) -> Verdict | None:
@@ -209,13 +193,10 @@ def _sub_order(case: Case) -> Verdict | None:
     if not parent or option == "issue" or is_excepted:
         return None
     if option == "skip":
-        return Verdict(
-            Decision.SKIP,
-            f"It is a part of order {parent}, which has the document (sub_orders).",
-            "sub_order_skipped",
+        return _skip(
+            f"It is a part of order {parent}, which has the document (sub_orders).", "sub_order_skipped"
         )
-    return Verdict(
-        Decision.ATTENTION,
+    return _attention(
         f"It is a part of order {parent}, and would be invoiced beside it: choose what is issued for such "
         "orders (sub_orders=issue or skip), or issue this one.",
         "sub_order",
@@ -235,9 +216,7 @@ def _bank_payment(case: Case) -> Verdict | None:
         return None
     estimate, order = case.estimate, case.order
     if estimate is None and case.total == 0:
-        return Verdict(
-            Decision.WAIT, "The order's total is 0: there is nothing to estimate.", "zero_estimate"
-        )
+        return _wait("The order's total is 0: there is nothing to estimate.", "zero_estimate")
     if estimate is None:
         return Verdict.issue(
             Kind.ESTIMATE,
@@ -245,22 +224,19 @@ def _bank_payment(case: Case) -> Verdict | None:
             "by_bank",
         )
     if decimal(order.total) != decimal(estimate.total) or order.currency != estimate.currency:
-        return Verdict(
-            Decision.ATTENTION,
+        return _attention(
             f"The order changed after its estimate: it says {estimate.total} {estimate.currency}, and "
             f"{order.total} {order.currency} are to be paid.",
             "estimate_changed",
         )
-    return Verdict(Decision.WAIT, "The estimate is out, and the bank payment has not come in.", "estimated")
+    return _wait("The estimate is out, and the bank payment has not come in.", "estimated")
 
 
 def _on_completion(case: Case) -> Verdict | None:
     if not case.config.issue_invoice_on_complete:
         return None
-    return Verdict(
-        Decision.WAIT,
-        f"The invoice is issued on completion (issueInvoiceOnComplete){_bank_hint(case)}.",
-        "on_completion",
+    return _wait(
+        f"The invoice is issued on completion (issueInvoiceOnComplete){_bank_hint(case)}.", "on_completion"
     )
 
 
@@ -269,8 +245,7 @@ def _unpaid_on_hold(case: Case) -> Verdict | None:
         return None
     if case.policy.is_bank_payment(case.order):
         return None
-    return Verdict(
-        Decision.WAIT,
+    return _wait(
         "The order is on hold and unpaid: its invoice waits for the payment "
         f"(unpaid_on_hold){_bank_hint(case)}.",
         "unpaid",

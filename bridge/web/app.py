@@ -17,7 +17,7 @@ from bridge.telemetry.single_flight import SingleFlight
 from bridge.web import metrics
 from bridge.web.answer import register_error_handlers
 from bridge.web.coalescing_publisher import CoalescingPublisher
-from bridge.web.webhook import add_webhooks
+from bridge.web.webhook import WebhookReceiver
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     publisher = TaskPublisher(celery)
     app = Flask("spacebridge", static_folder=None)
     register_error_handlers(app)
-    add_webhooks(
+    WebhookReceiver(
         app,
         ledger,
         settings.vault(),

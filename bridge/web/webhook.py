@@ -27,9 +27,8 @@ from bridge.web.signature import is_signed
 from bridge.web.store_cache import CachedStore, StoreCache
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from flask import Flask
-    from flask.typing import ResponseReturnValue
 
 # With a slash at its end, too: people copy addresses so, and WooCommerce follows no redirect.
 _PATH = re.compile(r"/webhooks/([^/]+)/?")
@@ -79,22 +78,31 @@ class WebhookReceiver:
 
     def __init__(
         self,
-        app: WSGIApplication,
+        app: Flask,
         ledger: Ledger,
         vault: Vault,
-        recorder: DeliveryRecorder,
         *,
         max_body_bytes: int,
+        publish: Callable[[int], None],
         now: Callable[[], datetime],
     ) -> None:
-        self._app = app
+        """Have the app take deliveries. `publish` is given the id of each that is to be processed."""
         self._ledger = ledger
         self._vault = vault
-        self._recorder = recorder
+        self._recorder = DeliveryRecorder(ledger, publish=publish, now=now)
         self._max_body_bytes = max_body_bytes
         self._now = now
         self._store_cache = StoreCache()
         self._refusals = Refusals(ledger, now)
+        self._app = app.wsgi_app
+        app.wsgi_app = self  # type: ignore[method-assign]  # as Flask's documentation has it
+        app.add_url_rule(
+            "/webhooks/<name>",
+            "no_post",
+            lambda name: _NO_POST.of_flask(),
+            strict_slashes=False,
+            methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
+        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = _PATH.fullmatch(environ["PATH_INFO"])
@@ -200,26 +208,3 @@ def _read_body(environ: WSGIEnvironment, limit: int) -> bytes | None:
     # A body in chunks tells no length, and gunicorn's input ends with it.
     body: bytes = environ["wsgi.input"].read(int(length) if length else limit + 1)
     return body if len(body) <= limit else None
-
-
-def add_webhooks(
-    app: Flask,
-    ledger: Ledger,
-    vault: Vault,
-    *,
-    max_body_bytes: int,
-    publish: Callable[[int], None],
-    now: Callable[[], datetime],
-) -> None:
-    """Have the app take deliveries. `publish` is given the id of each that is to be processed."""
-    recorder = DeliveryRecorder(ledger, publish=publish, now=now)
-    receiver = WebhookReceiver(app.wsgi_app, ledger, vault, recorder, max_body_bytes=max_body_bytes, now=now)
-    app.wsgi_app = receiver  # type: ignore[method-assign]  # as Flask's documentation has it
-
-    @app.route(
-        "/webhooks/<name>",
-        strict_slashes=False,
-        methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
-    )
-    def explain(name: str) -> ResponseReturnValue:
-        return _NO_POST.of_flask()

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event, text, update
 from bridge.db import Ledger, tables
 from bridge.ledger import store_secrets, stores
 from bridge.vault import Vault
-from bridge.web.webhook import add_webhooks
+from bridge.web.webhook import WebhookReceiver
 from tests.support.counter import IDS, Counter, open_counter
 from tests.support.recorded import load
 from tests.support.running import SECRET, RunningBridge, run_command, sign
@@ -134,7 +134,7 @@ def statements() -> Iterator[list[str]]:
 @pytest.fixture
 def receiver(shop: Shop) -> FlaskClient:
     app = Flask("receiver")
-    add_webhooks(
+    WebhookReceiver(
         app,
         shop.context.ledger,
         shop.context.vault,

@@ -22,7 +22,7 @@ from bridge.telemetry.counts import REGISTRY
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
 from bridge.web.answer import register_error_handlers
-from bridge.web.webhook import add_webhooks
+from bridge.web.webhook import WebhookReceiver
 from tests.support.books import NOW, Books
 from tests.support.crowds import Other, at_once
 from tests.support.recorded import load
@@ -92,7 +92,7 @@ class Receiver:
         self.has_refused = False
         app = Flask("receiver")
         register_error_handlers(app)
-        add_webhooks(
+        WebhookReceiver(
             app,
             self.ledger,
             self.vault,
