@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     def vault(self) -> Vault:
         """The vault with the keys to the ledger's secrets; raises SettingsError if there is no key."""
         file = self.key_file
-        if file is not None and file.exists():
+        if file is not None and file.path.exists():
             try:
                 return Vault(file.read(), reread=file.read)
             except ValueError:
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         """
         if (file := self.key_file) is None:
             return
-        if not file.exists() and (ledger := self.data_dir / LEDGER_FILE).exists():
+        if not file.path.exists() and (ledger := self.data_dir / LEDGER_FILE).exists():
             raise SettingsError(
                 f"{file.path.absolute()} is missing, the key to {ledger.name} beside it. Put it back from "
                 "its back-up."
@@ -216,8 +216,8 @@ def _values_in_files() -> Mapping[str, str]:
         for name, path in paths.items()
         if path
     }
-    given = {name.upper() for name in os.environ}
-    return {name: value for name, value in values.items() if f"{PREFIX}{name.upper()}" not in given}
+    variables = {name.upper() for name in os.environ}
+    return {name: value for name, value in values.items() if f"{PREFIX}{name.upper()}" not in variables}
 
 
 def load_settings_or_exit() -> Settings:

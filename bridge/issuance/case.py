@@ -94,7 +94,7 @@ class Verdict:
         return (self.kind or self.decision).value
 
 
-LABELS: Sequence[str] = [one.value for one in (*Kind, *Decision) if one is not Decision.ISSUE]
+LABELS: Sequence[str] = [label.value for label in (*Kind, *Decision) if label is not Decision.ISSUE]
 """The decisions as the ledger, JSON and metrics have them: the kind that is due, or why none is."""
 
 

@@ -94,7 +94,7 @@ class _Words(_List):
 
 
 class PaymentMethods(_Words):
-    """Ids of payment methods, the last character of which may be a wildcard."""
+    """Ids of payment methods, whose last character may be a wildcard."""
 
     def read(self, value: object) -> frozenset[str]:
         if not isinstance(value, list) or not all(

@@ -87,7 +87,7 @@ class StoreOptions(Policy):
             nullable=True,
             is_learned=True,
         ),
-    ] = ()  # until its first order has told one
+    ] = ()  # until its first order names one
 
 
 def _declared() -> Mapping[str, Option]:

@@ -40,7 +40,7 @@ def content_digest(topic: str, body: bytes, shop: str = "") -> bytes:
 
 
 def read_delivery(topic: str, body: bytes, source: str = "") -> About:
-    """Read what a delivery is about from its body, whatever that contains. Never raises.
+    """Read what a delivery is about from its body. Never raises.
 
     WooCommerce's headers are not signed, so the body decides. Only a bare `{"id": n}` needs the topic: the
     deletions of an order, a customer and a product look the same. `source` is the header X-WC-Webhook-Source,

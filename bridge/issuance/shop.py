@@ -1,4 +1,4 @@
-"""The address of a shop, which tells its orders from those of a copy: pure."""
+"""The address of a shop, which distinguishes its orders from those of a copy: pure."""
 
 from __future__ import annotations
 

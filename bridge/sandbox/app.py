@@ -49,10 +49,10 @@ def create_sandbox(
     if not (token.isascii() and token.isprintable()):
         raise ValueError("the token has to be printable ASCII: clients differ in how they send other text")
     random = random or SystemRandom()
-    account = Account(organization_id, RateLimit(rate_limit, monotonic), clock, random)
+    account = Account(organization_id, clock, random)
     for properties in woocommerces:
         _add(account, properties)
-    api = Api(account, token, Failures(failures or {}, random))
+    api = Api(account, token, Failures(failures or {}, random), RateLimit(rate_limit, monotonic))
 
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # an API does not redirect
@@ -87,10 +87,11 @@ def create_sandbox(
 class Api:
     """The endpoints under `/v1/`."""
 
-    def __init__(self, account: Account, token: str, failures: Failures) -> None:
+    def __init__(self, account: Account, token: str, failures: Failures, rate_limit: RateLimit) -> None:
         self._account = account
         self._token = token.encode()
         self._failures = failures
+        self._rate_limit = rate_limit
 
     def admit(self) -> None:
         """Raise ApiError 401 unless the header (never the query) has the token, 429 over the rate limit."""
@@ -101,7 +102,7 @@ class Api:
         token = request.headers.get("Authorization", "").encode("latin-1", "replace")
         if not hmac.compare_digest(token, self._token):
             raise ApiError(401, "Authorization Required: send the bare token as the Authorization header.")
-        if not self._account.admit():
+        if not self._rate_limit.admit():
             raise ApiError(429, "Too many requests a second.", counted_as="rate_limited")
 
     def find(self, organization_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""The errors that the API answers, with a body as LoopBack's."""
+"""The errors that the API answers, with bodies like LoopBack's."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
@@ -37,7 +38,7 @@ class Failures:
 
 
 class RateLimit:
-    """Admits at most `rate` requests in any second. Not thread-safe: the caller has to hold a lock."""
+    """Admits at most `rate` requests in any second. Thread-safe."""
 
     def __init__(self, rate: float, monotonic: Callable[[], float]) -> None:
         """`rate`: at least 1, or infinite; raises ValueError for less. `monotonic`: a clock in seconds."""
@@ -46,13 +47,15 @@ class RateLimit:
         self._rate = rate
         self._monotonic = monotonic
         self._admitted: deque[float] = deque()
+        self._lock = threading.Lock()
 
     def admit(self) -> bool:
         """Whether the next request is within the limit; a refused request does not count."""
-        now = self._monotonic()
-        while self._admitted and self._admitted[0] <= now - WINDOW:
-            self._admitted.popleft()
-        if len(self._admitted) + 1 > self._rate:
-            return False
-        self._admitted.append(now)
-        return True
+        with self._lock:
+            now = self._monotonic()
+            while self._admitted and self._admitted[0] <= now - WINDOW:
+                self._admitted.popleft()
+            if len(self._admitted) + 1 > self._rate:
+                return False
+            self._admitted.append(now)
+            return True

@@ -16,7 +16,7 @@ DOCUMENTS_ON_A_PAGE = 100
 OTHERS_ON_A_PAGE = 50
 _STYLE = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-# Strangers write the orders: whatever these hold, a page runs no script, loads nothing and leads nowhere.
+# Strangers write the orders: a page that shows them runs no script, loads nothing and leads nowhere.
 _HEADERS = {
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "

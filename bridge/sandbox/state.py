@@ -14,7 +14,6 @@ from typing import Any
 
 from bridge.sandbox.documents import Kind, kind_for
 from bridge.sandbox.errors import ApiError, refuse_invalid
-from bridge.sandbox.faults import RateLimit
 from bridge.sandbox.filters import Filter
 from bridge.sandbox.validation import (
     PROPERTIES,
@@ -51,12 +50,9 @@ IMPORTS_KEPT = 1_000
 class Account:
     """One organization with its Woocommerce objects, documents and imports. Thread-safe."""
 
-    def __init__(
-        self, organization_id: str, limit: RateLimit, clock: Callable[[], datetime], random: Random
-    ) -> None:
+    def __init__(self, organization_id: str, clock: Callable[[], datetime], random: Random) -> None:
         """`clock`: returns aware datetimes. `random`: makes the ids."""
         self._organization_id = organization_id
-        self._limit = limit
         self._clock = clock
         self._random = random
         self._lock = threading.Lock()
@@ -74,11 +70,6 @@ class Account:
         """Add one to a count; raises KeyError if it is none of COUNTS."""
         with self._lock:
             self._counts[name] += 1
-
-    def admit(self) -> bool:
-        """Whether the next request is within the account's rate limit."""
-        with self._lock:
-            return self._limit.admit()
 
     def check_organization(self, organization_id: str) -> None:
         """Raise ApiError 404 unless it is this account's organization."""

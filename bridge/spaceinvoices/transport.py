@@ -116,7 +116,7 @@ class ApiConnection:
 
 
 class _Session(requests.Session):
-    """A session that returns an answer's status, whatever else the answer contains."""
+    """A session that returns the status of every answer, also of one with a malformed redirect."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None, always: requests would read the redirect's body, and lose the status if that fails."""

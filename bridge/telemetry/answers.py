@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-
 from prometheus_client import Counter, Histogram
 
-from bridge.telemetry.counts import REGISTRY, SECONDS, never_raises
+from bridge.telemetry.counts import REGISTRY, SECONDS, never_raises, of_store
 
 _ACKNOWLEDGED = ("accepted", "duplicate", "ignored", "quarantined", "unreadable")
 _OF_A_STORE = (*_ACKNOWLEDGED, "refused", "too_large", "unavailable")
@@ -35,21 +32,13 @@ def count(store: str, outcome: str, seconds: float) -> None:
     """
     if outcome in _ACKNOWLEDGED:
         _ACK_SECONDS.observe(seconds)
-    _counters(store)[outcome].inc()
+    of_store(_DELIVERIES, store, _OF_A_STORE if store else _OF_NO_STORE)[outcome].inc()
 
 
 @never_raises
 def cut_off() -> None:
     """Count a request that did not arrive completely in time; its store is not known."""
-    _counters("")["cut_off"].inc()
+    of_store(_DELIVERIES, "", _OF_NO_STORE)["cut_off"].inc()
 
 
-@cache
-def _counters(store: str) -> Mapping[str, Counter]:
-    """The counters of a store by outcome: cached, and all exported from the start, as 0."""
-    return {
-        outcome: _DELIVERIES.labels(store, outcome) for outcome in (_OF_A_STORE if store else _OF_NO_STORE)
-    }
-
-
-_counters("")
+of_store(_DELIVERIES, "", _OF_NO_STORE)

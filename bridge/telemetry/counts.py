@@ -1,4 +1,4 @@
-"""The counters of all processes. No label has a value from outside but stores' names.
+"""The counters of all processes. The only values from outside in labels are names of stores.
 
 Counting never raises: it must not stop an order that is being processed.
 """
@@ -77,8 +77,8 @@ def decided(decision: str, rule: str) -> None:
 @never_raises
 def attempt_ended(store: str, outcome: str, number: int) -> None:
     """Count an attempt; `outcome` as in the ledger, `number` counts the attempts for an issuance from 1."""
-    by_outcome, retries = _store_counters(store)
-    by_outcome[outcome].inc()
+    of_store(_ATTEMPTS, store, ATTEMPT_OUTCOMES)[outcome.replace(" ", "_")].inc()
+    retries = _labelled(_RETRIES, store)
     if number > 1:
         retries.inc()
 
@@ -106,10 +106,9 @@ def sweep_ended() -> None:
 
 
 @cache
-def _store_counters(store: str) -> tuple[Mapping[str, Counter], Counter]:
-    by_outcome = {outcome: _ATTEMPTS.labels(store, outcome) for outcome in ATTEMPT_OUTCOMES}
-    in_ledger = {outcome.replace("_", " "): counter for outcome, counter in by_outcome.items()}
-    return in_ledger, _RETRIES.labels(store)
+def of_store(counter: Counter, store: str, outcomes: Sequence[str]) -> Mapping[str, Counter]:
+    """A store's series of a counter by outcome, all of which are exported from now on."""
+    return {outcome: counter.labels(store, outcome) for outcome in outcomes}
 
 
 @cache

@@ -26,10 +26,6 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def exists(self) -> bool:
-        """Whether the file exists."""
-        return self.path.exists()
-
     def read(self) -> Sequence[str]:
         """The keys, without checking their form; raises OSError."""
         return self.path.read_text(encoding="latin-1").split()

@@ -1,1 +1,1 @@
-"""The web process: it takes deliveries, and says how the bridge is."""
+"""The web process: it takes deliveries, and reports the state of the bridge."""

@@ -1,4 +1,4 @@
-"""What a caller of the web process is answered, in JSON: of an error, a code and a sentence."""
+"""Answers of the web process in JSON; that to an error has a code and a sentence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode  # as F
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and a JSON object; of a delivery's, the outcome that is counted."""
+    """A status and a JSON object, and for a delivery the outcome that is counted."""
 
     status: int
     content: Mapping[str, str]
@@ -48,12 +48,7 @@ class Answer:
 
 
 def problem(
-    status: int,
-    code: str,
-    message: str,
-    *,
-    outcome: str | None = None,
-    headers: Sequence[tuple[str, str]] = (),
+    status: int, code: str, message: str, outcome: str | None = None, headers: Sequence[tuple[str, str]] = ()
 ) -> Answer:
     """An answer that says what is wrong."""
     return Answer(status, {"error": code, "message": message}, outcome, headers)
@@ -63,24 +58,15 @@ def failure(error: Exception) -> Answer:
     """The answer to a request that raised this, which is logged. It acknowledges nothing."""
     if isinstance(error, LedgerUnavailableError | LedgerNotMigratedError | WrongKeyError):
         log.error("ledger unavailable: a request was not acknowledged", error=str(error))
-        return problem(
-            503,
-            "ledger_unavailable",
-            "The ledger cannot be written; nothing was recorded.",
-            outcome="unavailable",
-            headers=[("Retry-After", RETRY_AFTER)],
-        )
+        message = "The ledger cannot be written; nothing was recorded."
+        return problem(503, "ledger_unavailable", message, "unavailable", [("Retry-After", RETRY_AFTER)])
     log.error("a request was not acknowledged", exc_info=error)
-    return problem(
-        500,
-        "internal_error",
-        "The request could not be handled; nothing was acknowledged.",
-        outcome="unavailable",
-    )
+    message = "The request could not be handled; nothing was acknowledged."
+    return problem(500, "internal_error", message, "unavailable")
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Have Flask answer errors in JSON, too."""
+    """Have Flask answer errors in JSON."""
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> ResponseReturnValue:

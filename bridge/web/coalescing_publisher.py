@@ -39,7 +39,7 @@ class CoalescingPublisher:
         self._pid: int | None = None
 
     def publish(self, delivery_id: int) -> None:
-        """Publish a delivery's id soon. Returns at once, whatever state the broker is in."""
+        """Publish a delivery's id soon. Returns at once, even if the broker is down."""
         if self._pid != os.getpid():  # threads do not survive the fork of a gunicorn worker
             self._start()
         self._ids.put(delivery_id)
@@ -55,7 +55,7 @@ class CoalescingPublisher:
             ids = [self._ids.get(), *islice(self._waiting(), MOST_AT_ONCE - 1)]
             try:
                 is_sent = self._send(ids)
-            except Exception:  # of whatever kind: this thread must outlive it
+            except Exception:  # this thread must outlive any
                 log.exception("announcing failed; the sweep takes over")
                 is_sent = False
             if not is_sent:

@@ -74,7 +74,7 @@ class Refusals:
                 # Each store in a transaction of its own: no row is locked while another one is waited for.
                 with self._ledger.write() as connection:
                     stores.count_refused(connection, store_id, number, at)
-            except Exception as error:  # of whatever kind: this thread must outlive it
+            except Exception as error:  # this thread must outlive any
                 log.warning("refused requests could not be counted", error=type(error).__name__)
                 self._keep(store_id, number, at)
                 self._has_counts.set()

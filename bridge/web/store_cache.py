@@ -1,4 +1,4 @@
-"""The stores of which deliveries came in lately, so that the next delivery is verified without the ledger."""
+"""Caches the stores of recent deliveries, so that the next delivery is verified without the ledger."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ class CachedStore:
 
 
 class StoreCache:
-    """Stores by name, as they were read last.
+    """Stores by name, as they were read last; another process may have changed or removed them since.
 
-    It does not guarantee that they are still so: another process may have changed or removed a store since.
     So a cached store may accept a delivery, since the INSERT compares the secret, and never refuse one.
     """
 

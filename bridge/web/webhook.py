@@ -36,23 +36,17 @@ _PING = re.compile(rb"webhook_id=[0-9]+")
 
 _PONG = Answer(200, {"status": "pong"})
 _UNKNOWN_STORE = problem(
-    404,
-    "unknown_store",
-    "No store has this delivery URL: compare it with the store's.",
-    outcome="unknown_store",
+    404, "unknown_store", "No store has this delivery URL: compare it with the store's.", "unknown_store"
 )
 _TOO_LARGE = problem(
-    413,
-    "body_too_large",
-    "The body is larger than SPACEBRIDGE_MAX_BODY_BYTES allows.",
-    outcome="too_large",
+    413, "body_too_large", "The body is larger than SPACEBRIDGE_MAX_BODY_BYTES allows.", "too_large"
 )
 _WRONG_SIGNATURE = problem(
     401,
     "wrong_signature",
     "The signature is missing or does not fit: "
     "enter the store's webhook secret in the webhook's settings in WooCommerce.",
-    outcome="refused",
+    "refused",
 )
 _NO_POST = problem(
     405,
