@@ -165,10 +165,9 @@ class SpaceInvoices:
     def send_order(
         self, woocommerce_id: str, body: bytes, *, idempotency_key: str, is_too_late: Callable[[], bool]
     ) -> Answer:
-        """`POST /Woocommerce/:id/order`: send an order, and return what became of it. Never raises.
+        """`POST /Woocommerce/:id/order`, as SpaceInvoicesApi has it.
 
-        Once `is_too_late`, nothing is sent any more. The API documents no idempotency key; it is sent for
-        people who read the account's logs.
+        The API documents no idempotency key; it is sent for people who read the account's logs.
         """
         reply, duration = self._send(
             "POST",
@@ -178,15 +177,14 @@ class SpaceInvoices:
             is_too_late=is_too_late,
         )
         if isinstance(reply, NoReply):
-            outcome = reply.outcome
-        else:
-            outcome = outcome_of_answer(
-                reply.status,
-                retry_after=reply.retry_after,
-                excerpt=reply.body[: 4 * MAX_EXCERPT].decode("utf-8", "replace"),
-                is_object=_is_object(reply),
-                now=datetime.now(UTC),
-            )
+            return Answer(reply.outcome, duration)
+        outcome = outcome_of_answer(
+            reply.status,
+            retry_after=reply.retry_after,
+            excerpt=reply.body[: 4 * MAX_EXCERPT].decode("utf-8", "replace"),
+            is_object=_is_object(reply),
+            now=datetime.now(UTC),
+        )
         return Answer(outcome, duration)
 
     def _ask(
@@ -273,6 +271,6 @@ def _is_object(reply: Reply) -> bool:
 
 
 def _place(error: ValidationError) -> str:
-    """Where an answer is not as documented: `3.active`, or nothing if all of it is not."""
+    """Where an answer differs from its documentation: `3.active`; empty if all of it does."""
     place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
     return ".".join(map(str, place))

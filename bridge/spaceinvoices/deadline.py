@@ -63,20 +63,12 @@ class DeadlineAdapter(HTTPAdapter):
 
 def _pools(deadline: Deadline) -> dict[str, Any]:
     """Pools of such connections by the scheme of the address."""
-
-    class Plain(_Kept, HTTPConnection):  # type: ignore[misc]
-        kept_to = deadline
-
-    class Secure(_Kept, HTTPSConnection):  # type: ignore[misc]
-        kept_to = deadline
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
+    kinds = {"http": (HTTPConnectionPool, HTTPConnection), "https": (HTTPSConnectionPool, HTTPSConnection)}
+    pools = {}
+    for scheme, (pool, connection) in kinds.items():
+        kept = type("Kept", (_Kept, connection), {"kept_to": deadline})
+        pools[scheme] = type("KeptPool", (pool,), {"ConnectionCls": kept})
+    return pools
 
 
 class _Kept:
