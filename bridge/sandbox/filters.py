@@ -35,7 +35,7 @@ class Filter:
     skip: int = 0
     deleted: bool = False
 
-    def select(self, objects: Iterable[Mapping[str, object]]) -> tuple[list[Mapping[str, object]], int]:
+    def select(self, objects: Iterable[Mapping[str, object]]) -> tuple[Sequence[Mapping[str, object]], int]:
         """The selected objects, and the number of all that match, without `limit` and `skip`.
 
         Without an `order`, they keep the order of `objects`. With `deleted`, deleted objects match, too.
@@ -44,9 +44,8 @@ class Filter:
         for name, is_descending in reversed(self.order):
             matches.sort(key=lambda item: _rank(value_of(item, name)), reverse=is_descending)
         page = matches[self.skip : self.skip + self.limit]
-        return [{name: value for name, value in item.items() if self.has_field(name)} for item in page], len(
-            matches
-        )
+        shown = [{name: value for name, value in item.items() if self.has_field(name)} for item in page]
+        return shown, len(matches)
 
 
 def read_filter(query: MultiDict[str, str]) -> Filter:

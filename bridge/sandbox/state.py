@@ -76,7 +76,7 @@ class Account:
         if organization_id != self._organization_id:
             raise ApiError(404, f'Unknown "Organization" id "{organization_id}".')
 
-    def find(self, criteria: Filter) -> tuple[list[Woocommerce], int]:
+    def find(self, criteria: Filter) -> tuple[Sequence[Woocommerce], int]:
         """The Woocommerce objects that a filter selects, oldest first, and their number on all pages."""
         with self._lock:
             objects = list(self._woocommerces.values())

@@ -97,12 +97,12 @@ class BufferedRequests(RequestParser):
         if isinstance(result, Exception):
             raise result
         self.owes_continue()
-        if (length := _length(result)) is not None:
-            result.body = BytesIO(bytes(self._body[:length]))  # type: ignore[assignment]  # all it is used for
-            self.unreader.unread(bytes(self._body[length:]))
-        else:
-            self.unreader.unread(bytes(self._body))
+        received, length = bytes(self._body), _length(result)
         self._body.clear()
+        if length is not None:
+            result.body = BytesIO(received[:length])  # type: ignore[assignment]  # all it is used for
+            received = received[length:]
+        self.unreader.unread(received)
         return result
 
     def _find_end(self, request: Request) -> Callable[[bytes], bool]:
