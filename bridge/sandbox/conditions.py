@@ -143,11 +143,9 @@ def _like(name: str, pattern: object, *, ignore_case: bool) -> _Test:
     ]
 
     def matches(value: object) -> bool:
-        if not isinstance(value, str):
-            return False
         position = 0
         for part in parts:
-            match = part.search(value, position)
+            match = part.search(value, position) if isinstance(value, str) else None
             if match is None:
                 return False
             position = match.end()

@@ -160,6 +160,7 @@ class Account:
         with self._lock:
             now = self._clock()
             self._positions[kind, now.year] += 1
+            # Such as INV-2026-0001, the first invoice of 2026.
             number = f"{kind[:3].upper()}-{now.year}-{self._positions[kind, now.year]:04d}"
             document = {
                 "number": number,
@@ -185,14 +186,7 @@ class Account:
             self._counts[f"{kind}s"] += 1
             self._counts["duplicates"] += document["duplicate"]
             self._counts["out_of_order"] += document["out_of_order"]
-        if document["duplicate"]:
-            logger.error(
-                "DUPLICATE: order %d was given its %s a second time, as %s", identity[1], kind, number
-            )
-        if document["out_of_order"]:
-            logger.error(
-                "OUT OF ORDER: order %d was given an %s after its invoice, %s", identity[1], kind, number
-            )
+        _log_if_wrong(document)
 
     def documents(self, since: int) -> tuple[Sequence[Document], Mapping[str, int]]:
         """The documents after the first `since`, oldest first, and all counts."""
@@ -249,3 +243,11 @@ def _document_date(moment: datetime) -> str:
 
 def _timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _log_if_wrong(document: Document) -> None:
+    order_id, kind, number = document["orderId"], document["kind"], document["number"]
+    if document["duplicate"]:
+        logger.error("DUPLICATE: order %d was given its %s a second time, as %s", order_id, kind, number)
+    if document["out_of_order"]:
+        logger.error("OUT OF ORDER: order %d was given an %s after its invoice, %s", order_id, kind, number)

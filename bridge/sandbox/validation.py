@@ -74,8 +74,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
+    if not isfinite(number := float(text)):
         raise ValueError("a number that JSON cannot express")
     return number
 
