@@ -151,8 +151,7 @@ class BufferingWorker(ThreadWorker):
             if connection.requests.owes_continue():
                 with suppress(OSError):
                     connection.sock.send(_CONTINUE)
-        if self._buffered > max(_MOST_BUFFERED, 4 * self.max_body_bytes):
-            self._cut_off_the_largest()
+        self._cut_off_the_largest()
 
     def finish_request(self, conn: TConn, fs: Future[bool]) -> None:
         """The request was answered, or will not be."""
@@ -237,7 +236,7 @@ class BufferingWorker(ThreadWorker):
         self._close_gracefully(connection)
 
     def _cut_off_the_largest(self) -> None:
-        """Make room for other requests: the largest go first, so that common deliveries never do."""
+        """Make room if too much is buffered: the largest go first, so that common deliveries never do."""
         while self._buffered > max(_MOST_BUFFERED, 4 * self.max_body_bytes):
             incomplete = [connection for connection in self._waiting if not connection.is_answered]
             largest = max(incomplete, key=lambda connection: connection.received, default=None)
