@@ -1,4 +1,4 @@
-"""Has an order's document issued although a rule keeps it back, by the word of an operator."""
+"""Issues an order's document that a rule keeps back, by an operator's order."""
 
 from __future__ import annotations
 
@@ -24,21 +24,24 @@ def issue_anyway(
 ) -> Report[KnownOrder]:
     """Lift the rules on old orders, test orders, sub-orders, totals and refunds for one order, for good.
 
-    What else decides goes on to decide: an order that is not paid yet is issued when it is. Of several orders
-    with this WooCommerce id, it is the youngest. One transaction; nothing changes where a document is not due
-    by this word either.
+    All other rules still decide: an order that is not paid yet is issued when it is. Of several orders with
+    this WooCommerce id, it is the youngest. One transaction; nothing changes if no document falls due by it.
     """
     with ledger.write() as connection:
         store = stores.get(connection, store_id)
         known = orders.of_resource(connection, store_id, resource_id)
         if not known:
-            message = (
-                f"Nothing is known of an order {resource_id} of store {store.name}: it goes by its id, which "
-                f"`spacebridge orders list --store {store.name}` shows beside its number."
-            )
-            return Report(None, is_fulfilled=False, has_changed=False, message=message)
+            return Report(None, unknown_order(store.name, resource_id))
         order = orders.lock(connection, known[-1].id)
         return _issue(connection, store, order, why=why, who=who, now=now)
+
+
+def unknown_order(store: str, resource_id: int) -> str:
+    """The message that there is no order of this WooCommerce id."""
+    return (
+        f"Nothing is known of an order {resource_id} of store {store}: it goes by its id, which "
+        f"`spacebridge orders list --store {store}` shows beside its number."
+    )
 
 
 def _issue(
@@ -46,26 +49,26 @@ def _issue(
 ) -> Report[KnownOrder]:
     name = f"Order {order.resource_id} of {store.name}"
     if order.issue_anyway_by is not None:
-        message = (
-            f"{name} is issued anyway already, by {order.issue_anyway_by}. {order.decision}: {order.reason}"
-        )
-        return Report(order, is_fulfilled=_is_on_its_way(order.decision), has_changed=False, message=message)
+        message = f"{name} is issued anyway already, by {order.issue_anyway_by}."
+        message += f" {order.decision}: {order.reason}"
+        return Report(order, message, is_fulfilled=_is_on_its_way(order.decision))
     order_state = OrderState.of(order, issuances.of_order(connection, order.id))
     order_state.order = replace(order, issue_anyway_by=who)
     verdict = decide_on(order_state, store)
-    if not _is_on_its_way(verdict.label) or verdict.decision is Decision.DONE:
+    is_done = verdict.decision is Decision.DONE
+    if is_done or not _is_on_its_way(verdict.label):
         message = f"{name} is not issued. {verdict} Nothing is changed."
-        is_done = verdict.decision is Decision.DONE
-        return Report(order, is_fulfilled=is_done, has_changed=False, message=message)
+        return Report(order, message, is_fulfilled=is_done)
     save(connection, [order_state], now)
     reasons = f"{why}; " if why else ""
     result = f"{reasons}was {order.decision} -> {verdict}"
     actions.record(connection, Action(now, who, VERB, result, None, None, order_id=order.id))
     message = f"{name}: {verdict.label}. {verdict.reason}"
     if order_state.has_something_due:
-        message = f"The {verdict.label} of order {order.resource_id} of {store.name} is due"
-        message += f"{when_sent(store)}."
-    return Report(order_state.order, is_fulfilled=True, has_changed=True, message=message)
+        message = (
+            f"The {verdict.label} of order {order.resource_id} of {store.name} is due{when_sent(store)}."
+        )
+    return Report(order_state.order, message, is_fulfilled=True, has_changed=True)
 
 
 def _is_on_its_way(decision: str | None) -> bool:

@@ -1,7 +1,7 @@
-"""What an operator does to stores: one function for each action. Each can be repeated, and is recorded.
+"""What an operator does to stores: a function for each action, which can be repeated, and is recorded.
 
-Each is a part of its caller's transaction, in which the store is locked. An action that changes nothing is
-not recorded.
+Each is a part of its caller's transaction, which has locked the store. An action that changes nothing is not
+recorded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bridge.admin import store_options, store_removal
+from bridge.admin import RefusedError, store_options, store_removal
 from bridge.issuance import StoreOptions
 from bridge.ledger import (
     actions,
@@ -33,8 +33,14 @@ from bridge.spaceinvoices import SpaceInvoicesError
 from bridge.vault import Vault
 
 
-class WoocommerceTakenError(Exception):
-    """The orders of another store go to this Woocommerce object; the text is that store's name."""
+class WoocommerceTakenError(RefusedError):
+    """The orders of another store go to this Woocommerce object."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The orders of store {name} go to this Woocommerce object already. An order delivered to both "
+            "stores would be issued twice: give each store an object of its own in Space Invoices."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class NewStore:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A Woocommerce object, and when it was asked for."""
+    """A Woocommerce object, and when the request for it began."""
 
     config: Mapping[str, Any]
     at: datetime
@@ -59,7 +65,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """Space Invoices does not list the store's object, since then; that is not believed yet."""
+    """Space Invoices has not listed the store's object since then; that is not confirmed yet."""
 
     since: datetime
 
@@ -77,9 +83,9 @@ def add(
 ) -> bool:
     """Add a store, with its config if that is known. Returns whether it is a store that had been removed.
 
-    A removed store whose orders went to the same Woocommerce object is taken back, whatever its name was:
-    what it issued must be known, or it would be issued again. Raises StoreExistsError, and
-    WoocommerceTakenError, since an order that is delivered to two stores would be issued twice.
+    A removed store whose orders went to the same Woocommerce object is taken back under any name: what it
+    issued must be known, or it would be issued again. Raises StoreExistsError, and WoocommerceTakenError,
+    since an order that is delivered to two stores would be issued twice.
     """
     _require_free(connection, new)
     before = stores.of_woocommerce(connection, new.woocommerce_id, removed=True)
@@ -180,31 +186,27 @@ def rotate_secret(
     connection: Connection,
     vault: Vault,
     store: Store,
-    secret: str,
+    secret: str | None,
     *,
     keep_previous: bool,
     who: str,
     now: datetime,
 ) -> bool:
-    """Expect another webhook secret; those before it are accepted for a while, if they are kept.
+    """Expect another webhook secret. Those before it are accepted for a while if they are kept, else ended.
 
-    False if it is the current one, and no other has to be ended. Raises TooManySecretsError.
+    Without a secret, or with the current one, only those before it are ended. False if nothing had to be
+    changed. Raises TooManySecretsError.
     """
-    if store_secrets.is_webhook_secret(store, vault, secret):
-        return not keep_previous and end_previous_secrets(connection, store, who=who, now=now)
-    store_secrets.rotate_webhook_secret(
-        connection, store, vault, secret, keep_previous=keep_previous, now=now
-    )
-    kept = "the one before stays good" if keep_previous else "the one before is good no more"
-    _record(connection, store, "rotate-secret", kept, who, now)
-    return True
-
-
-def end_previous_secrets(connection: Connection, store: Store, *, who: str, now: datetime) -> bool:
-    """Accept only the current webhook secret; False if it is so already."""
-    if not store_secrets.end_previous(connection, store):
-        return False
-    _record(connection, store, "rotate-secret", "the ones before are good no more", who, now)
+    if secret is None or store_secrets.is_webhook_secret(store, vault, secret):
+        if keep_previous or not store_secrets.end_previous(connection, store):
+            return False
+        result = "the ones before are good no more"
+    else:
+        store_secrets.rotate_webhook_secret(
+            connection, store, vault, secret, keep_previous=keep_previous, now=now
+        )
+        result = "the one before stays good" if keep_previous else "the one before is good no more"
+    _record(connection, store, "rotate-secret", result, who, now)
     return True
 
 

@@ -1,7 +1,7 @@
-"""What an operator does by hand: a function for each verb, safe to repeat, recorded with who and when.
+"""What an operator does to documents and deliveries: a function for each verb, safe to repeat, and recorded.
 
-Each is one transaction: the order is locked, the issuance moved, its order decided on anew, and the action
-recorded. Whatever workers and other operators do at that moment comes before or after it. What changes
+Each is one transaction: it locks the order, moves the issuance, decides on the order again, and records the
+action. What workers and other operators do at that moment comes before or after it. A call that changes
 nothing is not recorded.
 """
 
@@ -15,13 +15,14 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection
 
 from bridge.db import Ledger
+from bridge.issuance import Verdict
 from bridge.ledger import actions, attempts, deliveries, issuances, kept_deliveries, orders, stores
 from bridge.ledger.actions import Action
 from bridge.ledger.deliveries import Delivery
 from bridge.ledger.issuances import DUE, FAILED, HELD, ISSUED, SENDING, WITHDRAWN, Issuance
 from bridge.ledger.orders import KnownOrder
 from bridge.ledger.stores import Store
-from bridge.pipeline.decide import Reconciliation, settle
+from bridge.pipeline.decide import settle
 from bridge.spaceinvoices import Effect
 
 _Subject = TypeVar("_Subject")
@@ -29,162 +30,162 @@ _Subject = TypeVar("_Subject")
 
 @dataclass(frozen=True, slots=True)
 class Report(Generic[_Subject]):
-    """What came of an operator's wish, and the sentences to tell it in.
+    """The result of a verb, and the message to the operator.
 
-    `subject` is what it was about, as it stands now; None if there is none of that id. `is_fulfilled`:
+    `subject`: the delivery, issuance or order as it is now; None if there is none of that id. `is_fulfilled`:
     things stand as was wished, by this call (then `has_changed`) or since before.
     """
 
     subject: _Subject | None
-    is_fulfilled: bool
-    has_changed: bool
     message: str
+    is_fulfilled: bool = False
+    has_changed: bool = False
 
 
 def doubtful(ledger: Ledger, issuance_ids: Sequence[int]) -> Sequence[Issuance]:
-    """Those that can be sent again, and of which Space Invoices may have the document already."""
+    """The issuances that `resend` sends again, although Space Invoices may have the document already."""
     with ledger.read() as connection:
-        found = [issuances.get(connection, one) for one in issuance_ids]
-        return [one for one in found if one is not None and _is_at_rest(one) and _may_exist(connection, one)]
+        rows = [issuances.get(connection, id_) for id_ in issuance_ids]
+        return [row for row in rows if row is not None and _is_doubtful(connection, row)]
 
 
 def resend(
     ledger: Ledger, issuance_id: int, *, cleared_attempt: int | None, who: str, now: datetime
 ) -> Report[Issuance]:
-    """Have a document sent again that is held, has failed, or was withdrawn by an operator.
+    """Send a document again that is held, has failed, or was withdrawn by an operator.
 
     A document that may exist is sent again only if somebody has looked for it. `cleared_attempt` is the
-    last attempt that this is known of to have issued nothing: if another operator had it sent again
-    meanwhile, that look is out of date.
+    last attempt that is known to have issued nothing: if another operator sent the document again meanwhile,
+    that look is out of date.
     """
     with ledger.write() as connection:
-        locked = _lock(connection, issuance_id)
-        if locked is None:
+        if (locked := lock(connection, issuance_id)) is None:
             return _no_such_issuance(issuance_id)
-        found, order = locked
-        if found.attempt_id != cleared_attempt and _is_at_rest(found) and _may_exist(connection, found):
-            message = (
-                f"{_named(found)} may have been issued by its last attempt. Nothing is changed: "
-                "look for it in Space Invoices, and try again."
+        issuance, order = locked
+        if issuance.attempt_id != cleared_attempt and _is_doubtful(connection, issuance):
+            return Report(
+                issuance,
+                f"{_named(issuance)} may have been issued by its last attempt. Nothing is changed: "
+                "look for it in Space Invoices, and try again.",
             )
-            return Report(found, is_fulfilled=False, has_changed=False, message=message)
         if not issuances.send_again(connection, issuance_id, now):
-            return _why_not_resent(found, order, now)
-        after, settlement = _follow_up(connection, "resend", found, order, who=who, now=now)
+            return _why_not_resent(issuance, order, now)
+        after, verdict = follow_up(connection, "resend", issuance, order, who=who, now=now)
         if after.state != DUE:
             message = (
-                f"{_named(found)} was {found.state} and is not sent again but withdrawn, for it is not due. "
-                f"{settlement.verdict.reason} If it falls due again, it is sent."
+                f"{_named(issuance)} was {issuance.state} and is not sent again but withdrawn, for it is not "
+                f"due. {verdict.reason} If it falls due again, it is sent."
             )
-            return Report(after, is_fulfilled=False, has_changed=True, message=message)
+            return Report(after, message, has_changed=True)
         message = f"{_named(after)} is due again{when_sent(stores.get(connection, order.store_id))}."
-        return _changed(connection, after, settlement, message)
+        return _changed(connection, after, verdict, message)
 
 
 def mark_issued(ledger: Ledger, issuance_id: int, *, who: str, now: datetime) -> Report[Issuance]:
-    """Take an operator's word that the document exists. It is never sent again, and this is for good."""
+    """Record for good that the document exists, by an operator's word. It is never sent again."""
     with ledger.write() as connection:
-        locked = _lock(connection, issuance_id)
-        if locked is None:
+        if (locked := lock(connection, issuance_id)) is None:
             return _no_such_issuance(issuance_id)
-        found, order = locked
-        total, currency, content = _worth(connection, found, order)
+        issuance, order = locked
+        total, currency, content = _worth(connection, issuance, order)
         if not issuances.note_as_issued(
             connection, issuance_id, now, total=total, currency=currency, content=content
         ):
-            return _unmoved(found, wished=ISSUED)
-        after, settlement = _follow_up(connection, "mark-issued", found, order, who=who, now=now)
-        return _changed(connection, after, settlement, f"{_named(after)} is marked as issued.")
+            return _unmoved(issuance, wished=ISSUED)
+        after, verdict = follow_up(connection, "mark-issued", issuance, order, who=who, now=now)
+        return _changed(connection, after, verdict, f"{_named(after)} is marked as issued.")
 
 
 def withdraw(ledger: Ledger, issuance_id: int, *, who: str, now: datetime) -> Report[Issuance]:
-    """Have a document issued no more, whatever is decided on its order later; `resend` takes that back."""
+    """Never issue a document, whatever is decided on its order later; `resend` takes that back."""
     with ledger.write() as connection:
-        locked = _lock(connection, issuance_id)
-        if locked is None:
+        if (locked := lock(connection, issuance_id)) is None:
             return _no_such_issuance(issuance_id)
-        found, order = locked
+        issuance, order = locked
         if not issuances.withdraw_for_good(connection, issuance_id, now, who=who):
-            return _unmoved(found, wished=WITHDRAWN)
-        after, settlement = _follow_up(connection, "withdraw", found, order, who=who, now=now)
+            return _unmoved(issuance, wished=WITHDRAWN)
+        after, verdict = follow_up(connection, "withdraw", issuance, order, who=who, now=now)
         message = f"{_named(after)} is withdrawn."
         if _may_exist(connection, after):
             message += " If Space Invoices has it after all, mark it as issued."
-        return _changed(connection, after, settlement, message)
+        return _changed(connection, after, verdict, message)
 
 
 def replay(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Report[Delivery]:
-    """Have a delivery processed once more, as after a failure. What was issued is not issued again."""
+    """Process a delivery once more, as after a failure. What was issued is not issued again."""
     with ledger.write() as connection:
-        found = deliveries.lock(connection, delivery_id)
-        if found is None:
-            message = (
-                f"Delivery {delivery_id} cannot be replayed: there is none of this id. "
-                "`spacebridge deliveries list` shows the newest."
-            )
-            return Report(None, is_fulfilled=False, has_changed=False, message=message)
+        delivery = deliveries.lock(connection, delivery_id)
+        if delivery is None:
+            return _no_such_delivery(delivery_id, "replayed")
         if kept_deliveries.replay(connection, delivery_id):
-            result = f"was {found.state}, is to be processed again"
+            result = f"was {delivery.state}, is to be processed again"
             actions.record(connection, Action(now, who, "replay", result, delivery_id, issuance_id=None))
             message = f"Delivery {delivery_id} is processed again within seconds, while the bridge runs."
-            after = deliveries.get(connection, delivery_id)
-            return Report(after, is_fulfilled=True, has_changed=True, message=message)
-    if found.state == deliveries.RECEIVED:
+            return Report(
+                deliveries.get(connection, delivery_id), message, is_fulfilled=True, has_changed=True
+            )
+    if delivery.state == deliveries.RECEIVED:
         message = f"Delivery {delivery_id} waits to be processed already: nothing is changed."
-        return Report(found, is_fulfilled=True, has_changed=False, message=message)
-    message = f"Delivery {delivery_id} cannot be replayed: it is {found.state} ({found.reason})."
-    return Report(found, is_fulfilled=False, has_changed=False, message=message)
+        return Report(delivery, message, is_fulfilled=True)
+    message = f"Delivery {delivery_id} cannot be replayed: it is {delivery.state} ({delivery.reason})."
+    return Report(delivery, message)
 
 
 def ignore(ledger: Ledger, delivery_id: int, *, who: str, now: datetime) -> Report[Delivery]:
-    """Have a delivery wait for nobody: one that is quarantined, unreadable, or could not be processed."""
+    """Set aside a delivery that waits for a person: quarantined, unreadable, or not processed."""
     with ledger.write() as connection:
-        found = deliveries.lock(connection, delivery_id)
-        if found is None:
-            message = (
-                f"Delivery {delivery_id} cannot be ignored: there is none of this id. "
-                "`spacebridge deliveries list` shows the newest."
-            )
-            return Report(None, is_fulfilled=False, has_changed=False, message=message)
-        if kept_deliveries.ignore(
-            connection, delivery_id, f"ignored by {who}; was {found.state}: {found.reason}"
-        ):
-            actions.record(
-                connection, Action(now, who, "ignore", f"was {found.state}", delivery_id, issuance_id=None)
-            )
-            after = deliveries.get(connection, delivery_id)
+        delivery = deliveries.lock(connection, delivery_id)
+        if delivery is None:
+            return _no_such_delivery(delivery_id, "ignored")
+        was = f"was {delivery.state}"
+        if kept_deliveries.ignore(connection, delivery_id, f"ignored by {who}; {was}: {delivery.reason}"):
+            actions.record(connection, Action(now, who, "ignore", was, delivery_id, issuance_id=None))
             message = f"Delivery {delivery_id} is ignored: it changes no order."
-            return Report(after, is_fulfilled=True, has_changed=True, message=message)
-    is_fulfilled = found.state == deliveries.IGNORED
-    message = (
-        f"Delivery {delivery_id} is {found.state}{' already' if is_fulfilled else ''}: nothing is changed."
-    )
-    return Report(found, is_fulfilled=is_fulfilled, has_changed=False, message=message)
+            return Report(
+                deliveries.get(connection, delivery_id), message, is_fulfilled=True, has_changed=True
+            )
+    is_ignored = delivery.state == deliveries.IGNORED
+    already = " already" if is_ignored else ""
+    message = f"Delivery {delivery_id} is {delivery.state}{already}: nothing is changed."
+    return Report(delivery, message, is_fulfilled=is_ignored)
 
 
-def _lock(connection: Connection, issuance_id: int) -> tuple[Issuance, KnownOrder] | None:
-    found = issuances.get(connection, issuance_id)
-    if found is None:
+def lock(connection: Connection, issuance_id: int) -> tuple[Issuance, KnownOrder] | None:
+    """Lock the order of an issuance, and return both as they are then; None if there is no such issuance."""
+    issuance = issuances.get(connection, issuance_id)
+    if issuance is None:
         return None
-    order = orders.lock(connection, found.order_id)
-    return _of_order(connection, order.id, issuance_id), order  # read anew: it may have moved until then
+    order = orders.lock(connection, issuance.order_id)
+    return _of_order(connection, order.id, issuance_id), order  # the issuance may have changed until then
+
+
+def follow_up(
+    connection: Connection, verb: str, before: Issuance, order: KnownOrder, *, who: str, now: datetime
+) -> tuple[Issuance, Verdict]:
+    """Decide on the order of an issuance that was moved, and record the action with its result."""
+    verdict = settle(connection, stores.get(connection, order.store_id), order, now).verdict
+    after = _of_order(connection, order.id, before.id)
+    result = f"was {before.state}, is {after.state} -> {verdict}"
+    actions.record(connection, Action(now, who, verb, result, delivery_id=None, issuance_id=before.id))
+    return after, verdict
 
 
 def _of_order(connection: Connection, order_id: int, issuance_id: int) -> Issuance:
-    return next(one for one in issuances.of_order(connection, order_id) if one.id == issuance_id)
+    return next(row for row in issuances.of_order(connection, order_id) if row.id == issuance_id)
 
 
-def _is_at_rest(issuance: Issuance) -> bool:
-    """Whether nothing but an operator gets it going again."""
-    return issuance.state in {HELD, FAILED} or issuance.withdrawn_by is not None
+def _is_doubtful(connection: Connection, issuance: Issuance) -> bool:
+    """Whether only an operator sends the document again, and it may exist."""
+    is_at_rest = issuance.state in {HELD, FAILED} or issuance.withdrawn_by is not None
+    return is_at_rest and _may_exist(connection, issuance)
 
 
 def _may_exist(connection: Connection, issuance: Issuance) -> bool:
     """Whether one of its attempts may have had an effect, whatever state it was moved to since."""
     return any(
-        one.outcome in {None, Effect.UNKNOWN}
-        for one in attempts.of_order(connection, issuance.order_id)
-        if one.kind == issuance.kind
+        attempt.outcome in {None, Effect.UNKNOWN}
+        for attempt in attempts.of_order(connection, issuance.order_id)
+        if attempt.kind == issuance.kind
     )
 
 
@@ -197,74 +198,64 @@ def _worth(connection: Connection, issuance: Issuance, order: KnownOrder) -> tup
     return order.snapshot.total, order.snapshot.currency, attempts.content_of(order.snapshot)
 
 
-def _follow_up(
-    connection: Connection, verb: str, before: Issuance, order: KnownOrder, *, who: str, now: datetime
-) -> tuple[Issuance, Reconciliation]:
-    """Decide on the order as it stands after the move, and record what was done and what came of it."""
-    settlement = settle(connection, stores.get(connection, order.store_id), order, now)
-    after = _of_order(connection, order.id, before.id)
-    verdict = settlement.verdict
-    result = f"was {before.state}, is {after.state} -> {verdict}"
-    actions.record(connection, Action(now, who, verb, result, delivery_id=None, issuance_id=before.id))
-    return after, settlement
-
-
-def _changed(
-    connection: Connection, after: Issuance, settlement: Reconciliation, message: str
-) -> Report[Issuance]:
-    verdict = settlement.verdict
+def _changed(connection: Connection, after: Issuance, verdict: Verdict, message: str) -> Report[Issuance]:
     message += f" Its order now: {verdict.label}. {verdict.reason}"
     for other in issuances.of_order(connection, after.order_id):
         if other.id != after.id and other.state == DUE:
             message += f" Its {other.kind}, issuance {other.id}, is due."
-    return Report(after, is_fulfilled=True, has_changed=True, message=message)
+    return Report(after, message, is_fulfilled=True, has_changed=True)
 
 
 def when_sent(store: Store) -> str:
-    """When what is due of a store is sent, to be added to a sentence that says so."""
+    """When documents of a store that are due are sent, as the end of a sentence."""
     if store.paused_at is None:
         return ", and sent within seconds while the bridge runs"
     return f", and sent when its store goes on, which is paused ({store.pause_reason})"
 
 
-def _why_not_resent(found: Issuance, order: KnownOrder, now: datetime) -> Report[Issuance]:
-    if found.state == WITHDRAWN:
-        message = (
-            f"{_named(found)} was withdrawn because it is not due, and is sent when it is. "
-            f"Its order: {order.decision}. {order.reason}"
+def _why_not_resent(issuance: Issuance, order: KnownOrder, now: datetime) -> Report[Issuance]:
+    if issuance.state == WITHDRAWN:
+        return Report(
+            issuance,
+            f"{_named(issuance)} was withdrawn because it is not due, and is sent when it is. "
+            f"Its order: {order.decision}. {order.reason}",
         )
-        return Report(found, is_fulfilled=False, has_changed=False, message=message)
-    if found.state == ISSUED:
-        message = f"{_named(found)} is issued: sent again, it would be issued twice. Nothing is changed."
-        return Report(found, is_fulfilled=False, has_changed=False, message=message)
-    state = "is being sent at this moment" if found.state == SENDING else "is due already"
-    if found.next_attempt_at is not None and found.next_attempt_at > now:
-        state += f", and sent soon after {found.next_attempt_at.isoformat(' ', 'seconds')}"
-    message = f"{_named(found)} {state}. Nothing is changed."
-    return Report(found, is_fulfilled=True, has_changed=False, message=message)
+    if issuance.state == ISSUED:
+        message = f"{_named(issuance)} is issued: sent again, it would be issued twice. Nothing is changed."
+        return Report(issuance, message)
+    state = "is being sent at this moment" if issuance.state == SENDING else "is due already"
+    if issuance.next_attempt_at is not None and issuance.next_attempt_at > now:
+        state += f", and sent soon after {issuance.next_attempt_at.isoformat(' ', 'seconds')}"
+    return Report(issuance, f"{_named(issuance)} {state}. Nothing is changed.", is_fulfilled=True)
 
 
-def _unmoved(found: Issuance, *, wished: str) -> Report[Issuance]:
+def _unmoved(issuance: Issuance, *, wished: str) -> Report[Issuance]:
     """Why an issuance was neither marked as issued nor withdrawn."""
-    if found.state == wished:
-        by = f" by {found.withdrawn_by}" if found.withdrawn_by else ""
-        message = f"{_named(found)} is {found.state} already{by}. Nothing is changed."
-    elif found.state == SENDING:
-        message = (
-            f"{_named(found)} is being sent at this moment. Nothing is changed: wait a minute or two, then "
-            f"see what came of it with `spacebridge orders show {found.store} {found.order}`."
+    if issuance.state == wished:
+        by = f" by {issuance.withdrawn_by}" if issuance.withdrawn_by else ""
+        message = f"{_named(issuance)} is {wished} already{by}. Nothing is changed."
+        return Report(issuance, message, is_fulfilled=True)
+    if issuance.state == SENDING:
+        return Report(
+            issuance,
+            f"{_named(issuance)} is being sent at this moment. Nothing is changed: wait a minute or two, "
+            f"then see what came of it with `spacebridge orders show {issuance.store} {issuance.order}`.",
         )
-    else:
-        message = (
-            f"{_named(found)} is {found.state}, and a document that exists cannot be withdrawn: "
-            "cancel it in Space Invoices."
-        )
-    return Report(found, is_fulfilled=found.state == wished, has_changed=False, message=message)
+    return Report(
+        issuance,
+        f"{_named(issuance)} is {issuance.state}, and a document that exists cannot be withdrawn: "
+        "cancel it in Space Invoices.",
+    )
 
 
 def _no_such_issuance(issuance_id: int) -> Report[Issuance]:
     message = f"There is no issuance {issuance_id}. `spacebridge issuances list` shows the youngest."
-    return Report(None, is_fulfilled=False, has_changed=False, message=message)
+    return Report(None, message)
+
+
+def _no_such_delivery(delivery_id: int, verb: str) -> Report[Delivery]:
+    message = f"Delivery {delivery_id} cannot be {verb}: there is none of this id."
+    return Report(None, f"{message} `spacebridge deliveries list` shows the newest.")
 
 
 def _named(issuance: Issuance) -> str:

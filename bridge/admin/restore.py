@@ -1,4 +1,4 @@
-"""Makes a ledger safe that was put back from a back-up: what may be issued since waits for a person."""
+"""Makes a ledger safe that was restored from a back-up: what may be issued since waits for a person."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from bridge.admin import manage_stores
+from bridge.admin.operate import follow_up, lock
 from bridge.db import Ledger
 from bridge.db.tables import issuances as table
-from bridge.ledger import actions, attempts, issuances, orders, stores
-from bridge.ledger.actions import Action
+from bridge.ledger import attempts, issuances, stores
 from bridge.ledger.attempts import Claim, End
 from bridge.ledger.issuances import DUE, SENDING, Issuance, StartedAttempt
 from bridge.ledger.orders import KnownOrder
-from bridge.pipeline.decide import settle
 from bridge.spaceinvoices import Effect
 
 VERB = "after-restore"
@@ -27,7 +26,7 @@ BATCH = 200  # issuances in one transaction
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What there is to be made safe: stores by their names, and issuances by how many."""
+    """What is not safe yet: the names of stores, and the numbers of issuances."""
 
     running: Sequence[str]  # stores that no operator has paused
     due: int
@@ -35,28 +34,24 @@ class Extent:
 
 
 def extent(ledger: Ledger) -> Extent:
-    """What `pause_all` and `hold_all` would come upon."""
+    """What `pause_all` and `hold_all` would change."""
+    query = (
+        select(table.c.state, func.count()).where(table.c.state.in_([DUE, SENDING])).group_by(table.c.state)
+    )
     with ledger.read() as connection:
-        counts = {
-            row.state: row.number
-            for row in connection.execute(
-                select(table.c.state, func.count().label("number"))
-                .where(table.c.state.in_([DUE, SENDING]))
-                .group_by(table.c.state)
-            )
-        }
-        running = [one.name for one in stores.every(connection) if not one.is_paused_by_operator]
+        counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
+        running = [store.name for store in stores.every(connection) if not store.is_paused_by_operator]
     return Extent(running, counts.get(DUE, 0), counts.get(SENDING, 0))
 
 
 def pause_all(ledger: Ledger, *, who: str, now: datetime) -> Sequence[str]:
-    """Pause every store, as an operator does; the names of those that were not paused so.
+    """Pause every store, as an operator does; returns the names of those that were not.
 
     Deliveries go on being accepted and decided. Nothing is sent until somebody resumes the store.
     """
     with ledger.write() as connection:
-        found = [stores.lock(connection, one.id) for one in stores.every(connection)]
-        running = [one for one in found if not one.is_paused_by_operator]
+        locked = [stores.lock(connection, store.id) for store in stores.every(connection)]
+        running = [store for store in locked if not store.is_paused_by_operator]
         for store in running:
             manage_stores.pause(connection, store, why=WHY_PAUSED, who=who, now=now)
     return [store.name for store in running]
@@ -65,14 +60,13 @@ def pause_all(ledger: Ledger, *, who: str, now: datetime) -> Sequence[str]:
 def hold_all(ledger: Ledger, *, who: str, now: datetime) -> int:
     """Hold every document that is due or being sent; returns how many.
 
-    For each, an attempt of unknown outcome is recorded. It stands for those that the back-up does not know
-    of, and so all that is done about documents that may exist is done about these. May be stopped anywhere
-    and begun again.
+    Records for each an attempt of unknown outcome, for those that the back-up does not know: so all that is
+    done about documents that may exist is done about these. It can be interrupted anywhere, and run again.
     """
     held = last = 0
     while ids := _open_ones(ledger, after=last):
         with ledger.write() as connection:
-            held += sum(_hold(connection, one, who=who, now=now) for one in ids)
+            held += sum(_hold(connection, id_, who=who, now=now) for id_ in ids)
         last = ids[-1]
     return held
 
@@ -84,27 +78,22 @@ def _open_ones(ledger: Ledger, *, after: int) -> Sequence[int]:
 
 
 def _hold(connection: Connection, issuance_id: int, *, who: str, now: datetime) -> bool:
-    found = issuances.get(connection, issuance_id)
-    if found is None:
+    if (locked := lock(connection, issuance_id)) is None:
         return False
-    order = orders.lock(connection, found.order_id)
-    found = next(one for one in issuances.of_order(connection, order.id) if one.id == issuance_id)
-    attempt = _attempt(connection, found, order, now)
-    if attempt is None:
+    issuance, order = locked
+    if (attempt := _attempt(connection, issuance, order, now)) is None:
         return False
     end = End(attempt, Effect.UNKNOWN.value, duration_ms=None, status=None, excerpt=WHY)
     attempts.finish(connection, [end])
     issuances.mark_held(connection, attempt, error=WHY, now=now)
-    verdict = settle(connection, stores.get(connection, order.store_id), order, now).verdict
-    result = f"was {found.state}, is held -> {verdict}"
-    actions.record(connection, Action(now, who, VERB, result, delivery_id=None, issuance_id=found.id))
+    follow_up(connection, VERB, issuance, order, who=who, now=now)
     return True
 
 
 def _attempt(
     connection: Connection, issuance: Issuance, order: KnownOrder, now: datetime
 ) -> StartedAttempt | None:
-    """The attempt whose outcome is not known: the one under way, or one that stands for those forgotten."""
+    """The attempt whose outcome is not known: the one under way, or a new one for those before."""
     if issuance.state == SENDING and issuance.attempt_id is not None:
         return StartedAttempt(
             issuance.attempt_id,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bridge.admin import RefusedError
+from bridge.issuance import printable
 from bridge.ledger.stores import flags
 from bridge.pipeline.context import Context, connect
 from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
@@ -12,7 +14,7 @@ from bridge.spaceinvoices import SpaceInvoicesApi, SpaceInvoicesError
 MOST_NAMED = 5  # Woocommerce objects in the message if the given id is not among them
 
 
-class StoreCheckError(Exception):
+class StoreCheckError(RefusedError):
     """Space Invoices would refuse the store's orders, or gives no answer; the message says what to do."""
 
 
@@ -73,5 +75,4 @@ def _not_among(api: SpaceInvoicesApi, organization_id: str, woocommerce_id: str)
 
 
 def _named(config: Mapping[str, Any]) -> str:
-    name = str(config.get("name") or "without a name")
-    return "".join(character if character.isprintable() else "?" for character in name[:60])
+    return printable(str(config.get("name") or "without a name"))

@@ -1,4 +1,4 @@
-"""Stores that are removed, and taken back: what they issued stays known, so that nothing is issued twice."""
+"""Removes stores, and takes them back: what they issued stays known, so that nothing is issued twice."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from sqlalchemy import Connection, literal_column, select, update
 from bridge.db.tables import issuances, orders, stores
 from bridge.issuance import Decision, Kind
 from bridge.ledger.issuances import DUE, WITHDRAWN
-from bridge.ledger.store import Store, store_of
-from bridge.ledger.stores import NAME, StoreExistsError, find
+from bridge.ledger.store import Store, store_of, update_store
+from bridge.ledger.stores import NAME, StoreExistsError, find, get, start_redeciding
 from bridge.vault.encryption import Vault
 
 REASON = "The store was removed."
 
 
 def removed_name(store: Store) -> str:
-    """The name of a store once it is removed: one that no store in use can have, nor a delivery URL."""
+    """The name of a store after it is removed. No store in use can have it, and no delivery URL."""
     return f"{store.name}.removed-{store.id}"
 
 
@@ -25,8 +25,8 @@ def removed_before(connection: Connection, name: str) -> Store | None:
     """The store that had this name until it was removed last; None while another has it."""
     if not NAME.fullmatch(name) or find(connection, name) is not None:
         return None
-    was_called_so = stores.c.name.startswith(f"{name}.removed-", autoescape=True)
-    query = select(stores).where(was_called_so, stores.c.removed_at.is_not(None))
+    has_such_a_name = stores.c.name.startswith(f"{name}.removed-", autoescape=True)
+    query = select(stores).where(has_such_a_name, stores.c.removed_at.is_not(None))
     row = connection.execute(query.order_by(stores.c.removed_at.desc()).limit(1)).one_or_none()
     return store_of(row) if row else None
 
@@ -34,41 +34,38 @@ def removed_before(connection: Connection, name: str) -> Store | None:
 def remove(connection: Connection, store: Store, *, who: str, now: datetime) -> int:
     """Remove a store; returns how many documents were due and are withdrawn for good.
 
-    Its secrets are erased, and its name is free. It has another one, under which everything that came in and
-    was issued stays known. A request that is just under way comes to its end and is recorded.
+    Erases its secrets, and frees its name. It has another name then, under which everything that came in and
+    was issued stays known. A request that is under way comes to its end and is recorded.
     """
-    # The orders first, as whoever records an outcome has it: the other way round, the two could wait for each
-    # other. The new name then waits for whoever adds a row that refers to the store, and has others wait.
+    # The orders first, as where outcomes are recorded: otherwise, the two could wait for each other. The new
+    # name then waits for a transaction that adds a row of the store, and makes others wait.
     connection.execute(
         select(orders.c.id)
         .where(orders.c.store_id == store.id, orders.c.decision != Decision.DONE)
         .order_by(orders.c.id)
         .with_for_update()
     ).all()
-    version = connection.execute(
-        update(stores)
-        .where(stores.c.id == store.id)
-        .values(
-            name=removed_name(store),
-            removed_at=now,
-            api_token="",
-            webhook_secret="",
-            previous_webhook_secrets=None,
-            webhook_secret_seen_at=None,
-            config_error=None,
-            paused_at=None,
-            pause_reason=None,
-            next_probe_at=None,
-            failures=0,
-            # Whoever decided on an order just now by what the store was: the sweep decides it anew.
-            decision_version=stores.c.decision_version + 1,
-            deciding_anew_since=now,
-        )
-        .returning(stores.c.decision_version)
-    ).scalar_one()
+    update_store(
+        connection,
+        store.id,
+        name=removed_name(store),
+        removed_at=now,
+        api_token="",
+        webhook_secret="",
+        previous_webhook_secrets=None,
+        webhook_secret_seen_at=None,
+        config_error=None,
+        paused_at=None,
+        pause_reason=None,
+        next_probe_at=None,
+        failures=0,
+    )
+    # A worker may just have decided on an order by what the store was: the sweep decides it again.
+    start_redeciding(connection, store.id, now)
+    version = get(connection, store.id).decision_version
     withdrawn = connection.execute(
         update(issuances)
-        # In so many words, so that a plan for any values knows of the index of what is due.
+        # A literal, so that a generic plan can use the partial index of what is due.
         .where(issuances.c.store_id == store.id, issuances.c.state == literal_column(f"'{DUE}'"))
         .values(state=WITHDRAWN, withdrawn_by=who, next_attempt_at=None, settled_at=now)
     ).rowcount
@@ -97,9 +94,9 @@ def take_back(
     webhook_secret: str,
     now: datetime,
 ) -> None:
-    """Take up a removed store again, under this name. Raises StoreExistsError, also if somebody else did.
+    """Use a removed store again, under this name; raises StoreExistsError, also if another call just did.
 
-    Its orders are decided anew. What was withdrawn as it was removed stays so.
+    Its orders are decided again. What was withdrawn when it was removed stays withdrawn.
     """
     if find(connection, name) is not None:
         raise StoreExistsError(name)
@@ -120,10 +117,9 @@ def take_back(
             inactive_after_delivery=None,
             refused_deliveries=0,
             last_refused_at=None,
-            decision_version=stores.c.decision_version + 1,
-            deciding_anew_since=now,
             last_ping_at=None,
         )
     )
     if taken.rowcount != 1:
         raise StoreExistsError(name)
+    start_redeciding(connection, store.id, now)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib import import_module
 
 import click
 
 from bridge import __version__
-from bridge.cli.options import add_data_dir_option
+from bridge.cli.groups import LazyGroup
 from bridge.cli.terminal import fail, tolerate_any_encoding
-from bridge.data_folder import make_private
 from bridge.printable import guard_standard_streams
 
 COMMANDS = {
@@ -29,26 +27,12 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """Imports the module of the command that is called, and no other: together they take a second."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
-        add_data_dir_option(command, cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # click itself would import every command for its first sentence.
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    modules={name: f"bridge.cli.{name}" for name in COMMANDS},
+    summaries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="spacebridge")
 def cli() -> None:
     """WooCommerce orders in, Space Invoices documents out: none lost, none issued twice."""
@@ -61,7 +45,7 @@ def cli() -> None:
 def run() -> None:
     """Run the command; every failure it expects is one sentence and an exit status, never a traceback."""
     tolerate_any_encoding()
-    make_private()
+    os.umask(0o077)  # what commands write is for this user alone
     guard_standard_streams()
     try:
         cli(standalone_mode=False)
@@ -91,24 +75,22 @@ def _message_of(error: Exception) -> str | None:
     """What to print for an error that commands expect; None for any other."""
     # Imported on first use: these take longer than all that `--help` needs.
     from bridge import db  # noqa: PLC0415
+    from bridge.admin import RefusedError  # noqa: PLC0415
+    from bridge.embedded.folder_lock import DataFolderError  # noqa: PLC0415
     from bridge.embedded.recorded import RecordingUnreadableError  # noqa: PLC0415
     from bridge.settings import SettingsError  # noqa: PLC0415
     from bridge.vault import WrongKeyError  # noqa: PLC0415
+    from bridge.vault.key_file import KeysAreBeingChangedError  # noqa: PLC0415
 
-    match error:
-        case (
-            SettingsError()
-            | db.LedgerMovedError()
-            | db.LedgerNotMigratableError()
-            | db.LedgerNotMigratedError()
-            | WrongKeyError()
-            | RecordingUnreadableError()
-        ):
-            return str(error)
-        case db.LedgerFaultError():
-            return f"The ledger cannot look up or store a value of this command: {error}. Nothing is changed."
-        case db.LedgerUnavailableError():
-            return (
-                f"The ledger cannot be reached: {error}. Check SPACEBRIDGE_DATABASE_URL, or the data folder."
-            )
+    said_by_itself = (
+        *(db.LedgerMovedError, db.LedgerNotMigratableError, db.LedgerNotMigratedError),
+        *(WrongKeyError, KeysAreBeingChangedError, SettingsError),
+        *(RefusedError, DataFolderError, RecordingUnreadableError),
+    )
+    if isinstance(error, said_by_itself):
+        return str(error)
+    if isinstance(error, db.LedgerFaultError):
+        return f"The ledger cannot look up or store a value of this command: {error}. Nothing is changed."
+    if isinstance(error, db.LedgerUnavailableError):
+        return f"The ledger cannot be reached: {error}. Check SPACEBRIDGE_DATABASE_URL, or the data folder."
     return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
-from bridge.admin.rekey import UnreadableSecretsError, encrypt_all_anew, replace_key
+from bridge.admin.rekey import encrypt_all_anew, replace_key
 from bridge.cli.ledger_access import open_ledger, settings_of_command
-from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.cli.terminal import JSON_OPTION, print_result
 from bridge.vault.encryption import make_key
-from bridge.vault.key_file import KeysAreBeingChangedError
 
 
 @click.group()
@@ -38,27 +39,18 @@ def rotate(as_json: bool) -> None:
     ledger = open_ledger(settings)
     vault = settings.vault()
     file = settings.key_file
-    try:
-        result = encrypt_all_anew(ledger, vault) if file is None else replace_key(ledger, file)
-    except (UnreadableSecretsError, KeysAreBeingChangedError) as error:
-        fail(str(error))
-    if as_json:
-        print_json({"secrets": result.secrets, "encrypted_anew": result.encrypted_anew})
-        return
-    click.echo(f"Secrets that were encrypted again: {result.encrypted_anew} of {result.secrets}.")
+    result = encrypt_all_anew(ledger, vault) if file is None else replace_key(ledger, file)
     if file is not None:
-        click.echo(
+        advice = (
             f"{file.path} holds a new key, and the old one is gone: back up the new one. Keep the back-up of "
-            "the old key as long as the back-ups of the ledger from before.",
-            err=True,
+            "the old key as long as the back-ups of the ledger from before."
         )
     elif len(settings.secret_key) > 1:
-        click.echo(
-            "The first key in SPACEBRIDGE_SECRET_KEY encrypts all of them: remove the others.", err=True
-        )
+        advice = "The first key in SPACEBRIDGE_SECRET_KEY encrypts all of them: remove the others."
     else:
-        click.echo(
-            "The one key in SPACEBRIDGE_SECRET_KEY encrypts all of them: to change it, put another before "
-            "it first.",
-            err=True,
+        advice = (
+            "The one key in SPACEBRIDGE_SECRET_KEY encrypts all of them: to change it, put another before it "
+            "first."
         )
+    sentence = f"Secrets that were encrypted again: {result.encrypted_anew} of {result.secrets}."
+    print_result(asdict(result), sentence, as_json=as_json, advice=advice)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from sqlalchemy import Connection
 
-from bridge.cli.options import data_dir
+from bridge.admin.store_removal import removed_before
+from bridge.cli.groups import data_dir
 from bridge.cli.starting import GRACE, await_start
 from bridge.cli.terminal import fail
 from bridge.data_folder import is_up
@@ -58,16 +60,23 @@ def open_ledger(settings: Settings | None = None, *, is_awaited: bool = False) -
     return ledger
 
 
-def require_store(ledger: Ledger, name: str) -> Store:
-    """The store of this name; ends the command if there is none."""
+def require_store(connection: Connection, name: str) -> Store:
+    """The store of this name, in use or removed; ends the command if there is none."""
     # A shell passes on bytes that are no text, which no query can hold.
-    store = None
-    if name.isprintable():
-        with ledger.read() as connection:
-            store = ledger_stores.find(connection, name)
-    if store is None:
-        fail(f"There is no store named {name}. `spacebridge stores list` shows those there are.")
-    return store
+    store = ledger_stores.find(connection, name) if name.isprintable() else None
+    return store or fail(unknown_store(name))
+
+
+def require_store_or_its_new_name(connection: Connection, name: str) -> Store:
+    """The same. If the store was removed, the message says which name it has now."""
+    if (removed := removed_before(connection, name)) is not None:
+        fail(f"{unknown_store(name)} It was removed, and is {removed.name} now.")
+    return require_store(connection, name)
+
+
+def unknown_store(name: str) -> str:
+    """The message that there is no store of this name."""
+    return f"There is no store named {name}. `spacebridge stores list` shows those there are."
 
 
 def _problem(settings: Settings, ledger: Ledger, schema: Schema) -> str:
@@ -86,10 +95,10 @@ def _problem(settings: Settings, ledger: Ledger, schema: Schema) -> str:
 
 def no_ledger_in(folder: Path) -> str:
     """The message on a data folder without a ledger: what to type."""
-    problem = f"In {folder}, there is no ledger: `spacebridge up` makes one, and the key to it."
+    problem = "no ledger: `spacebridge up` makes one, and the key to it."
     if (folder / KEY_FILE).exists():
         problem = (
-            f"In {folder}, there is a key and no ledger: put the ledger back from its back-up; if there was "
-            "none, `spacebridge up` makes it."
+            "a key and no ledger: put the ledger back from its back-up; if there was none, `spacebridge up` "
+            "makes it."
         )
-    return f"{problem} If yours is in another folder, name that with --data-dir."
+    return f"In {folder}, there is {problem} If yours is in another folder, name that with --data-dir."

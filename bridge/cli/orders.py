@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 
 import click
 
-from bridge.admin.issue_anyway import issue_anyway
-from bridge.cli.apply_to_each import apply_to_each
+from bridge.cli.groups import LazyGroup
 from bridge.cli.issuances import COLUMNS as ISSUANCE_COLUMNS
 from bridge.cli.issuances import issuance_row
 from bridge.cli.ledger_access import open_ledger, require_store
-from bridge.cli.options import AS_OPTION, ID, LIMIT_OPTION, STORE_OPTION
-from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
+from bridge.cli.options import ID, LIMIT_OPTION, STORE_OPTION
+from bridge.cli.terminal import JSON_OPTION, fail, print_fields, print_json, print_rows
 from bridge.cli.timeline import timeline
 from bridge.issuance import LABELS, Decision
 from bridge.ledger import actions as ledger_actions
@@ -26,10 +24,11 @@ from bridge.ledger import orders as ledger_orders
 from bridge.ledger.deliveries import UNREADABLE, Delivery
 from bridge.ledger.orders import KnownOrder
 
+SNAPSHOT_COLUMNS = ["number", "status", "payment_method", "total", "currency"]
 ORDER_ARGUMENT = click.argument("order", type=ID)
 
 
-@click.group()
+@click.group(cls=LazyGroup, modules={"issue": "bridge.cli.actions"})
 def orders() -> None:
     """What was decided on each order."""
 
@@ -42,15 +41,14 @@ def orders() -> None:
 @JSON_OPTION
 def list_(store: str | None, decision: str | None, rule: str | None, limit: int, as_json: bool) -> None:
     """Show the newest orders."""
-    ledger = open_ledger()
-    if store:
-        require_store(ledger, store)
-    with ledger.read() as connection:
+    with open_ledger().read() as connection:
+        if store:
+            require_store(connection, store)
         decided = ledger_orders.listed(connection, store=store, decision=decision, rule=rule, limit=limit)
         unreadable: Sequence[Delivery] = ()
         if decision in {None, Decision.ATTENTION} and rule in {None, UNREADABLE}:
             unreadable = kept_deliveries.unreadable(connection, store=store, limit=limit)
-    columns = ["id", "store", "number", "status", "payment_method", "total", "currency", "decision", "reason"]
+    columns = ["id", "store", *SNAPSHOT_COLUMNS, "decision", "reason"]
     # Unreadable deliveries come first: they wait for a person, and have no order.
     rows = [*map(unreadable_row, unreadable), *map(order_row, decided)]
     print_rows(columns, rows[:limit], as_json=as_json)
@@ -65,9 +63,8 @@ def show(store: str, order: int, as_json: bool) -> None:
 
     Several orders have the same id where a shop was installed again.
     """
-    ledger = open_ledger()
-    store_id = require_store(ledger, store).id
-    with ledger.read() as connection:
+    with open_ledger().read() as connection:
+        store_id = require_store(connection, store).id
         known_orders = ledger_orders.of_resource(connection, store_id, order)
         issuances = [
             list(map(issuance_row, ledger_issuances.of_order(connection, row.id))) for row in known_orders
@@ -75,19 +72,18 @@ def show(store: str, order: int, as_json: bool) -> None:
         deliveries = ledger_deliveries.of_resource(connection, store_id, order)
     unreadable = [delivery for delivery in deliveries if delivery.state == UNREADABLE]
     if not known_orders and not unreadable:
-        fail(
-            f"Nothing is known of an order {order} of store {store}: it goes by its id, which "
-            f"`spacebridge orders list --store {store}` shows beside its number."
-        )
+        from bridge.admin.issue_anyway import unknown_order  # noqa: PLC0415 - imports what decides, too
+
+        fail(unknown_order(store, order))
     order_rows, unreadable_rows = list(map(order_row, known_orders)), list(map(unreadable_row, unreadable))
     if as_json:
         documents = [row | {"issuances": rows} for row, rows in zip(order_rows, issuances, strict=True)]
         print_json(documents + [row | {"issuances": []} for row in unreadable_rows])
         return
     for row in unreadable_rows:
-        _print_fields(row)
+        print_fields(row)
     for row, rows in zip(order_rows, issuances, strict=True):
-        _print_fields(row)
+        print_fields(row)
         print_rows(ISSUANCE_COLUMNS, rows, as_json=False)
 
 
@@ -100,9 +96,8 @@ def explain(store: str, order: int, as_json: bool) -> None:
 
     It has every delivery with the decision on it, every attempt, and every action of an operator.
     """
-    ledger = open_ledger()
-    store_id = require_store(ledger, store).id
-    with ledger.read() as connection:
+    with open_ledger().read() as connection:
+        store_id = require_store(connection, store).id
         known_orders = ledger_orders.of_resource(connection, store_id, order)
         deliveries = ledger_deliveries.of_resource(connection, store_id, order)
         attempts = [
@@ -125,39 +120,12 @@ def explain(store: str, order: int, as_json: bool) -> None:
         click.echo(f"\nNow: attention. {row['reason']}")
 
 
-@orders.command()
-@click.argument("store")
-@click.argument("ids", metavar="ORDER...", type=ID, nargs=-1, required=True)
-@click.option("--reason", metavar="TEXT", help="Why, for the record.")
-@AS_OPTION
-@JSON_OPTION
-def issue(store: str, ids: Sequence[int], reason: str | None, who: str, as_json: bool) -> None:
-    """Issue orders that a rule keeps back, by their ids in WooCommerce.
-
-    Such a rule keeps back orders from before the bridge, test orders, parts of other orders, totals of 0 or
-    below, or orders that were paid back. All other rules, such as whether an order is paid, still decide.
-    """
-    ledger = open_ledger()
-    store_id = require_store(ledger, store).id
-    apply_to_each(
-        list(dict.fromkeys(ids)),
-        partial(issue_anyway, ledger, store_id, why=reason, who=who),
-        order_row,
-        as_json=as_json,
-    )
-
-
 def order_row(order: KnownOrder) -> dict[str, object]:
     """An order under the names that scripts rely on; `id` is WooCommerce's."""
-    snapshot = order.snapshot
     return {
         "id": order.resource_id,
         "store": order.store,
-        "number": snapshot.number if snapshot else None,
-        "status": snapshot.status if snapshot else None,
-        "payment_method": snapshot.payment_method if snapshot else None,
-        "total": snapshot.total if snapshot else None,
-        "currency": snapshot.currency if snapshot else None,
+        **{name: getattr(order.snapshot, name, None) for name in SNAPSHOT_COLUMNS},
         "decision": order.decision,
         "reason": order.reason,
         "rule": order.rule,
@@ -170,18 +138,9 @@ def unreadable_row(delivery: Delivery) -> dict[str, object]:
     return {
         "id": delivery.resource_id,
         "store": delivery.store,
-        "number": None,
-        "status": None,
-        "payment_method": None,
-        "total": None,
-        "currency": None,
+        **dict.fromkeys(SNAPSHOT_COLUMNS),
         "decision": Decision.ATTENTION.value,
         "reason": f"Delivery {delivery.id} is unreadable: {delivery.reason}.",
         "rule": UNREADABLE,
         "rule_since": delivery.last_received_at,
     }
-
-
-def _print_fields(row: Mapping[str, object]) -> None:
-    for name, value in row.items():
-        click.echo(f"{name:14}  {'' if value is None else value}")

@@ -35,28 +35,24 @@ decode_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_fin
 """The value of a JSON text, without Python's extensions; raises ValueError, or RecursionError if too deep."""
 
 
-def read_id(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    """A callback for an id, which becomes a part of a URL."""
+def id_of(text: str) -> str:
+    """The text if it is an id, which becomes a part of a URL; raises BadParameter."""
     if not re.fullmatch("[0-9A-Za-z_-]+", text):
         raise click.BadParameter(f"{text!r} is not an id of Space Invoices: those are 24 hexadecimal digits.")
     return text
 
 
-def read_text(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    """A callback for text: a shell passes on bytes that are none, which JSON cannot express."""
+def utf8(text: str) -> str:
+    """The text; raises BadParameter for bytes that are no text, which a shell passes on."""
     try:
-        (text or "").encode()
+        text.encode()
     except UnicodeEncodeError:
         raise click.BadParameter("it is not text in UTF-8.") from None
     return text
 
 
-def read_object(
-    _context: click.Context, _parameter: click.Parameter, text: str | None
-) -> dict[str, Any] | None:
-    """A callback for a JSON object."""
-    if text is None:
-        return None
+def object_of(text: str) -> dict[str, Any]:
+    """The value of a text that is a JSON object; raises BadParameter."""
     try:
         value = decode_json(text)
     except (ValueError, RecursionError):
@@ -67,13 +63,12 @@ def read_object(
 
 
 def read_fields(
-    context: click.Context, parameter: click.Parameter, arguments: Sequence[str]
+    _context: click.Context, _parameter: click.Parameter, arguments: Sequence[str]
 ) -> dict[str, Any]:
     """A callback for FIELD=VALUE arguments: the properties they set, by the API's names."""
     fields: dict[str, Any] = {}
     for argument in arguments:
-        read_text(context, parameter, argument)
-        name, separator, value = argument.partition("=")
+        name, separator, value = utf8(argument).partition("=")
         if not separator or not name:
             raise click.BadParameter(f"{argument!r} is not FIELD=VALUE.")
         if name in fields:
@@ -101,9 +96,9 @@ def _value(name: str, value: str) -> Any:
     return decoded
 
 
-def read_name(context: click.Context, parameter: click.Parameter, name: str) -> str:
-    """A callback for the name of a new object, which is easily forgotten before the fields."""
-    read_text(context, parameter, name)
-    if name.partition("=")[0] in SETTABLE and "=" in name:
+def new_name(name: str) -> str:
+    """The name of a new object, which is easily forgotten before the fields; raises BadParameter."""
+    key, separator, _ = utf8(name).partition("=")
+    if separator and key in SETTABLE:
         raise click.BadParameter(f"{name!r} is a field: the store's name comes before those.")
     return name

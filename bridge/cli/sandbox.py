@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import click
+from flask import Flask
+from gunicorn.app.base import BaseApplication
 
-from bridge.cli.terminal import fail
-from bridge.cli.web import bind_or_fail, serve
+from bridge.cli.starting import bind_or_fail
+from bridge.cli.terminal import fail, print_fields
 from bridge.sandbox import create_sandbox
 
 
-class _Share(click.ParamType[tuple[int, float], str]):
-    """`STATUS=SHARE`, such as 503=0.2: the answer to a fifth of the orders is 503."""
-
-    name = "STATUS=SHARE"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, float]:
-        status, _, share = value.partition("=")
-        try:
-            parsed = int(status), float(share)
-        except ValueError:
-            self.fail(f"{value!r} is not STATUS=SHARE, such as 503=0.2", param, ctx)
-        if not (400 <= parsed[0] <= 599 and 0 <= parsed[1] <= 1):
-            self.fail(f"{value!r}: the status is 400 to 599, and the share 0 to 1", param, ctx)
-        return parsed
+def _share(text: str) -> tuple[int, float]:
+    """The value of `STATUS=SHARE`, such as 503=0.2: the answer to a fifth of the orders is 503."""
+    status, _, share = text.partition("=")
+    try:
+        parsed = int(status), float(share)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not STATUS=SHARE, such as 503=0.2") from None
+    if not (400 <= parsed[0] <= 599 and 0 <= parsed[1] <= 1):
+        raise click.BadParameter(f"{text!r}: the status is 400 to 599, and the share 0 to 1")
+    return parsed
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--latency", default=0, metavar="MS", type=click.IntRange(0), help="Milliseconds to answer in.")
-@click.option("--fail", "failures", multiple=True, type=_Share(), help="Answer a share of the orders so.")
+@click.option(
+    "--fail",
+    "failures",
+    multiple=True,
+    type=_share,
+    metavar="STATUS=SHARE",
+    help="Answer a share of the orders so.",
+)
 @click.option("--rate-limit", default=100, show_default=True, type=click.IntRange(1), help="Requests/second.")
 @click.option("--organization", metavar="ID", help="The organization's id; made if not given.")
 @click.option("--woocommerce", metavar="ID", help="The id of its first object; made if not given.")
@@ -81,11 +85,32 @@ def sandbox(
         )
     except ValueError as error:
         fail(f"The sandbox cannot be started: {error}.")
-    click.echo(f"SPACEBRIDGE_API_URL  http://{host}:{port}/v1")
-    click.echo(f"organization         {organization}")
-    click.echo(f"woocommerce          {woocommerce}")
-    click.echo(f"token                {token}")
-    click.echo(f"to look at it        http://{host}:{port}/sandbox")
-    click.echo(f"issued documents     http://{host}:{port}/sandbox/documents")
-    # `serve` runs one process, which the sandbox needs: its documents are in memory.
-    serve(app, host=host, port=port, threads=32)
+    address = f"http://{host}:{port}"
+    print_fields(
+        {
+            "SPACEBRIDGE_API_URL": f"{address}/v1",
+            "organization": organization,
+            "woocommerce": woocommerce,
+            "token": token,
+            "to look at it": f"{address}/sandbox",
+            "issued documents": f"{address}/sandbox/documents",
+        }
+    )
+    _serve(app, host=host, port=port)
+
+
+def _serve(app: Flask, *, host: str, port: int) -> None:
+    """Serve the app until a signal ends it, with one process: the sandbox has its documents in memory."""
+
+    class Server(BaseApplication):
+        def load_config(self) -> None:
+            self.cfg.set("bind", f"{host}:{port}")
+            self.cfg.set("worker_class", "gthread")
+            self.cfg.set("threads", 32)
+            self.cfg.set("loglevel", "warning")
+            self.cfg.set("control_socket_disable", True)
+
+        def load(self) -> Any:
+            return app
+
+    Server().run()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bridge.admin import RefusedError
 from bridge.cli.terminal import fail
 from bridge.settings import read_value_file
 from bridge.web.signature import unescape
@@ -22,25 +23,14 @@ WEBHOOK_SECRET_FILE_OPTION = click.option(
 _CHANGED_BY_WORDPRESS = re.compile(r"<|%[0-9a-fA-F]{2}|^\s|\s$|\s\s|[\t\r\n]")
 
 
-class SecretError(ValueError):
-    """The text cannot be such a secret; the message says why, without quoting it."""
-
-
 def read_token(file: str | None) -> str:
-    """The token in a file or on standard input (`-`), or typed; ends the command if it is no token."""
-    token = _read("--token-file", file) if file else _ask_for_token()
-    try:
-        return checked_token(token)
-    except SecretError as error:
-        fail(str(error))
+    """The token in a file or on standard input (`-`), or typed; raises RefusedError if it is no token."""
+    return checked_token(_read("--token-file", file) if file else _ask_for_token())
 
 
 def read_webhook_secret(file: str) -> str:
-    """The webhook secret in a file or on standard input (`-`); ends the command if it is none."""
-    try:
-        return checked_webhook_secret(_read("--webhook-secret-file", file))
-    except SecretError as error:
-        fail(str(error))
+    """The webhook secret in a file or on standard input (`-`); raises RefusedError if it is none."""
+    return checked_webhook_secret(_read("--webhook-secret-file", file))
 
 
 def read_database_url(option: str, file: str) -> str:
@@ -49,10 +39,10 @@ def read_database_url(option: str, file: str) -> str:
 
 
 def checked_token(token: str) -> str:
-    """The token without space around it; raises SecretError."""
+    """The token without space around it; raises RefusedError."""
     token = token.strip()
     if not token or not (token.isascii() and token.isprintable() and " " not in token):
-        raise SecretError(
+        raise RefusedError(
             "The access token is not one: it is empty, or has characters that no header can carry. "
             "Copy it once more."
         )
@@ -60,9 +50,9 @@ def checked_token(token: str) -> str:
 
 
 def checked_webhook_secret(secret: str) -> str:
-    """The secret as it is; raises SecretError. Warns of a secret that WooCommerce would change."""
+    """The secret as it is; raises RefusedError. Warns of a secret that WooCommerce would change."""
     if not unescape(secret).strip():
-        raise SecretError(
+        raise RefusedError(
             "The webhook secret is empty, and anyone could sign with it: set one in WooCommerce."
         )
     if _CHANGED_BY_WORDPRESS.search(secret):

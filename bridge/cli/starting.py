@@ -1,7 +1,8 @@
-"""Waits for what is starting on this machine, such as a `spacebridge up` in another terminal."""
+"""Servers on this machine: waits for one that is starting, and tries the address of one to be started."""
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import click
+
+from bridge.cli.terminal import fail
 
 GRACE = 10.0  # seconds until something has to be seen to start
 START_TIMEOUT = 60.0  # seconds for something that is known to be starting
@@ -71,3 +74,17 @@ def _is_refused(host: str, port: int) -> bool:
         return True
     except OSError:
         return False  # the request that follows fails with the reason
+
+
+def bind_or_fail(host: str, port: int, *, port_option: str = "--port") -> None:
+    """End the command if nothing can listen at this address; the message says what to give instead."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (socket.gaierror, TypeError, UnicodeError):  # a name without an address, or no name at all
+        fail(f"{host} is no address: give one of this machine with --host, such as 127.0.0.1.")
+    except OSError as error:
+        if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+            fail(f"{host} is no address of this machine ({error.strerror}): give another one with --host.")
+        fail(f"Port {port} on {host} cannot be used: {error.strerror}. Give another one with {port_option}.")

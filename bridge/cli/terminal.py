@@ -7,14 +7,14 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from bridge.printable import printable_in_line, unguarded
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -32,8 +32,14 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def confirm_or_fail(question: str, *, otherwise: str = "Nothing is changed.") -> None:
-    """Ask the question; end the command unless the answer is yes, or if there is no terminal to ask at."""
+def confirm_or_fail(
+    question: str, *, yes: bool, why: str | None = None, otherwise: str = "Nothing is changed."
+) -> None:
+    """Say why, and ask; end the command unless the answer is yes, or if there is no terminal to ask at."""
+    if yes:
+        return
+    if why is not None:
+        click.echo(why, err=True)
     if not (sys.stdin and sys.stdin.isatty()):  # None if it was closed
         fail(f"{otherwise} There is no terminal to ask at: {question} If so, add --yes.")
     if not click.confirm(question, err=True):
@@ -45,6 +51,27 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(document, indent=2, default=_jsonable))
 
 
+def print_result(document: object, *sentences: str, as_json: bool, advice: str | None = None) -> None:
+    """Print the result of a command: a JSON document for a script, or the sentences for a person.
+
+    The person is also given the advice, on standard error.
+    """
+    if as_json:
+        print_json(document)
+        return
+    for sentence in sentences:
+        click.echo(sentence)
+    if advice is not None:
+        click.echo(advice, err=True)
+
+
+def print_fields(fields: Mapping[str, object], *, width: int = 0) -> None:
+    """Print each name and value on a line of its own, with `width` characters or more for the names."""
+    width = max((width, *map(len, fields)))
+    for name, value in fields.items():
+        click.echo(f"{name:{width}}  {'' if value is None else value}")
+
+
 def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
     """Print the rows as a table, or as a JSON list of objects with the same names."""
     if as_json:
@@ -53,6 +80,9 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, 
     if not rows:
         click.echo("Nothing to show.", err=True)
         return
+    from rich.table import Table  # noqa: PLC0415 - only for tables
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -66,6 +96,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, 
 
 def styled_console() -> Console:
     """A console for text with styles. Text from outside has to be made printable first."""
+    from rich.console import Console  # noqa: PLC0415
+
     return Console(file=unguarded(sys.stdout))
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.table import Table
 
-from bridge.cli.demo import print_demo
 from bridge.cli.ledger_access import settings_of_command
-from bridge.cli.terminal import fail
-from bridge.cli.web import bind_or_fail
+from bridge.cli.starting import bind_or_fail
+from bridge.cli.terminal import fail, styled_console
 from bridge.data_folder import is_up, make_private
 from bridge.db import Ledger, Schema
 from bridge.embedded import demo as embedded_demo
-from bridge.embedded.folder_lock import DataFolderError, folder_lock
+from bridge.embedded.folder_lock import folder_lock
 from bridge.embedded.parts import address_of, bridge_parts
+from bridge.embedded.recorded import RecordingUnreadableError, recorded_deliveries
 from bridge.embedded.supervisor import StartError, Supervisor
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import Settings
@@ -40,13 +43,10 @@ def up(host: str, port: int, demo: bool) -> None:
         # Before the folder is made, so that a start that is refused makes none.
         bind_or_fail(host, port, port_option="`make demo PORT=9000`, or --port" if demo else "--port")
     with ExitStack() as stack:
-        try:
-            stack.enter_context(folder_lock(folder))
-            make_private(folder)
-            if demo:
-                embedded_demo.clear(folder)
-        except DataFolderError as error:
-            fail(str(error))
+        stack.enter_context(folder_lock(folder))
+        make_private(folder)
+        if demo:
+            embedded_demo.clear(folder)
         ledger = _open_ledger(settings, demo=demo)
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
         parts = bridge_parts(settings, host, port, run_dir, is_demo=demo)
@@ -76,7 +76,7 @@ def _run(supervisor: Supervisor, settings: Settings, ledger: Ledger, address: st
         fail(f"Spacebridge did not start: {error}. {source} why.")
     click.echo(f"Spacebridge is ready at {address}. Its ledger is in {folder}.", err=True)
     if demo:
-        threading.Thread(target=print_demo, args=(settings, ledger, address), daemon=True).start()
+        threading.Thread(target=_print_demo, args=(settings, ledger, address), daemon=True).start()
     else:
         _print_stores(ledger, address)
     click.echo("Stop it with Ctrl-C.", err=True)
@@ -91,3 +91,52 @@ def _print_stores(ledger: Ledger, address: str) -> None:
         click.echo(f"Store {store.name} delivers to {address}/webhooks/{store.name}", err=True)
     if not stores:
         click.echo("It has no store yet: `spacebridge stores add --help` shows how to add one.", err=True)
+
+
+def _print_demo(settings: Settings, ledger: Ledger, address: str) -> None:
+    """Play the demo on the receiver at `address`, and print each step and a summary."""
+    console = styled_console()
+    try:
+        deliveries = recorded_deliveries()
+    except RecordingUnreadableError as error:
+        fail(str(error))
+    console.print(f"\nA shop's life in {len(deliveries)} deliveries, as WooCommerce sent them:\n")
+    answers: Counter[str] = Counter()
+    for step in embedded_demo.play(settings, ledger, address, deliveries):
+        answers[step.answer["status"]] += 1
+        _print_step(console, step)
+    table = Table(title="Summary", title_justify="left", box=None, show_header=False, title_style="bold")
+    for label, number in embedded_demo.totals(settings, ledger, answers):
+        table.add_row(label, str(number))
+    console.print()
+    console.print(table)
+    sandbox = settings.api_url.removesuffix("/v1") + "/sandbox"
+    prefix = f"SPACEBRIDGE_DATA_DIR={settings.data_dir} spacebridge"
+    console.print(
+        "\nIt goes on running. Try next, in another terminal (`. .venv/bin/activate` first):\n"
+        f"  {prefix} orders list --decision attention\n"
+        f"  {prefix} orders explain {embedded_demo.STORE} 328\n"
+        f"  {prefix} issuances list\n"
+        f"  curl {sandbox}/documents\n",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_step(console: Console, step: embedded_demo.Step) -> None:
+    topic = step.delivery.headers.get("X-WC-Webhook-Topic", "ping")
+    status = step.answer["status"]
+    console.print(f"[bold]{topic}[/bold]  [dim]{step.delivery.scenario}[/dim]", highlight=False)
+    if status in {"duplicate", "pong"}:
+        console.print(f"    {status}", style="dim")
+    elif "reason" in step.answer:
+        console.print(f"    {status}: {step.answer['reason']}", style="dim", markup=False, soft_wrap=True)
+    elif step.reason is not None:
+        console.print(f"    {step.reason}", markup=False, highlight=False, soft_wrap=True)
+    for document in step.documents:
+        console.print(
+            f"    [green]issued {document['kind']} {document['number']}[/green]: "
+            f"{document['total']} {document['currency']}",
+            highlight=False,
+        )

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +20,21 @@ from bridge.cli.properties import (
     BOOLEANS,
     FIELDS_HELP,
     decode_json,
+    id_of,
+    new_name,
+    object_of,
     read_fields,
-    read_id,
-    read_name,
-    read_object,
-    read_text,
+    utf8,
 )
-from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json, print_rows
+from bridge.cli.terminal import (
+    JSON_OPTION,
+    confirm_or_fail,
+    fail,
+    print_fields,
+    print_json,
+    print_result,
+    print_rows,
+)
 from bridge.pipeline.context import connect
 from bridge.settings import PREFIX, Settings
 from bridge.spaceinvoices import (
@@ -38,8 +47,8 @@ from bridge.spaceinvoices import (
 
 _COLUMNS = ["id", "name", *BOOLEANS, "_isDeleted", "updatedAt"]
 
-ORGANIZATION = click.argument("organization_id", metavar="ORG", callback=read_id)
-WOOCOMMERCE = click.argument("woocommerce_id", metavar="ID", callback=read_id)
+ORGANIZATION = click.argument("organization_id", metavar="ORG", type=id_of)
+WOOCOMMERCE = click.argument("woocommerce_id", metavar="ID", type=id_of)
 STORE_OPTION = click.option("--store", metavar="NAME", help="Use this store's token.")
 
 
@@ -54,9 +63,7 @@ def woocommerce() -> None:
 
 @woocommerce.command("find")
 @ORGANIZATION
-@click.option(
-    "--filter", "filter_", metavar="JSON", callback=read_object, help="A filter, as LoopBack has it."
-)
+@click.option("--filter", "filter_", metavar="JSON", type=object_of, help="A filter, as LoopBack has it.")
 @STORE_OPTION
 @JSON_OPTION
 def find(organization_id: str, filter_: dict[str, Any] | None, store: str | None, as_json: bool) -> None:
@@ -80,22 +87,19 @@ def find(organization_id: str, filter_: dict[str, Any] | None, store: str | None
 
 @woocommerce.command("count")
 @ORGANIZATION
-@click.option("--where", metavar="JSON", callback=read_object, help="Which objects: the where of a filter.")
+@click.option("--where", metavar="JSON", type=object_of, help="Which objects: the where of a filter.")
 @STORE_OPTION
 @JSON_OPTION
 def count(organization_id: str, where: dict[str, Any] | None, store: str | None, as_json: bool) -> None:
     """Count the Woocommerce objects of an organization that are not deleted."""
     with _account(store) as api:
         number = api.count(organization_id, where)
-    if as_json:
-        print_json({"count": number})
-    else:
-        click.echo(number)
+    print_result({"count": number}, str(number), as_json=as_json)
 
 
 @woocommerce.command("create", epilog=FIELDS_HELP)
 @ORGANIZATION
-@click.argument("name", callback=read_name)
+@click.argument("name", type=new_name)
 @click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1, callback=read_fields)
 @STORE_OPTION
 @JSON_OPTION
@@ -133,22 +137,22 @@ def patch(woocommerce_id: str, fields: dict[str, Any], store: str | None, as_jso
 def delete(woocommerce_id: str, yes: bool, store: str | None, as_json: bool) -> None:
     """Delete a Woocommerce object. Nothing here brings it back."""
     with _account(store, is_change=True) as api:
-        if not yes:
-            _confirm(
-                f"Without Woocommerce object {woocommerce_id}, its shop's orders get no documents, and "
-                "nothing here brings it back.",
-                "Delete it?",
-            )
+        confirm_or_fail(
+            "Delete it?",
+            yes=yes,
+            why=f"Without Woocommerce object {woocommerce_id}, its shop's orders get no documents, and "
+            "nothing here brings it back.",
+            otherwise="Nothing is sent.",
+        )
         number = api.delete(woocommerce_id)
     click.echo(f"Woocommerce object {woocommerce_id} is deleted.", err=True)
-    if as_json:
-        print_json({"count": number})
+    print_result({"count": number}, as_json=as_json)
 
 
 @woocommerce.command("import")
 @WOOCOMMERCE
-@click.option("--type", "type_", metavar="TYPE", required=True, callback=read_text, help="The API's type.")
-@click.option("--options", metavar="TEXT", callback=read_text, help="The API's importOptions, as they are.")
+@click.option("--type", "type_", metavar="TYPE", required=True, type=utf8, help="The API's type.")
+@click.option("--options", metavar="TEXT", type=utf8, help="The API's importOptions, as they are.")
 @STORE_OPTION
 @JSON_OPTION
 def start_import(
@@ -158,13 +162,12 @@ def start_import(
     with _account(store, is_change=True) as api:
         answer = api.start_import(woocommerce_id, type_, options)
     click.echo(f"An import for Woocommerce object {woocommerce_id} is started.", err=True)
-    if as_json:
-        print_json(answer)
+    print_result(answer, as_json=as_json)
 
 
 @woocommerce.command("order")
 @WOOCOMMERCE
-@click.argument("file", callback=read_text)
+@click.argument("file", type=utf8)
 @YES_OPTION
 @STORE_OPTION
 @JSON_OPTION
@@ -176,15 +179,15 @@ def order(woocommerce_id: str, file: str, yes: bool, store: str | None, as_json:
     """
     body = _read_order(file)
     with _account(store, is_change=True) as api:
-        if not yes:
-            _confirm(
-                "Space Invoices may issue a document for it, and another one if it has issued one before.",
-                "Hand the order over?",
-            )
+        confirm_or_fail(
+            "Hand the order over?",
+            yes=yes,
+            why="Space Invoices may issue a document for it, and another one if it has issued one before.",
+            otherwise="Nothing is sent.",
+        )
         answer = api.order(woocommerce_id, body)
     click.echo(f"Space Invoices has taken the order for Woocommerce object {woocommerce_id}.", err=True)
-    if as_json:
-        print_json(answer)
+    print_result(answer, as_json=as_json)
 
 
 @contextmanager
@@ -212,7 +215,8 @@ def _account(store: str | None, *, is_change: bool = False) -> Iterator[SpaceInv
 def _token(settings: Settings, store: str | None) -> tuple[str, str]:
     """The access token, and where it comes from."""
     if store is not None:
-        shop = require_store(open_ledger(settings), store)
+        with open_ledger(settings).read() as connection:
+            shop = require_store(connection, store)
         return shop.api_token(settings.vault()), f"the token of store {store}"
     token = settings.api_token.get_secret_value()
     if not token:
@@ -244,15 +248,11 @@ def _advice(error: SpaceInvoicesError, origin: str, api_url: str) -> str:
     return "Try again later."
 
 
-def _confirm(consequence: str, question: str) -> None:
-    click.echo(consequence, err=True)
-    confirm_or_fail(question, otherwise="Nothing is sent.")
-
-
 def _read_order(file: str) -> bytes:
     """The bytes of a file with one JSON object, without a byte order mark; ends the command otherwise."""
     try:
-        raw = _standard_input() if file == "-" else Path(file).read_bytes()
+        standard_input = sys.stdin.buffer if sys.stdin else BytesIO()
+        raw = standard_input.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         fail(f"The order cannot be read from {file}: {error.strerror}. Name a file that this user may read.")
     try:
@@ -264,10 +264,6 @@ def _read_order(file: str) -> bytes:
         name = "Standard input" if file == "-" else file
         fail(f"{name} holds no order, which is one JSON object in UTF-8: nothing is sent.")
     return text.encode()
-
-
-def _standard_input() -> bytes:
-    return sys.stdin.buffer.read() if sys.stdin else b""
 
 
 def _columns(rows: Sequence[Mapping[str, object]]) -> Sequence[str]:
@@ -286,9 +282,7 @@ def _show(woocommerce: Woocommerce, result: str, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    width = max(map(len, document), default=0)
-    for name, value in document.items():
-        click.echo(f"{_cell(name):{width}}  {_cell(value)}")
+    print_fields({_cell(name): _cell(value) for name, value in document.items()})
 
 
 def _cell(value: object) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from sqlalchemy import URL
 
-from bridge.admin.copying import CopyRefusedError, others_connected
 from bridge.admin.copying import copy as copy_ledger
+from bridge.admin.copying import others_connected
+from bridge.admin.rekey import is_readable
 from bridge.cli.ledger_access import settings_of_command
 from bridge.cli.options import YES_OPTION
 from bridge.cli.secret_input import read_database_url
-from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_json
+from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_result
 from bridge.data_folder import is_up
 from bridge.db import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError, Schema
 from bridge.db.engine import LOCK_TIMEOUT
-from bridge.doctor.installation import is_readable
 from bridge.ledger import stores as ledger_stores
 from bridge.settings import Settings, SettingsError
 
@@ -53,7 +52,6 @@ def copy(
         raise click.UsageError("Give either --from-sqlite PATH or --from-url-file FILE.")
     if to_url_file == from_url_file == "-":
         raise click.UsageError("Standard input holds one URL: give the other in a file.")
-    os.umask(0o077)  # a copy holds customers' data
     source = _ledger("from", from_sqlite, from_url_file) or Ledger(settings.ledger_url)
     target = _ledger("to", to_sqlite, to_url_file)
     if target is None:
@@ -66,17 +64,12 @@ def copy(
     )
     rows = _copy(source, target)
     unreadable = _unreadable(settings, target)
-    if as_json:
-        print_json(
-            {
-                "from": source.place,
-                "to": target.place,
-                "rows": rows,
-                "key_fits": None if unreadable is None else not unreadable,
-            }
-        )
-    else:
-        click.echo(f"Copied, read again and found equal: {sum(rows.values())} rows.")
+    key_fits = None if unreadable is None else not unreadable
+    print_result(
+        {"from": source.place, "to": target.place, "rows": rows, "key_fits": key_fits},
+        f"Copied, read again and found equal: {sum(rows.values())} rows.",
+        as_json=as_json,
+    )
     click.echo("\n".join(_next_steps(settings, source, target, unreadable)), err=True)
 
 
@@ -91,8 +84,8 @@ def _copy(source: Ledger, target: Ledger) -> dict[str, int]:
 
     try:
         content = copy_ledger(source, target, report=report)
-    except (CopyRefusedError, LedgerMovedError) as error:
-        fail(str(error))
+    except LedgerMovedError:
+        raise
     except LedgerUnavailableError as error:
         fail(
             f"Nothing is copied, or not to the end: {error}. See that both can be reached and written, that "
@@ -112,17 +105,13 @@ def _ledger(side: str, path: str | None, url_file: str | None) -> Ledger | None:
             fail(f"--{side}-sqlite names a file. Write the URL into one, and give that as --{side}-url-file.")
         if Path(path).is_dir():
             fail(f"--{side}-sqlite {path} is a folder: name the file in it, such as {path}/ledger.db.")
-        return Ledger(_sqlite_url(Path(path)))
+        return Ledger(URL.create("sqlite", database=str(Path(path).absolute())).render_as_string())
     if url_file is None:
         return None
     try:
         return Ledger(read_database_url(f"--{side}-url-file", url_file))
     except ValueError as error:
         fail(f"--{side}-url-file {url_file}: {error}. Give postgresql://USER:PASSWORD@HOST/DATABASE.")
-
-
-def _sqlite_url(path: Path) -> str:
-    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
 
 
 def _data_folder(settings: Settings, from_sqlite: str | None, from_url_file: str | None) -> Path | None:
@@ -156,13 +145,14 @@ def _require_stopped(source: Ledger, folder: Path | None, *, yes: bool) -> None:
         )
     except LedgerUnavailableError as error:
         fail(f"The ledger to copy from ({source.place}) cannot be reached: {error}.")
-    if others and not yes:
-        click.echo(
-            f"Others are connected to {source.place} ({others} sessions). A bridge that still runs there can "
-            "accept nothing from now on.",
-            err=True,
+    if others:
+        confirm_or_fail(
+            "Is every receiver and worker stopped?",
+            yes=yes,
+            why=f"Others are connected to {source.place} ({others} sessions). A bridge that still runs there "
+            "can accept nothing from now on.",
+            otherwise="Nothing is copied.",
         )
-        confirm_or_fail("Is every receiver and worker stopped?", otherwise="Nothing is copied.")
 
 
 def _unreadable(settings: Settings, target: Ledger) -> Sequence[str] | None:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import click
 
-from bridge.cli.stores import add, apply, change, pause, remove, show, tokens, webhook_secrets
+from bridge.cli.groups import LazyGroup
+
+_COMMANDS = {
+    "add": "add",
+    "list": "show",
+    "show": "show",
+    "set": "change",
+    "sync": "change",
+    "pause": "change",
+    "resume": "change",
+    "remove": "change",
+    "rotate-secret": "secret",
+    "set-token": "secret",
+    "apply": "apply",
+}
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup, modules={name: f"bridge.cli.stores.{module}" for name, module in _COMMANDS.items()}
+)
 def stores() -> None:
     """The shops, and where their orders go."""
-
-
-for command in (
-    add.add,
-    show.list_,
-    show.show,
-    change.set_,
-    change.sync,
-    pause.pause,
-    pause.resume,
-    remove.remove,
-    webhook_secrets.rotate_secret,
-    tokens.set_token,
-    apply.apply,
-):
-    stores.add_command(command)

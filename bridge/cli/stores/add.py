@@ -8,8 +8,8 @@ import secrets
 import click
 
 from bridge.admin import manage_stores, store_options
-from bridge.admin.manage_stores import Fetched, NewStore, WoocommerceTakenError
-from bridge.admin.store_check import StoreCheckError, check_account
+from bridge.admin.manage_stores import Fetched, NewStore
+from bridge.admin.store_check import StoreCheckError
 from bridge.cli.options import AS_OPTION
 from bridge.cli.secret_input import (
     TOKEN_FILE_OPTION,
@@ -17,9 +17,8 @@ from bridge.cli.secret_input import (
     read_token,
     read_webhook_secret,
 )
-from bridge.cli.starting import await_server
 from bridge.cli.stores.session import StoreSession, now
-from bridge.cli.terminal import JSON_OPTION, fail, print_json
+from bridge.cli.terminal import JSON_OPTION, fail, print_result
 from bridge.issuance import OPTIONS, OptionError, StoreOptions
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import StoreExistsError
@@ -76,20 +75,17 @@ def add(
     session = StoreSession.open(is_awaited=True)
     with session.ledger.read() as connection:
         if ledger_stores.find(connection, name) is not None:
-            fail(already_there(name))
+            fail(_already_there(name))
     token = read_token(token_file)
-    new_secret = None if webhook_secret_file else secrets.token_hex(24)
-    secret = new_secret or read_webhook_secret(webhook_secret_file or "")
+    secret = read_webhook_secret(webhook_secret_file) if webhook_secret_file else secrets.token_hex(24)
     fetched = None if offline else fetch(session, token, organization, woocommerce)
     new = NewStore(name, organization, woocommerce, token, secret, options)
     try:
         with session.ledger.write() as connection:
             is_back = manage_stores.add(connection, session.vault, new, fetched, who=who, now=now())
     except StoreExistsError:
-        fail(already_there(name))
-    except WoocommerceTakenError as taken:
-        fail(taken_by(str(taken)))
-    _print(name, new_secret, fetched, is_back=is_back, as_json=as_json)
+        fail(_already_there(name))
+    _print(name, None if webhook_secret_file else secret, fetched, is_back=is_back, as_json=as_json)
 
 
 def _options(issue_from: str, url: str | None) -> StoreOptions:
@@ -120,52 +116,29 @@ def problem_of_ids(organization: str, woocommerce: str) -> str | None:
 
 def fetch(session: StoreSession, token: str, organization: str, woocommerce: str) -> Fetched:
     """The config that the token has access to; ends the command with an error if there is none."""
-    await_server(session.settings.api_url)  # it may be a sandbox that is just starting
-    at = now()
     try:
-        config = check_account(
-            session.context(), token=token, organization_id=organization, woocommerce_id=woocommerce
-        )
+        return session.fetch(token, organization, woocommerce)
     except StoreCheckError as problem:
         fail(f"{problem} Nothing is changed; with --offline, it is not checked.")
-    return Fetched(config, at)
 
 
-def already_there(name: str) -> str:
-    """The error for a name that another store has."""
+def _already_there(name: str) -> str:
     return f"There is a store named {name} already. `spacebridge stores show {name}` shows it."
-
-
-def taken_by(name: str) -> str:
-    """The error for a Woocommerce object that the orders of another store go to."""
-    return (
-        f"The orders of store {name} go to this Woocommerce object already. An order delivered to both "
-        "stores would be issued twice: give each store an object of its own in Space Invoices."
-    )
 
 
 def _print(
     name: str, new_secret: str | None, fetched: Fetched | None, *, is_back: bool, as_json: bool
 ) -> None:
     path = f"/webhooks/{name}"
-    if as_json:
-        document = {
-            "name": name,
-            "delivery_path": path,
-            "checked": fetched is not None,
-            "taken_back": is_back,
-        }
-        print_json(document | ({"webhook_secret": new_secret} if new_secret else {}))
-        return
-    if fetched is None:
-        click.echo(f"Store {name} is added, unchecked: its config is fetched while the bridge runs.")
-    else:
-        click.echo(
-            f"Store {name} is added: its orders go to {fetched.config.get('name')!r} in Space Invoices."
-        )
+    document = {"name": name, "delivery_path": path, "checked": fetched is not None, "taken_back": is_back}
+    sentences = [f"Store {name} is added, unchecked: its config is fetched while the bridge runs."]
+    if fetched is not None:
+        destination = fetched.config.get("name")
+        sentences = [f"Store {name} is added: its orders go to {destination!r} in Space Invoices."]
     if is_back:
-        click.echo("It was there before. What it issued then is known, and is not issued again.")
-    click.echo(f"Delivery URL: https://<this bridge>{path}")
+        sentences.append("It was there before. What it issued then is known, and is not issued again.")
+    sentences.append(f"Delivery URL: https://<this bridge>{path}")
     if new_secret:
-        click.echo(f"Secret:       {new_secret}   (shown this once)")
-    click.echo(NEXT_STEPS.format(name=name), err=True)
+        document["webhook_secret"] = new_secret
+        sentences.append(f"Secret:       {new_secret}   (shown this once)")
+    print_result(document, *sentences, as_json=as_json, advice=NEXT_STEPS.format(name=name))

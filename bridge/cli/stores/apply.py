@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from sqlalchemy import Connection
 
-from bridge.admin import manage_stores, store_options
-from bridge.admin.manage_stores import Fetched, NewStore, WoocommerceTakenError
-from bridge.admin.store_check import StoreCheckError, check_account
+from bridge.admin import RefusedError, manage_stores, store_options
+from bridge.admin.manage_stores import Fetched, NewStore
 from bridge.cli.options import AS_OPTION
-from bridge.cli.secret_input import SecretError, checked_token, checked_webhook_secret
-from bridge.cli.starting import await_server
-from bridge.cli.stores.add import OFFLINE_OPTION, taken_by
-from bridge.cli.stores.file import (
-    DescribedStore,
-    SecretSource,
-    SecretSourceError,
-    StoresFileError,
-    read_stores,
-)
+from bridge.cli.secret_input import checked_token, checked_webhook_secret
+from bridge.cli.stores.add import OFFLINE_OPTION
+from bridge.cli.stores.file import DescribedStore, StoresFileError, read_stores
 from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
 from bridge.ledger import store_secrets
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.store_secrets import TooManySecretsError
 from bridge.ledger.stores import Store, StoreExistsError
-from bridge.settings import read_value_file
+from bridge.settings import SettingsError, read_value_file
+from bridge.vault import Vault
 
 ADDED, CHANGED, UNCHANGED, FAILED = "added", "changed", "unchanged", "failed"
-
-
-class _NotAppliedError(Exception):
-    """A store cannot become what the file describes; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,110 +97,87 @@ def _text(file: str) -> str:
 def _apply_to(
     session: StoreSession, described: DescribedStore, *, dry_run: bool, offline: bool, who: str
 ) -> _Applied:
-    lines: list[str] = []
+    name = described.name
     try:
-        desired = _Desired(described, *_secrets(described))
+        desired = _desired(described)
         fetched = None if offline else _fetch_config(session, desired)
-        with session.ledger.write() as connection, _rolled_back(connection, dry_run):
-            action = _change(connection, session, desired, fetched, lines, who=who)
-    except (_NotAppliedError, SecretSourceError, SecretError, StoreCheckError) as error:
-        return _Applied(described.name, FAILED, [str(error)])
-    except WoocommerceTakenError as taken:
-        return _Applied(described.name, FAILED, [taken_by(str(taken))])
-    except (StoreExistsError, TooManySecretsError) as error:
-        reason = (
-            "it is being added elsewhere"
-            if isinstance(error, StoreExistsError)
-            else "it has too many secrets"
-        )
-        return _Applied(
-            described.name, FAILED, [f"{reason}: see `spacebridge stores show {described.name}`."]
-        )
-    return _Applied(described.name, action, lines)
+        with session.ledger.write() as connection, connection.begin_nested() as savepoint:
+            before = ledger_stores.find(connection, name)
+            if before is None:
+                action, lines = ADDED, _add(connection, session.vault, desired, fetched, who=who)
+            else:
+                lines = _change(connection, session.vault, before.id, desired, fetched, who=who)
+                action = CHANGED if lines else UNCHANGED
+            if dry_run:
+                savepoint.rollback()
+        return _Applied(name, action, lines)
+    except (RefusedError, SettingsError) as error:
+        reason = str(error)
+    except StoreExistsError:
+        reason = f"it is being added elsewhere: see `spacebridge stores show {name}`."
+    except TooManySecretsError:
+        reason = f"it has too many secrets: see `spacebridge stores show {name}`."
+    return _Applied(name, FAILED, [reason])
 
 
-@contextmanager
-def _rolled_back(connection: Connection, dry_run: bool) -> Iterator[None]:
-    """Roll back what is written in it, if this is a dry run."""
-    with connection.begin_nested() as savepoint:
-        yield
-        if dry_run:
-            savepoint.rollback()
-
-
-def _secrets(described: DescribedStore) -> tuple[str | None, str | None]:
-    token, secret = (_read(source) for source in (described.token, described.webhook_secret))
-    return (
+def _desired(described: DescribedStore) -> _Desired:
+    """Read the secrets from where the file says that they are; raises RefusedError."""
+    token, secret = (
+        None if source is None else source.read(os.environ)
+        for source in (described.token, described.webhook_secret)
+    )
+    return _Desired(
+        described,
         None if token is None else checked_token(token),
         None if secret is None else checked_webhook_secret(secret),
     )
 
 
-def _read(source: SecretSource | None) -> str | None:
-    return None if source is None else source.read(os.environ)
-
-
 def _fetch_config(session: StoreSession, desired: _Desired) -> Fetched | None:
     """The config, fetched with a token that the ledger does not have yet; None without such a token."""
+    described = desired.described
     with session.ledger.read() as connection:
-        store = ledger_stores.find(connection, desired.described.name)
+        store = ledger_stores.find(connection, described.name)
     if desired.token is None or (store and store_secrets.is_token(store, session.vault, desired.token)):
         return None
-    await_server(session.settings.api_url)  # it may be a sandbox that is just starting
-    at = now()
-    config = check_account(
-        session.context(),
-        token=desired.token,
-        organization_id=desired.described.organization_id,
-        woocommerce_id=desired.described.woocommerce_id,
-    )
-    return Fetched(config, at)
+    return session.fetch(desired.token, described.organization_id, described.woocommerce_id)
 
 
 def _change(
     connection: Connection,
-    session: StoreSession,
+    vault: Vault,
+    store_id: int,
     desired: _Desired,
     fetched: Fetched | None,
-    lines: list[str],
     *,
     who: str,
-) -> str:
-    """Make one store what is desired, add what changed to `lines`, and return the action."""
-    before = ledger_stores.find(connection, desired.described.name)
-    if before is None:
-        _add(connection, session, desired, fetched, lines, who=who)
-        return ADDED
-    store = ledger_stores.lock(connection, before.id)
+) -> list[str]:
+    """Make a store that is there what is desired; returns what changed, in a line each."""
+    store = ledger_stores.lock(connection, store_id)
     _require_same_ids(store, desired.described)
-    changed = manage_stores.set_options(connection, store, desired.described.values, who=who, now=now())
-    lines += changed.lines
-    if desired.token is not None and manage_stores.set_token(
-        connection, session.vault, store, desired.token, fetched, who=who, now=now()
+    values, token, secret = desired.described.values, desired.token, desired.webhook_secret
+    lines = list(manage_stores.set_options(connection, store, values, who=who, now=now()).lines)
+    if token is not None and manage_stores.set_token(
+        connection, vault, store, token, fetched, who=who, now=now()
     ):
         lines.append("token: replaced")
-    if desired.webhook_secret is not None and manage_stores.rotate_secret(
-        connection, session.vault, store, desired.webhook_secret, keep_previous=True, who=who, now=now()
+    if secret is not None and manage_stores.rotate_secret(
+        connection, vault, store, secret, keep_previous=True, who=who, now=now()
     ):
         lines.append(
             "webhook secret: replaced; the one before stays good until a day after the new one is seen"
         )
-    return CHANGED if lines else UNCHANGED
+    return lines
 
 
 def _add(
-    connection: Connection,
-    session: StoreSession,
-    desired: _Desired,
-    fetched: Fetched | None,
-    lines: list[str],
-    *,
-    who: str,
-) -> None:
+    connection: Connection, vault: Vault, desired: _Desired, fetched: Fetched | None, *, who: str
+) -> list[str]:
+    """Add the store; returns what there is to say of it, in a line each."""
     described = desired.described
     if desired.token is None or desired.webhook_secret is None:
         missing = "token" if desired.token is None else "webhook_secret"
-        raise _NotAppliedError(
+        raise RefusedError(
             f"it is new, and its {missing} is not given: add {missing}_env or {missing}_file to it."
         )
     at = now()
@@ -224,10 +189,10 @@ def _add(
         desired.webhook_secret,
         store_options.with_values(store_options.of_new_store(at), described.values),
     )
-    is_back = manage_stores.add(connection, session.vault, new, fetched, who=who, now=at)
-    lines.append(f"delivery URL: https://<this bridge>/webhooks/{described.name}")
-    if is_back:
+    lines = [f"delivery URL: https://<this bridge>/webhooks/{described.name}"]
+    if manage_stores.add(connection, vault, new, fetched, who=who, now=at):
         lines.append("it was there before: what it issued then is known, and is not issued again")
+    return lines
 
 
 def _require_same_ids(store: Store, described: DescribedStore) -> None:
@@ -236,7 +201,7 @@ def _require_same_ids(store: Store, described: DescribedStore) -> None:
         ("woocommerce", store.woocommerce_id, described.woocommerce_id),
     ):
         if old != new:
-            raise _NotAppliedError(
+            raise RefusedError(
                 f"its {key} is {old}, and cannot become {new}: what was issued there would be issued again. "
                 "Add a store of another name for it, or remove this one first."
             )

@@ -8,49 +8,35 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from bridge.admin import store_options
+from bridge.admin import RefusedError, store_options
 from bridge.cli.stores.add import SPACE_INVOICES_ID, problem_of_name
 from bridge.issuance import OPTIONS, OptionError, StoreOptions
-from bridge.settings import SettingsError, read_value_file
+from bridge.settings import read_value_file
 
 IDS = ("organization", "woocommerce")
 SECRETS = ("token", "webhook_secret")
-KEYS = (
-    *IDS,
-    *(f"{secret}_{source}" for secret in SECRETS for source in ("env", "file")),
-    *OPTIONS,
-)
+KEYS = (*IDS, *(f"{secret}_{source}" for secret in SECRETS for source in ("env", "file")), *OPTIONS)
 
 
 class StoresFileError(Exception):
     """The file does not describe stores. The message names each key that is wrong, and no secret."""
 
 
-class SecretSourceError(Exception):
-    """A secret is not in the place that the file names; the message names the key, and no secret."""
-
-
 @dataclass(frozen=True, slots=True)
 class SecretSource:
-    """Where a secret is: in an environment variable, or in a file. `key` is that in the TOML file."""
+    """Where a secret is: in an environment variable or in a file. `key` is that in the TOML file."""
 
     key: str
-    variable: str | None = None
-    path: Path | None = None
+    place: str | Path  # the variable's name, or the file's path
 
     def read(self, environment: Mapping[str, str]) -> str:
-        """The secret; raises SecretSourceError."""
-        if self.path is not None:
-            try:
-                return read_value_file(self.key, self.path)
-            except SettingsError as error:
-                raise SecretSourceError(str(error)) from None
-        if not environment.get(self.variable or ""):
-            # Not quoted: it may be the secret itself, written in the wrong place.
-            raise SecretSourceError(
-                f"{self.key}: there is no such variable in the environment, or it is empty."
-            )
-        return environment[self.variable or ""]
+        """The secret; raises RefusedError without the variable, and SettingsError without the file."""
+        if isinstance(self.place, Path):
+            return read_value_file(self.key, self.place)
+        if not (secret := environment.get(self.place)):
+            # The name is not quoted: it may be the secret itself, written in the wrong place.
+            raise RefusedError(f"{self.key}: there is no such variable in the environment, or it is empty.")
+        return secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +147,9 @@ def _options(values: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _source(name: str, table: Mapping[str, object], secret: str, folder: Path) -> SecretSource | None:
+    key = f"stores.{name}.{secret}"
     if (variable := table.get(f"{secret}_env")) is not None:
-        return SecretSource(f"stores.{name}.{secret}_env", variable=str(variable))
+        return SecretSource(f"{key}_env", str(variable))
     if (path := table.get(f"{secret}_file")) is not None:
-        return SecretSource(f"stores.{name}.{secret}_file", path=folder / str(path))
+        return SecretSource(f"{key}_file", folder / str(path))
     return None

@@ -1,4 +1,4 @@
-"""What the commands on stores have in common: settings, ledger, stores by name, a confirmation."""
+"""What the commands on stores have in common: settings, ledger and keys, and stores by name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import click
 from sqlalchemy import Connection
 
-from bridge.admin import store_removal
-from bridge.cli.ledger_access import open_ledger, settings_of_command
-from bridge.cli.terminal import confirm_or_fail, fail
+from bridge.admin.manage_stores import Fetched
+from bridge.admin.store_check import check_account
+from bridge.cli.ledger_access import (
+    open_ledger,
+    require_store_or_its_new_name,
+    settings_of_command,
+    unknown_store,
+)
+from bridge.cli.starting import await_server
+from bridge.cli.terminal import fail
 from bridge.db import Ledger
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.stores import Store
@@ -56,8 +62,17 @@ class StoreSession:
         with self.ledger.write() as connection:
             store = ledger_stores.lock(connection, _in_use(connection, name).id)
             if store.name != name:  # another command has just removed it
-                fail(_unknown(name))
+                fail(unknown_store(name))
             yield connection, store
+
+    def fetch(self, token: str, organization_id: str, woocommerce_id: str) -> Fetched:
+        """The config that the token has access to; raises StoreCheckError."""
+        await_server(self.settings.api_url)  # it may be a sandbox that is just starting
+        at = now()
+        config = check_account(
+            self.context(), token=token, organization_id=organization_id, woocommerce_id=woocommerce_id
+        )
+        return Fetched(config, at)
 
 
 def now() -> datetime:
@@ -65,30 +80,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def find(connection: Connection, name: str) -> Store:
-    """The store of this name, in use or removed; ends the command if there is none."""
-    # A query takes no bytes that are no text, which a shell may pass on.
-    store = ledger_stores.find(connection, name) if name.isprintable() else None
-    if store is None:
-        removed = store_removal.removed_before(connection, name)
-        fail(f"{_unknown(name)}{f' It was removed, and is {removed.name} now.' if removed else ''}")
-    return store
-
-
-def confirm(*, why: str, question: str, yes: bool) -> None:
-    """Ask the operator to confirm what cannot be undone; without a yes, end the command, nothing changed."""
-    if yes:
-        return
-    click.echo(why, err=True)
-    confirm_or_fail(question)
-
-
 def _in_use(connection: Connection, name: str) -> Store:
-    store = find(connection, name)
+    store = require_store_or_its_new_name(connection, name)
     if store.removed_at is not None:
         fail(f"The store {name} was removed, and can only be shown.")
     return store
-
-
-def _unknown(name: str) -> str:
-    return f"There is no store named {name}. `spacebridge stores list` shows those there are."

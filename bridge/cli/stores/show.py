@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 
 from bridge.admin import store_options
-from bridge.cli.ledger_access import open_ledger
+from bridge.cli.ledger_access import open_ledger, require_store_or_its_new_name
 from bridge.cli.stores import describe
-from bridge.cli.stores.session import find, now
 from bridge.cli.terminal import JSON_OPTION, print_json, print_rows
 from bridge.ledger import actions, workload
 from bridge.ledger import stores as ledger_stores
@@ -22,16 +20,6 @@ from bridge.ledger.workload import Workload
 
 COLUMNS = ["name", "state", "due", "held", "failed", "last_ping_at", "last_delivery_at"]
 LATEST_ACTIONS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Overview:
-    """All that is overview of one store."""
-
-    store: Store
-    load: Workload
-    deciding_anew: int
-    actions: Sequence[Action]
 
 
 @click.command("list")
@@ -51,19 +39,17 @@ def list_(removed: bool, as_json: bool) -> None:
 @JSON_OPTION
 def show(name: str, as_json: bool) -> None:
     """Show how a store stands: why it is paused, its config in Space Invoices, and what waits."""
+    now = datetime.now(UTC)
     with open_ledger().read() as connection:
-        store = find(connection, name)
-        overview = _Overview(
-            store,
-            workload.of_store(connection, store.id),
-            workload.count_to_redecide(connection, store),
-            actions.of_store(connection, store.id, limit=LATEST_ACTIONS),
-        )
+        store = require_store_or_its_new_name(connection, name)
+        load = workload.of_store(connection, store.id)
+        to_redecide = workload.count_to_redecide(connection, store)
+        latest = actions.of_store(connection, store.id, limit=LATEST_ACTIONS)
     if as_json:
-        print_json(_document(overview))
+        print_json(_document(store, load, to_redecide, latest, now))
         return
-    click.echo(f"Store {store.name} {describe.state(store, now())}\n")
-    lines = list(_lines(overview, now()))
+    click.echo(f"Store {store.name} {describe.state(store, now)}\n")
+    lines = list(_lines(store, load, to_redecide, latest, now))
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         click.echo(f"{label:{width}}  {text}")
@@ -83,34 +69,30 @@ def _row(store: Store, load: Workload) -> dict[str, object]:
     }
 
 
-def _document(overview: _Overview) -> dict[str, object]:
-    store = overview.store
+def _document(
+    store: Store, load: Workload, to_redecide: int, latest: Sequence[Action], now: datetime
+) -> dict[str, object]:
+    names = ("paused_at", "pause_reason", "next_probe_at", "removed_at")
+    config_names = ("config", "config_fetched_at", "config_error", "config_missing_since", "inactive_since")
     return {
-        **_row(store, overview.load),
-        "paused_at": store.paused_at,
-        "pause_reason": store.pause_reason,
-        "next_probe_at": store.next_probe_at,
-        "removed_at": store.removed_at,
+        **_row(store, load),
+        **{name: getattr(store, name) for name in names},
         **store_options.as_mapping(store.options),
-        "config": store.config,
-        "config_fetched_at": store.config_fetched_at,
-        "config_error": store.config_error,
-        "config_missing_since": store.config_missing_since,
-        "inactive_since": store.inactive_since,
+        **{name: getattr(store, name) for name in config_names},
         "refused_deliveries": store.refused_deliveries,
         "last_refused_at": store.last_refused_at,
-        "deciding_anew": overview.deciding_anew,
-        "previous_webhook_secrets": len(store.still_good(now())),
+        "deciding_anew": to_redecide,
+        "previous_webhook_secrets": len(store.still_good(now)),
         "webhook_secret_seen_at": store.webhook_secret_seen_at,
         "actions": [
-            {"at": action.at, "who": action.who, "verb": action.verb, "result": action.result}
-            for action in overview.actions
+            {name: getattr(action, name) for name in ("at", "who", "verb", "result")} for action in latest
         ],
     }
 
 
-def _lines(overview: _Overview, at: datetime) -> Iterator[tuple[str, str]]:
-    store, load = overview.store, overview.load
+def _lines(
+    store: Store, load: Workload, to_redecide: int, latest: Sequence[Action], now: datetime
+) -> Iterator[tuple[str, str]]:
     named = f"{store.config['name']!r}, " if store.config and store.config.get("name") else ""
     yield (
         "Space Invoices",
@@ -118,40 +100,33 @@ def _lines(overview: _Overview, at: datetime) -> Iterator[tuple[str, str]]:
     )
     if store.removed_at is None:
         yield "Delivery URL", f"https://<this bridge>/webhooks/{store.name}"
-        yield "Last ping", describe.when(store.last_ping_at, at)
-    yield "Last delivery", describe.when(load.last_delivery_at, at)
+        yield "Last ping", describe.when(store.last_ping_at, now)
+    yield "Last delivery", describe.when(load.last_delivery_at, now)
     if store.refused_deliveries:
-        yield (
-            "Refused",
-            f"{store.refused_deliveries} (401), the last {describe.when(store.last_refused_at, at)}",
-        )
+        last = describe.when(store.last_refused_at, now)
+        yield "Refused", f"{store.refused_deliveries} (401), the last {last}"
     yield (
         "To do",
         f"deliveries: {load.unprocessed}, documents due: {load.of(DUE)}, being sent: {load.of(SENDING)}",
     )
     yield "For you", f"held: {load.of(HELD)}, failed: {load.of(FAILED)}{_where_to_look(store, load)}"
-    if overview.deciding_anew:
-        yield (
-            "",
-            f"orders that are being decided anew, since the rules have changed: {overview.deciding_anew}",
-        )
+    if to_redecide:
+        yield "", f"orders that are being decided anew, since the rules have changed: {to_redecide}"
     if store.config is not None:
-        yield "Config", f"fetched {describe.when(store.config_fetched_at, at)}"
+        yield "Config", f"fetched {describe.when(store.config_fetched_at, now)}"
         for sentence in describe.config(store.config):
             yield "", sentence
     if store.config_error is not None:
         yield "", f"The last try to fetch it has failed: {store.config_error}"
-    elif (not_listed := describe.not_listed(store, at)) is not None:
+    elif (not_listed := describe.not_listed(store, now)) is not None:
         yield "", not_listed
     for name, value in store_options.as_mapping(store.options).items():
         yield name, store_options.as_text(value)
-    if (rotation := describe.webhook_secret(store, at)) is not None:
+    if (rotation := describe.webhook_secret(store, now)) is not None:
         yield "Rotation", rotation
-    for number, action in enumerate(overview.actions):
-        yield (
-            "" if number else "Last actions",
-            f"{describe.when(action.at, at)}: {action.who}: {action.verb} {action.result}",
-        )
+    for number, action in enumerate(latest):
+        text = f"{describe.when(action.at, now)}: {action.who}: {action.verb} {action.result}"
+        yield "" if number else "Last actions", text
 
 
 def _where_to_look(store: Store, load: Workload) -> str:

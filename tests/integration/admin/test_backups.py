@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.admin import operate, restore
-from bridge.admin.backup import NoBackupError, back_up
+from bridge.admin import RefusedError, operate, restore
+from bridge.admin.backup import back_up
 from bridge.db import Ledger
 from bridge.db.tables import deliveries as delivery_table
 from bridge.ledger import actions, deliveries, issuances
@@ -275,8 +275,8 @@ def test_a_ledger_in_a_server_and_none_at_all_are_not_backed_up(
 ) -> None:
     with closing(Ledger(postgres_server.new_database("backup"))) as ledger:
         ledger.upgrade()
-        with pytest.raises(NoBackupError, match="pg_dump"):
+        with pytest.raises(RefusedError, match="pg_dump"):
             back_up(ledger, tmp_path / "backup")
-    with pytest.raises(NoBackupError, match="no ledger to back up"):
+    with pytest.raises(RefusedError, match="no ledger to back up"):
         back_up(Ledger(f"sqlite:///{tmp_path / 'none.db'}"), tmp_path / "backup")
     assert list(tmp_path.iterdir()) == []

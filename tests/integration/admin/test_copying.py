@@ -21,8 +21,8 @@ import pytest
 import requests
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from bridge.admin import operate
-from bridge.admin.copying import BATCH, CopyRefusedError, copy
+from bridge.admin import RefusedError, operate
+from bridge.admin.copying import BATCH, copy
 from bridge.data_folder import UP_LOCK
 from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError
 from bridge.db.tables import deliveries as delivery_table
@@ -424,7 +424,7 @@ def test_what_another_ledger_left_unfinished_is_not_overwritten(
     with opened(f"sqlite:///{tmp_path / 'other.db'}") as other, opened(url) as target:
         other.upgrade()
         before = rows(target)
-        with pytest.raises(CopyRefusedError, match="holds a ledger already"):
+        with pytest.raises(RefusedError, match="holds a ledger already"):
             copy(other, target, report=lambda _table, _rows: None)
         assert rows(target) == before == rows(shop_with_a_past.context.ledger)
 
@@ -461,7 +461,7 @@ def test_a_row_that_the_other_database_cannot_hold_is_named_by_its_table_and_ids
                 update(delivery_table).where(delivery_table.c.id == 2).values(topic="geheim\0")
             )
         with opened(places.new("postgresql", "refuses").url) as target:
-            with pytest.raises(CopyRefusedError, match="one of the deliveries of ids 1 to 3") as refused:
+            with pytest.raises(RefusedError, match="one of the deliveries of ids 1 to 3") as refused:
                 copy(source, target, report=lambda _table, _rows: None)
             assert "geheim" not in as_logged(refused.value)
             assert not any(rows(target).values())
@@ -484,7 +484,7 @@ def test_a_database_that_changes_what_it_is_given_gets_no_copy(
                 "CREATE TRIGGER change BEFORE INSERT ON deliveries FOR EACH ROW WHEN (NEW.id = 250) "
                 "EXECUTE FUNCTION change()"
             )
-        with pytest.raises(CopyRefusedError, match="deliveries came out otherwise than it went in"):
+        with pytest.raises(RefusedError, match="deliveries came out otherwise than it went in"):
             copy(shop_with_a_past.context.ledger, target, report=lambda _table, _rows: None)
         assert not any(rows(target).values())
 

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from bridge.cli.command import COMMANDS, cli
-from bridge.cli.options import data_dir
+from bridge.cli.groups import data_dir
 from bridge.cli.starting import await_server, await_start
 from bridge.data_folder import is_up
 from bridge.embedded.folder_lock import folder_lock

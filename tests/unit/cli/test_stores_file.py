@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.admin import store_options
-from bridge.cli.stores.file import SecretSourceError, StoresFileError, read_stores
+from bridge.admin import RefusedError, store_options
+from bridge.cli.stores.file import StoresFileError, read_stores
 from bridge.issuance import StoreOptions
+from bridge.settings import SettingsError
 
 IDS = 'organization = "64b7e0c0a1b2c3d4e5f60718"\nwoocommerce = "64b7e0c0a1b2c3d4e5f60719"\n'
 SHOP = f"[stores.shop]\n{IDS}"
@@ -146,8 +147,8 @@ def test_a_secret_that_is_not_where_it_should_be_is_named(
 ) -> None:
     (shop,) = read_stores(f'{SHOP}token_env = "TOKEN"\nwebhook_secret_file = "gone"\n', folder=tmp_path)
     assert shop.token is not None
-    with pytest.raises(SecretSourceError, match=r"^stores\.shop\.token_env: there is no such variable"):
+    with pytest.raises(RefusedError, match=r"^stores\.shop\.token_env: there is no such variable"):
         shop.token.read(environment)
     assert shop.webhook_secret is not None
-    with pytest.raises(SecretSourceError, match=r"^stores\.shop\.webhook_secret_file: cannot read .*gone"):
+    with pytest.raises(SettingsError, match=r"^stores\.shop\.webhook_secret_file: cannot read .*gone"):
         shop.webhook_secret.read(environment)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bridge.cli.command import cli
-from bridge.cli.options import data_dir
+from bridge.cli.groups import data_dir
 from tests import ROOT
 
 UNIT = ROOT / "deploy" / "spacebridge.service"
