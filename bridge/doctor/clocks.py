@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -18,17 +18,13 @@ SPACE_INVOICES, POSTGRESQL = "Space Invoices", "PostgreSQL"  # the other clocks
 TOLERANCE = timedelta(seconds=30)
 API_TIMEOUT = 10.0  # seconds, if SPACEBRIDGE_API_TIMEOUT is longer
 
+Clock = Callable[[], datetime]  # returns the current time
 
-class Clock:
+
+def clock_from(now: datetime) -> Clock:
     """This machine's clock. It starts at a given time, and is not set again while it runs."""
-
-    def __init__(self, now: datetime) -> None:
-        self._start = now
-        self._started = time.monotonic()
-
-    def now(self) -> datetime:
-        """The current time."""
-        return self._start + timedelta(seconds=time.monotonic() - self._started)
+    started = time.monotonic()
+    return lambda: now + timedelta(seconds=time.monotonic() - started)
 
 
 def ahead(theirs: datetime, *, asked: datetime, answered: datetime) -> timedelta:
@@ -50,7 +46,7 @@ class ApiObservation:
 
 def observe_api(api_url: str, *, timeout: float, clock: Clock) -> ApiObservation:
     """Send the API a request. Its clock is in every response, also in a refusal (RFC 9110, 6.6.1)."""
-    asked = clock.now() - timedelta(seconds=1)  # the header has no fractions of a second
+    asked = clock() - timedelta(seconds=1)  # the header has no fractions of a second
     try:
         with requests.get(
             api_url,
@@ -68,7 +64,7 @@ def observe_api(api_url: str, *, timeout: float, clock: Clock) -> ApiObservation
         theirs = theirs.replace(tzinfo=theirs.tzinfo or UTC)
     except (ValueError, OverflowError):
         return ApiObservation()
-    return ApiObservation(clock_ahead=ahead(theirs, asked=asked, answered=clock.now()))
+    return ApiObservation(clock_ahead=ahead(theirs, asked=asked, answered=clock()))
 
 
 def check_clocks(clocks: Mapping[str, timedelta | None]) -> Finding:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 
+from bridge.admin.rekey import is_readable
 from bridge.db import Ledger
 from bridge.doctor import clocks
 from bridge.doctor.clocks import POSTGRESQL, SPACE_INVOICES, ApiObservation, Clock
 from bridge.doctor.configs import ConfigFetch, fetch_configs
 from bridge.doctor.finding import Finding, Level, format_names
-from bridge.doctor.installation import (
-    BrokerCheck,
-    LedgerContents,
-    check_broker,
-    check_key,
-    check_ledger,
-    is_readable,
-)
+from bridge.doctor.installation import LedgerContents, check_broker, check_key, check_ledger
 from bridge.doctor.observation import StoreObservation
 from bridge.doctor.stores import PUBLIC_API, check_store
 from bridge.doctor.worker import check_worker
 from bridge.pipeline.context import Context
 from bridge.pipeline.rate_limiter import RateLimiter
 from bridge.settings import Settings
-from bridge.vault import Vault
 
 
 def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
@@ -32,12 +26,8 @@ def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
 
     A finding that follows from an earlier one that is wrong is a warning, since mending that mends it.
     """
-    clock = Clock(now)
-    ledger = Ledger(settings.ledger_url)
-    try:
-        yield from _examine(settings, ledger, clock)
-    finally:
-        ledger.close()
+    with closing(Ledger(settings.ledger_url)) as ledger:
+        yield from _examine(settings, ledger, clocks.clock_from(now))
 
 
 def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Finding]:
@@ -54,21 +44,21 @@ def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Findi
     api = clocks.observe_api(settings.api_url, timeout=timeout, clock=clock)
     fetches: Mapping[int, ConfigFetch] = {}
     if contents is not None and vault is not None and api.problem is None:
-        fetches = _fetch_configs(settings, ledger, vault, contents, broker, timeout)
+        # The workers share the rate limit if the broker can be reached.
+        shared = settings.broker_url.get_secret_value() if broker.finding.level is Level.OK else ""
+        limiter = RateLimiter(settings.request_rate, broker_url=shared)
+        context = Context(ledger, vault, settings.api_url, timeout, settings.config_ttl, limiter)
+        fetches = fetch_configs(context, [store for store in contents.stores if is_readable(store, vault)])
     api_finding = _check_api(settings, api, contents, fetches)
     yield api_finding
-    yield clocks.check_clocks(
-        {
-            SPACE_INVOICES: api.clock_ahead,
-            POSTGRESQL: contents.clock_ahead if contents else None,
-        }
-    )
+    ahead = {SPACE_INVOICES: api.clock_ahead, POSTGRESQL: contents.clock_ahead if contents else None}
+    yield clocks.check_clocks(ahead)
     if contents is None:
         return
     worker = check_worker(
         contents,
         broker,
-        clock.now(),
+        clock(),
         config_ttl=settings.config_ttl,
         api_answers=api_finding.level is Level.OK,
     )
@@ -81,36 +71,11 @@ def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Findi
             "With the ids that Space Invoices shows: "
             "spacebridge stores add NAME --organization ID --woocommerce ID",
         )
-    common_cause = next(
-        (finding.check for finding in (broker.finding, worker) if finding.level is Level.WRONG), None
-    )
+    wrong = [finding.check for finding in (broker.finding, worker) if finding.level is Level.WRONG]
     for store in contents.stores:
         fetch = fetches.get(store.id)
-        cause = common_cause or _cause(api, fetch)
-        yield from check_store(
-            StoreObservation(store, contents.backlogs[store.id], fetch, cause, clock.now())
-        )
-
-
-def _fetch_configs(
-    settings: Settings,
-    ledger: Ledger,
-    vault: Vault,
-    contents: LedgerContents,
-    broker: BrokerCheck,
-    timeout: float,
-) -> Mapping[int, ConfigFetch]:
-    """Fetch the configs of the stores; the workers share the rate limit if the broker can be reached."""
-    shared = settings.broker_url.get_secret_value() if broker.finding.level is Level.OK else ""
-    context = Context(
-        ledger=ledger,
-        vault=vault,
-        api_url=settings.api_url,
-        api_timeout=timeout,
-        config_ttl=settings.config_ttl,
-        rate_limiter=RateLimiter(settings.request_rate, broker_url=shared),
-    )
-    return fetch_configs(context, [store for store in contents.stores if is_readable(store, vault)])
+        cause = wrong[0] if wrong else _cause(api, fetch)
+        yield from check_store(StoreObservation(store, contents.backlogs[store.id], fetch, cause, clock()))
 
 
 def _check_api(
@@ -129,7 +94,7 @@ def _check_api(
             f"curl -sSI {address} says more; correct this machine's way there, or SPACEBRIDGE_API_URL.",
         )
     stores = contents.stores if contents else []
-    unknown = [store for store in stores if _is_inconclusive(fetches.get(store.id))]
+    unknown = [store for store in stores if store.id in fetches and not fetches[store.id].is_conclusive]
     if not unknown:
         return Finding("api", Level.OK, f"Space Invoices can be reached at {address}.")
     return Finding(
@@ -142,14 +107,8 @@ def _check_api(
     )
 
 
-def _is_inconclusive(fetch: ConfigFetch | None) -> bool:
-    return fetch is not None and not fetch.is_conclusive
-
-
 def _cause(api: ApiObservation, fetch: ConfigFetch | None) -> str | None:
     """The check that found why nothing is known of a store, which also keeps the worker from it."""
-    if api.problem is not None:
-        return "api"
-    if fetch is None:
+    if api.problem is None and fetch is None:
         return "key"
-    return "api" if _is_inconclusive(fetch) else None
+    return None if fetch is not None and fetch.is_conclusive else "api"

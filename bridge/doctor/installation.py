@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge.admin.rekey import is_readable
 from bridge.broker import BrokerError, make_celery, messages_waiting
 from bridge.data_folder import is_up
 from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError, Schema
@@ -18,7 +19,7 @@ from bridge.ledger import backlog, stores
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.stores import Store
 from bridge.settings import KEY_FILE, Settings, SettingsError
-from bridge.vault import Vault, WrongKeyError
+from bridge.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,44 +62,36 @@ def check_ledger(ledger: Ledger, settings: Settings, clock: Clock) -> LedgerChec
     except (LedgerUnavailableError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         message = f"The ledger ({ledger.place}) cannot be reached: {reason}"
-        mend = (
-            f"Run this as its owner: ls -l {settings.data_dir.absolute()}. If it is damaged, put it back "
-            "from its back-up."
-            if settings.is_embedded
-            else "Start its server (systemctl start postgresql), or correct SPACEBRIDGE_DATABASE_URL."
-        )
+        mend = "Start its server (systemctl start postgresql), or correct SPACEBRIDGE_DATABASE_URL."
+        if settings.is_embedded:
+            folder = settings.data_dir.absolute()
+            mend = f"Run this as its owner: ls -l {folder}. If it is damaged, put it back from its back-up."
         finding = Finding("ledger", Level.WRONG, message, mend)
         return LedgerCheck([finding], ends_examination=settings.is_embedded)
 
 
-def _check_durability(ledger: Ledger, settings: Settings) -> Sequence[Finding]:
-    """The findings about commits that may not reach the disk; none if all is well."""
+def _check_durability(ledger: Ledger, settings: Settings) -> Iterator[Finding]:
+    """Report commits that may not reach the disk."""
+    folder = settings.data_dir.absolute()
     if (problem := ledger.unsynced()) is not None:
         is_wanted = settings.allow_unsynced_commits
-        return [
-            Finding(
-                "durability",
-                Level.WARNING if is_wanted else Level.WRONG,
-                f"{problem}."
-                + (" SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS says that it may be." if is_wanted else ""),
-                "ALTER ROLE <role> RESET synchronous_commit; ALTER DATABASE <database> RESET "
-                "synchronous_commit; and the same in postgresql.conf and in the pooler, if there is one. "
-                "Then restart the bridge. If it may be lost: export SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS=true",
-            )
-        ]
-    kind = network_file_system(settings.data_dir.absolute()) if settings.is_embedded else None
-    if kind is None:
-        return []
-    return [
-        Finding(
+        yield Finding(
+            "durability",
+            Level.WARNING if is_wanted else Level.WRONG,
+            f"{problem}.{' SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS says that it may be.' if is_wanted else ''}",
+            "ALTER ROLE <role> RESET synchronous_commit; ALTER DATABASE <database> RESET "
+            "synchronous_commit; and the same in postgresql.conf and in the pooler, if there is one. "
+            "Then restart the bridge. If it may be lost: export SPACEBRIDGE_ALLOW_UNSYNCED_COMMITS=true",
+        )
+    elif settings.is_embedded and (kind := network_file_system(folder)) is not None:
+        yield Finding(
             "durability",
             Level.WRONG,
-            f"{settings.data_dir.absolute()} is on a network file system ({kind}), where SQLite can neither "
-            "rely on locks nor on what is synced: the ledger may be damaged, and lose what was acknowledged.",
+            f"{folder} is on a network file system ({kind}), where SQLite can neither rely on locks nor on "
+            "what is synced: the ledger may be damaged, and lose what was acknowledged.",
             "Stop the bridge, copy the folder to a local disk, and name that in SPACEBRIDGE_DATA_DIR; or "
             "move to PostgreSQL: spacebridge db copy --to-url-file FILE",
         )
-    ]
 
 
 def check_key(settings: Settings, contents: LedgerContents | None) -> tuple[Finding, Vault | None]:
@@ -110,14 +103,11 @@ def check_key(settings: Settings, contents: LedgerContents | None) -> tuple[Find
     all_stores = contents.stores if contents else []
     unreadable = [store.name for store in all_stores if not is_readable(store, vault)]
     if not unreadable:
-        message = (
-            "There is a key, and it decrypts every store's secrets." if all_stores else "There is a key."
-        )
-        return Finding("key", Level.OK, message), vault
+        decrypts = ", and it decrypts every store's secrets" if all_stores else ""
+        return Finding("key", Level.OK, f"There is a key{decrypts}."), vault
+    mend = f"Put the former key back from its back-up: cp <back-up> {_key_file(settings)}"
     if settings.secret_key:
         mend = "For every process: export SPACEBRIDGE_SECRET_KEY=<the present value>,<the former key>"
-    else:
-        mend = f"Put the former key back from its back-up: cp <back-up> {_key_file(settings)}"
     return Finding(
         "key",
         Level.WRONG,
@@ -125,16 +115,6 @@ def check_key(settings: Settings, contents: LedgerContents | None) -> tuple[Find
         f"{mend}. If it is lost, for each of them: spacebridge stores set-token NAME, "
         "and spacebridge stores rotate-secret NAME",
     ), vault
-
-
-def is_readable(store: Store, vault: Vault) -> bool:
-    """Whether the key decrypts the store's secrets."""
-    try:
-        store.api_token(vault)
-        store.webhook_secret(vault)
-    except WrongKeyError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +131,10 @@ def check_broker(settings: Settings) -> BrokerCheck:
     address = settings.broker_url.get_secret_value()
     folder = settings.data_dir.absolute()
     up = is_up(folder)
-    if not address and up:
-        message = "`spacebridge up` is running, with a broker of its own."
-        return BrokerCheck(Finding("broker", Level.OK, message), is_up=True)
     if not address:
+        if up:
+            message = "`spacebridge up` is running, with a broker of its own."
+            return BrokerCheck(Finding("broker", Level.OK, message), is_up=True)
         message = f"No `spacebridge up` is running over {folder}: nothing is received, nothing forwarded."
         mend = "spacebridge up; where it is a service: systemctl start spacebridge"
         if not settings.is_embedded:
@@ -171,37 +151,36 @@ def check_broker(settings: Settings) -> BrokerCheck:
 
 def _missing_ledger(settings: Settings) -> Finding:
     folder = settings.data_dir.absolute()
+    message = f"In {folder}, there is no ledger yet."
+    mend = "spacebridge up. If it is in another folder: spacebridge doctor --data-dir <that folder>"
     if _key_file(settings).exists():
         message = f"In {folder}, there is a key and no ledger."
         mend = "If there was one, put it back from its back-up. If not: spacebridge up"
-    else:
-        message = f"In {folder}, there is no ledger yet."
-        mend = "spacebridge up. If it is in another folder: spacebridge doctor --data-dir <that folder>"
     return Finding("ledger", Level.WRONG, message, mend)
 
 
 def _check_schema(schema: Schema) -> Finding:
+    mend = "spacebridge db upgrade"
     match schema:
         case Schema.CURRENT:
             return Finding("migrations", Level.OK, "Its schema is current.")
         case Schema.NEWER:
             message = "Its schema was made by a newer version of Spacebridge than this one."
             mend = "Run the newer one: `which -a spacebridge` shows those that are installed."
-            return Finding("migrations", Level.WRONG, message, mend)
         case Schema.MISSING:
             message = "The database has no ledger's tables yet."
         case Schema.OLD:
             message = "Its schema is that of an older version of Spacebridge."
-    return Finding("migrations", Level.WRONG, message, "spacebridge db upgrade")
+    return Finding("migrations", Level.WRONG, message, mend)
 
 
 def _read(ledger: Ledger, clock: Clock) -> LedgerContents:
     with ledger.read() as connection:
         all_stores = stores.every(connection)
-        backlogs = backlog.of_stores(connection, clock.now())
-    asked = clock.now()
+        backlogs = backlog.of_stores(connection, clock())
+    asked = clock()
     theirs = ledger.server_time()
-    clock_ahead = None if theirs is None else ahead(theirs, asked=asked, answered=clock.now())
+    clock_ahead = None if theirs is None else ahead(theirs, asked=asked, answered=clock())
     return LedgerContents(all_stores, backlogs, clock_ahead)
 
 

@@ -7,33 +7,10 @@ from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 # File systems on which SQLite cannot rely on locks, on memory shared by processes, or on syncs.
-_NETWORK = {
-    *(
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "9p",
-        "afs",
-        "ceph",
-        "coda",
-        "lustre",
-        "gpfs",
-        "beegfs",
-    ),
-    *("glusterfs", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.davfs2"),
-    *(
-        "fuse.s3fs",
-        "fuse.rclone",
-        "fuse.gcsfuse",
-        "fuse.blobfuse2",
-        "fuse.juicefs",
-        "fuse.mfs",
-        "fuse.smbnetfs",
-    ),
-}
+_NETWORK = re.compile(
+    "nfs4?|cifs|smb3|smbfs|ncpfs|9p|afs|ceph|coda|lustre|gpfs|beegfs|glusterfs|davfs|"
+    "fuse\\.(sshfs|glusterfs|ceph|ceph-fuse|davfs2|s3fs|rclone|gcsfuse|blobfuse2|juicefs|mfs|smbnetfs)"
+)
 
 
 def network_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
@@ -55,4 +32,4 @@ def network_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
         # The last mount at a point hides earlier ones.
         if depth >= deepest and (point == resolved or point in resolved.parents):
             kind, deepest = rest.split(" ", 1)[0], depth
-    return kind if kind in _NETWORK else None
+    return kind if _NETWORK.fullmatch(kind) else None

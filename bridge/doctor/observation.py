@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.doctor.configs import ConfigFetch
-from bridge.doctor.finding import Finding, Level
+from bridge.doctor.finding import Level, format_duration
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.stores import Store
 
-WEBHOOKS = "WooCommerce > Settings > Advanced > Webhooks"
+Result = tuple[Level, str, str | None]  # of a check: the level, the message and the mend of a finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class StoreObservation:
     cause: str | None
     now: datetime
 
-    def finding(self, check: str, level: Level, message: str, mend: str | None = None) -> Finding:
-        """A finding about this store."""
-        return Finding(check, level, message, mend, self.store.name)
+    def since(self, moment: datetime) -> str:
+        """The time that has passed since a moment."""
+        return format_duration(self.now - moment)
 
-    def consequence(self, check: str, message: str) -> Finding:
-        """A finding that goes away by itself when the cause is mended."""
+    def consequence(self, message: str) -> Result:
+        """A result that goes away by itself when the cause is mended."""
         mend = f"It goes on by itself when what is wrong with the {self.cause} is mended."
-        return self.finding(check, Level.WARNING, message, mend)
+        return Level.WARNING, message, mend

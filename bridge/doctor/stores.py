@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from bridge.admin.store_options import lost_in_bare_body
-from bridge.doctor import orders
 from bridge.doctor.finding import Finding, Level, format_duration
-from bridge.doctor.observation import WEBHOOKS, StoreObservation
+from bridge.doctor.observation import Result, StoreObservation
 from bridge.ledger.deliveries import FAILED, QUARANTINED, UNREADABLE
 from bridge.ledger.stores import flags
+from bridge.ledger.waiting import PENDING, PENDING_PAID, UNKNOWN_STATUS
 
+WEBHOOKS = "WooCommerce > Settings > Advanced > Webhooks"
 PUBLIC_API = "https://api.spaceinvoices.com/v1"
 LONGEST_FIRST_FETCH = 60.0  # seconds after a store was added
 LONGEST_DUE = 900.0  # seconds; a due document is sent at once, except in a rush of orders
@@ -21,57 +22,46 @@ SILENT_FOR = timedelta(days=7)  # since the last delivery
 
 def check_store(observation: StoreObservation) -> Iterator[Finding]:
     """Yield the findings of all checks of a store."""
-    yield from _token(observation)
-    yield from _pause(observation)
-    yield from _config(observation)
-    yield from _options(observation)
-    yield from _issuances(observation)
-    yield from orders.check_orders(observation)
-    yield from _deliveries(observation)
+    for name, check in _CHECKS.items():
+        for level, message, mend in check(observation):
+            yield Finding(name, level, message, mend, observation.store.name)
 
 
-def _token(observation: StoreObservation) -> Iterator[Finding]:
+def _token(observation: StoreObservation) -> Iterator[Result]:
     store, fetch = observation.store, observation.fetch
     if fetch is None or not fetch.is_conclusive:
         return
     if fetch.error is None:
-        yield observation.finding("token", Level.OK, "Space Invoices accepts the token.")
+        yield Level.OK, "Space Invoices accepts the token.", None
     elif not fetch.refuses_token:
-        yield observation.finding(
-            "token",
+        yield (
             Level.WRONG,
             f"{fetch.error} It knows no such organization, or is not the API.",
             f"Compare the ids with Space Invoices: spacebridge stores show {store.name}; and "
             f"SPACEBRIDGE_API_URL with {PUBLIC_API}",
         )
     elif store.paused_at is None or store.next_probe_at is None:  # else `_pause` reports it
-        yield observation.finding(
-            "token",
-            Level.WRONG,
-            f"{fetch.error} The token, or its rights there, are not accepted.",
-            f"spacebridge stores set-token {store.name}",
-        )
+        message = f"{fetch.error} The token, or its rights there, are not accepted."
+        yield Level.WRONG, message, f"spacebridge stores set-token {store.name}"
 
 
-def _pause(observation: StoreObservation) -> Iterator[Finding]:
+def _pause(observation: StoreObservation) -> Iterator[Result]:
     store = observation.store
     if store.paused_at is None:
         return
     reason = (store.pause_reason or "no reason is given").rstrip(".")
-    message = f"Paused for {format_duration(observation.now - store.paused_at)}: {reason}."
+    message = f"Paused for {observation.since(store.paused_at)}: {reason}."
     if observation.backlog.due:
         message += f" Documents that wait: {observation.backlog.due}."
+    resume = f"spacebridge stores resume {store.name}"
     if store.next_probe_at is None:
-        yield observation.finding("pause", Level.WARNING, message, f"spacebridge stores resume {store.name}")
+        yield Level.WARNING, message, resume
     elif _is_for_token(observation):
-        yield observation.finding("pause", Level.WRONG, message, f"spacebridge stores set-token {store.name}")
+        yield Level.WRONG, message, f"spacebridge stores set-token {store.name}"
     elif observation.cause is not None:
-        yield observation.consequence("pause", message)
+        yield observation.consequence(message)
     else:
-        mend = (
-            f"It is retried by itself, at growing intervals; at once: spacebridge stores resume {store.name}"
-        )
-        yield observation.finding("pause", Level.WRONG, message, mend)
+        yield Level.WRONG, message, f"It is retried by itself, at growing intervals; at once: {resume}"
 
 
 def _is_for_token(observation: StoreObservation) -> bool:
@@ -81,19 +71,15 @@ def _is_for_token(observation: StoreObservation) -> bool:
     return any(f"answered {status}" in (observation.store.pause_reason or "") for status in (401, 403))
 
 
-def _config(observation: StoreObservation) -> Iterator[Finding]:
+def _config(observation: StoreObservation) -> Iterator[Result]:
     store, fetch = observation.store, observation.fetch
+    config, is_gone = store.config, store.is_gone
     if fetch is not None and fetch.is_conclusive:
         if fetch.error is not None:
             return  # `_token` reports it
-        config = fetch.config
-        is_gone = config is None
-    else:
-        config = store.config
-        is_gone = store.is_gone
+        config, is_gone = fetch.config, fetch.config is None
     if is_gone:
-        yield observation.finding(
-            "config",
+        yield (
             Level.WRONG,
             f"The organization {store.organization_id} has no Woocommerce object {store.woocommerce_id} (any "
             f"more): {'nothing is forwarded' if store.is_gone else _stops_soon(observation)}.",
@@ -105,39 +91,46 @@ def _config(observation: StoreObservation) -> Iterator[Finding]:
     elif config is not None and not flags(config).active:
         yield _inactive(observation)
     else:
-        yield observation.finding("config", Level.OK, "Its config is active.")
+        yield Level.OK, "Its config is active.", None
 
 
 def _stops_soon(observation: StoreObservation) -> str:
     """The consequence of a missing object, which the bridge believes when it is confirmed."""
-    since = observation.store.config_missing_since
-    first = f" The bridge first saw this {format_duration(observation.now - since)} ago" if since else ""
+    missing_since = observation.store.config_missing_since
+    first = f" The bridge first saw this {observation.since(missing_since)} ago" if missing_since else ""
     return f"when a second look, minutes later, confirms this, nothing is forwarded.{first}".rstrip(".")
 
 
-def _inactive(observation: StoreObservation) -> Finding:
+def _inactive(observation: StoreObservation) -> Result:
     """A warning, or wrong if orders come in for which nothing is issued."""
-    message = "It is set inactive in Space Invoices: nothing is forwarded."
-    store = observation.store
+    store, skipped = observation.store, observation.backlog.while_inactive
     mend = f"Set the Woocommerce object {store.woocommerce_id} active there, if orders are to be forwarded."
-    skipped = observation.backlog.while_inactive
     if skipped.newest_at is None or store.inactive_since is None:
-        return observation.finding("config", Level.WARNING, message, mend)
-    message = (
-        "It has been inactive in Space Invoices for "
-        f"{format_duration(observation.now - store.inactive_since)}, and orders come in, for which nothing "
-        f"is issued: {skipped.orders}, the last {format_duration(observation.now - skipped.newest_at)} ago."
+        return Level.WARNING, "It is set inactive in Space Invoices: nothing is forwarded.", mend
+    return (
+        Level.WRONG,
+        f"It has been inactive in Space Invoices for {observation.since(store.inactive_since)}, and orders "
+        f"come in, for which nothing is issued: {skipped.orders}, the last "
+        f"{observation.since(skipped.newest_at)} ago.",
+        f"{mend} If not, switch its webhooks off ({WEBHOOKS}), or: spacebridge stores remove {store.name}",
     )
-    mend += f" If not, switch its webhooks off ({WEBHOOKS}), or: spacebridge stores remove {store.name}"
-    return observation.finding("config", Level.WRONG, message, mend)
 
 
-def _options(observation: StoreObservation) -> Iterator[Finding]:
+def _never_fetched(observation: StoreObservation) -> Result:
+    store = observation.store
+    message = f"The config was never fetched, and the orders wait for it. {store.config_error or ''}".strip()
+    if observation.cause is not None:
+        return observation.consequence(message)
+    if store.config_tried_at is None and observation.backlog.added_seconds_ago <= LONGEST_FIRST_FETCH:
+        mend = "The store is new, and this takes some seconds. Look again: spacebridge doctor"
+        return Level.WARNING, message, mend
+    return Level.WRONG, message, f"spacebridge stores sync {store.name}"
+
+
+def _options(observation: StoreObservation) -> Iterator[Result]:
     """Report options that are refused now, and that an earlier version accepted."""
-    names = lost_in_bare_body(observation.store.options)
-    if names:
-        yield observation.finding(
-            "choices",
+    if names := lost_in_bare_body(observation.store.options):
+        yield (
             Level.WRONG,
             f"order_body=bare does not tell Space Invoices what {' and '.join(names)} make of an order: it "
             "may issue another document, or none.",
@@ -145,46 +138,31 @@ def _options(observation: StoreObservation) -> Iterator[Finding]:
         )
 
 
-def _never_fetched(observation: StoreObservation) -> Finding:
-    store = observation.store
-    message = f"The config was never fetched, and the orders wait for it. {store.config_error or ''}".strip()
-    if observation.cause is not None:
-        return observation.consequence("config", message)
-    if store.config_tried_at is None and observation.backlog.added_seconds_ago <= LONGEST_FIRST_FETCH:
-        mend = "The store is new, and this takes some seconds. Look again: spacebridge doctor"
-        return observation.finding("config", Level.WARNING, message, mend)
-    return observation.finding("config", Level.WRONG, message, f"spacebridge stores sync {store.name}")
+def _issuances(observation: StoreObservation) -> Iterator[Result]:
+    results = [*_stuck(observation), *_late(observation)]
+    yield from results or [(Level.OK, "No document is held, failed or late.", None)]
 
 
-def _issuances(observation: StoreObservation) -> Iterator[Finding]:
-    findings = [*_stuck(observation), *_late(observation)]
-    yield from findings or [
-        observation.finding("issuances", Level.OK, "No document is held, failed or late.")
-    ]
-
-
-def _stuck(observation: StoreObservation) -> Iterator[Finding]:
+def _stuck(observation: StoreObservation) -> Iterator[Result]:
     """Report documents that wait for an operator."""
     backlog = observation.backlog
     listing = f"spacebridge issuances list --store {observation.store.name} --state"
     if backlog.held:
-        yield observation.finding(
-            "issuances",
+        yield (
             Level.WRONG,
             f"Documents held, since nobody knows whether they were issued: {backlog.held}.",
             f"{listing} held; look for each in Space Invoices, and if it is there: spacebridge issuances "
             "mark-issued ID; if it is not: spacebridge issuances resend ID",
         )
     if backlog.failed:
-        yield observation.finding(
-            "issuances",
+        yield (
             Level.WRONG,
             f"Documents refused by Space Invoices, or tried for three days in vain: {backlog.failed}.",
             f"{listing} failed; when what its last error says is mended: spacebridge issuances resend ID",
         )
 
 
-def _late(observation: StoreObservation) -> Iterator[Finding]:
+def _late(observation: StoreObservation) -> Iterator[Result]:
     """Report documents that should have been issued by now; if the store is paused, `_pause` does.
 
     Documents that are only being retried, at growing intervals for up to three days, are a warning.
@@ -196,29 +174,60 @@ def _late(observation: StoreObservation) -> Iterator[Finding]:
     message = f"Documents that are due: {backlog.due}, the oldest for {oldest}."
     mend = f"What keeps them, if anything: spacebridge issuances list --store {store.name} --state due"
     if observation.cause is not None:
-        yield observation.consequence("issuances", message)
+        yield observation.consequence(message)
     elif backlog.oldest_stuck_seconds > LONGEST_DUE:
-        yield observation.finding("issuances", Level.WRONG, message, mend)
+        yield Level.WRONG, message, mend
     else:
-        yield observation.finding(
-            "issuances", Level.WARNING, f"{message} They are tried again by themselves.", mend
-        )
+        yield Level.WARNING, f"{message} They are tried again by themselves.", mend
 
 
-def _kept(observation: StoreObservation) -> Iterator[Finding]:
+def _orders(observation: StoreObservation) -> Iterator[Result]:
+    """Report each kind of order that waits for a person."""
+    store, backlog = observation.store.name, observation.backlog
+    listing, setting = f"spacebridge orders list --store {store}", f"spacebridge stores set {store}"
+    for reason, level, orders, mend in (
+        (
+            PENDING_PAID,
+            Level.WRONG,
+            "Orders that are pending, although the shop says that they are paid",
+            "--rule pending; set each to processing in the shop, or, if pending orders are to have "
+            f"documents: {setting} issue_pending=true",
+        ),
+        (
+            UNKNOWN_STATUS,
+            Level.WRONG,
+            "Orders of a status that is not WooCommerce's own, so that nothing is issued for them",
+            f"--rule unknown_status; say what the status means: {setting} status_map=CUSTOM:STANDARD",
+        ),
+        (
+            PENDING,
+            Level.WARNING,
+            "Orders that are pending and unpaid",
+            "--rule pending; cancel in the shop what was abandoned, or, if pending orders are to have "
+            f"documents: {setting} issue_pending=true",
+        ),
+    ):
+        if waiting := backlog.waiting.get(reason):
+            message = f"{orders}: {waiting.orders}, the first for {observation.since(waiting.since)}."
+            yield level, message, f"{listing} {mend}"
+    attention = backlog.attention
+    if attention.orders:
+        message = f"Orders that need a person: {attention.orders}"
+        if attention.newest_at is not None:
+            message += f", the last since {observation.since(attention.newest_at)} ago"
+        mend = f"{listing} --decision attention; the reason of each says what is to be done"
+        yield Level.WARNING, f"{message}.", mend
+
+
+def _kept(observation: StoreObservation) -> Iterator[Result]:
     """Report deliveries that wait for an operator."""
     name, backlog = observation.store.name, observation.backlog
     listing = f"spacebridge deliveries list --store {name} --state"
     if number := backlog.kept(FAILED):
-        yield observation.finding(
-            "deliveries",
-            Level.WRONG,
-            f"Deliveries that could not be processed: {number}.",
-            f"{listing} failed; then: spacebridge deliveries replay ID",
-        )
+        mend = f"{listing} failed; then: spacebridge deliveries replay ID"
+        yield Level.WRONG, f"Deliveries that could not be processed: {number}.", mend
     if number := backlog.kept(QUARANTINED):
-        yield observation.finding(
-            "deliveries",
+        yield (
             Level.WRONG,
             f"Deliveries in quarantine, since they come from another address than the shop's: {number}. "
             "Nothing is issued for them.",
@@ -226,8 +235,7 @@ def _kept(observation: StoreObservation) -> Iterator[Finding]:
             f"{name} shop_urls=OLD,NEW; if it is a copy of the shop: spacebridge deliveries ignore ID",
         )
     if number := backlog.kept(UNREADABLE):
-        yield observation.finding(
-            "deliveries",
+        yield (
             Level.WRONG,
             f"Deliveries that look like orders and cannot be read: {number}. Nothing is issued for them.",
             f"{listing} unreadable; mend the order in the shop and save it there, or try again: spacebridge "
@@ -235,44 +243,51 @@ def _kept(observation: StoreObservation) -> Iterator[Finding]:
         )
 
 
-def _refused(observation: StoreObservation) -> Iterator[Finding]:
+def _refused(observation: StoreObservation) -> Iterator[Result]:
     """Report requests that were refused (401), if no good one has come since."""
     store, good_at = observation.store, observation.backlog.last_delivery_at
     at = store.last_refused_at
     if at is None or observation.now - at > REFUSED_WITHIN or (good_at is not None and good_at > at):
         return
     accepted = "and none was ever accepted" if good_at is None else "and none was accepted since"
-    yield observation.finding(
-        "deliveries",
+    yield (
         Level.WRONG,
         f"Deliveries are refused, since their signature is missing or wrong: {store.refused_deliveries} so "
-        f"far, the last {format_duration(observation.now - at)} ago, {accepted}. What the shop sends is "
-        "lost.",
+        f"far, the last {observation.since(at)} ago, {accepted}. What the shop sends is lost.",
         f"In each of the store's webhooks ({WEBHOOKS}), enter its secret; a new one is shown, once, by: "
         f"spacebridge stores rotate-secret {store.name}. If each has the right one, a stranger sends them.",
     )
 
 
-def _deliveries(observation: StoreObservation) -> Iterator[Finding]:
-    store, backlog = observation.store, observation.backlog
+def _deliveries(observation: StoreObservation) -> Iterator[Result]:
     yield from _kept(observation)
     yield from _refused(observation)
+    store, delivered_at = observation.store, observation.backlog.last_delivery_at
     ping = "no ping ever came"
     if store.last_ping_at is not None:
-        ping = f"the last ping came {format_duration(observation.now - store.last_ping_at)} ago"
-    if backlog.last_delivery_at is None:
-        yield observation.finding(
-            "deliveries",
+        ping = f"the last ping came {observation.since(store.last_ping_at)} ago"
+    if delivered_at is None:
+        yield (
             Level.WARNING,
             f"No delivery ever came; {ping}.",
             f"{WEBHOOKS}: each has to be Active, its delivery URL to end in /webhooks/{store.name}, and its "
             f"secret to be the store's (spacebridge stores rotate-secret {store.name} makes a new one).",
         )
         return
-    silent_for = observation.now - backlog.last_delivery_at
-    message = f"The last delivery came {format_duration(silent_for)} ago; {ping}."
-    if silent_for <= SILENT_FOR:
-        yield observation.finding("deliveries", Level.OK, message)
+    message = f"The last delivery came {observation.since(delivered_at)} ago; {ping}."
+    if observation.now - delivered_at <= SILENT_FOR:
+        yield Level.OK, message, None
     else:
         mend = f"{WEBHOOKS}: see that each is Active. WooCommerce disables one after seven failures in a row."
-        yield observation.finding("deliveries", Level.WARNING, message, mend)
+        yield Level.WARNING, message, mend
+
+
+_CHECKS: Mapping[str, Callable[[StoreObservation], Iterator[Result]]] = {
+    "token": _token,
+    "pause": _pause,
+    "config": _config,
+    "choices": _options,
+    "issuances": _issuances,
+    "orders": _orders,
+    "deliveries": _deliveries,
+}
