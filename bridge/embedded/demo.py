@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretStr
@@ -24,6 +25,7 @@ from bridge.issuance import StoreOptions
 from bridge.ledger import deliveries as ledger_deliveries
 from bridge.ledger import issuances, orders
 from bridge.ledger import stores as ledger_stores
+from bridge.ledger.deliveries import Delivery
 from bridge.pipeline.context import Context
 from bridge.pipeline.store_configs import refresh_config
 from bridge.settings import PREFIX, Settings
@@ -53,18 +55,11 @@ def demo_settings(settings: Settings, *, receiver_port: int) -> Settings:
     """
     port = receiver_port
     while port == receiver_port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-    return settings.model_copy(
-        update={
-            "data_dir": settings.data_dir / "demo",
-            "api_url": f"http://127.0.0.1:{port}/v1",
-            "database_url": SecretStr(""),
-            "broker_url": SecretStr(""),
-            "secret_key": (),
-        }
-    )
+    values = {"database_url": SecretStr(""), "broker_url": SecretStr(""), "secret_key": ()}
+    values |= {"data_dir": settings.data_dir / "demo", "api_url": f"http://127.0.0.1:{port}/v1"}
+    return settings.model_copy(update=values)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -91,14 +86,11 @@ def clear(folder: Path) -> None:
 
 def sandbox_part(settings: Settings) -> Part:
     """The sandbox, at the address that the settings name."""
-    port = settings.api_url.rsplit(":", 1)[1].partition("/")[0]
+    port = str(urlsplit(settings.api_url).port)
     arguments = ["sandbox", "--port", port, "--organization", ORGANIZATION, "--woocommerce", WOOCOMMERCE]
-    return Part(
-        "sandbox",
-        [sys.executable, "-m", "bridge", *arguments],
-        {f"{PREFIX}SANDBOX_TOKEN": _TOKEN},
-        is_ready=lambda: _documents(settings, 0) is not None,
-    )
+    command = [sys.executable, "-m", "bridge", *arguments]
+    environment = {f"{PREFIX}SANDBOX_TOKEN": _TOKEN}
+    return Part("sandbox", command, environment, is_ready=lambda: _documents(settings, 0) is not None)
 
 
 def play(
@@ -122,9 +114,8 @@ def play(
 
 
 def totals(settings: Settings, ledger: Ledger, answers: Counter[str]) -> Sequence[tuple[str, int]]:
-    """What the demo came to: labels and numbers. `answers` counts the receiver's by their status."""
-    response = requests.get(_documents_url(settings), timeout=5)
-    counts: Mapping[str, int] = response.json()["counts"]
+    """The summary of the demo: labels and numbers. `answers` counts the answers by status."""
+    counts: Mapping[str, int] = _ask_sandbox(settings)["counts"]
     with ledger.read() as connection:
         decisions = Counter(order.decision for order in orders.listed(connection, limit=1000))
     return [
@@ -167,37 +158,38 @@ def _settle(ledger: Ledger, delivery_id: int) -> str | None:
     deadline = time.monotonic() + SETTLE_WITHIN
     while time.monotonic() < deadline:
         try:
-            delivery, is_under_way = _state_of(ledger, delivery_id)
+            delivery = _settled(ledger, delivery_id)
         except LedgerUnavailableError:
             return None
-        if delivery and delivery.state != ledger_deliveries.RECEIVED and not is_under_way:
+        if delivery is not None:
             return delivery.reason
         time.sleep(0.01)  # another process works on it, which cannot wake this one
     return None
 
 
-def _state_of(ledger: Ledger, delivery_id: int) -> tuple[ledger_deliveries.Delivery | None, bool]:
-    """The delivery, and whether a document of its order is due or being sent."""
+def _settled(ledger: Ledger, delivery_id: int) -> Delivery | None:
+    """The delivery; None until it is processed and no document of its order is due or being sent."""
     with ledger.read() as connection:
         delivery = ledger_deliveries.get(connection, delivery_id)
-        if delivery is None or not delivery.resource_id:
-            return delivery, False
-        return delivery, any(
+        if delivery is None or delivery.state == ledger_deliveries.RECEIVED:
+            return None
+        is_under_way = any(
             issuance.state in {issuances.DUE, issuances.SENDING}
-            for order in orders.of_resource(connection, delivery.store_id, delivery.resource_id)
+            for order in orders.of_resource(connection, delivery.store_id, delivery.resource_id or 0)
             for issuance in issuances.of_order(connection, order.id)
         )
+    return None if is_under_way else delivery
 
 
 def _documents(settings: Settings, since: int) -> Sequence[Mapping[str, Any]] | None:
     """The sandbox's documents after the first `since`; None if it does not answer."""
     try:
-        response = requests.get(_documents_url(settings), params={"since": since}, timeout=5)
-        documents: Sequence[Mapping[str, Any]] = response.json()["documents"]
+        documents: Sequence[Mapping[str, Any]] = _ask_sandbox(settings, since)["documents"]
     except requests.RequestException:
         return None
     return documents
 
 
-def _documents_url(settings: Settings) -> str:
-    return settings.api_url.removesuffix("/v1") + "/sandbox/documents"
+def _ask_sandbox(settings: Settings, since: int = 0) -> Any:
+    url = settings.api_url.removesuffix("/v1") + "/sandbox/documents"
+    return requests.get(url, params={"since": since}, timeout=5).json()
