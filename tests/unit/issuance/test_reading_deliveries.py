@@ -98,8 +98,14 @@ def test_what_is_no_current_order_is_recognised_for_what_it_is() -> None:
 RECORDED_ORDERS = [one for one in EVERYTHING if isinstance(read_delivery(one.topic, one.body), Order)]
 
 
-@pytest.mark.parametrize("one", RECORDED_ORDERS, ids=lambda one: f"{one.seq}")
-def test_a_recorded_order_is_read_as_it_was_sent(one: Recorded) -> None:
+@pytest.mark.parametrize("scenario", sorted({one.scenario for one in RECORDED_ORDERS}))
+def test_a_recorded_order_is_read_as_it_was_sent(scenario: str) -> None:
+    for one in RECORDED_ORDERS:
+        if one.scenario == scenario:
+            is_read_as_it_was_sent(one)
+
+
+def is_read_as_it_was_sent(one: Recorded) -> None:
     sent = one.order()
 
     about = read(one.body, one.topic)
@@ -357,9 +363,9 @@ def test_no_order_with_anything_in_it_is_fatal(changes: dict[str, object], topic
 # Which deliveries are the same.
 
 
-@pytest.mark.parametrize("one", RECORDED_ORDERS[:20], ids=lambda one: f"{one.seq}")
-def test_an_order_is_the_same_delivery_under_any_topic(one: Recorded) -> None:
-    assert content_digest("order.created", one.body) == content_digest("order.updated", one.body)
+def test_an_order_is_the_same_delivery_under_any_topic() -> None:
+    for one in RECORDED_ORDERS:
+        assert content_digest("order.created", one.body) == content_digest("order.updated", one.body)
 
 
 def test_created_and_updated_with_one_body_are_one_delivery() -> None:

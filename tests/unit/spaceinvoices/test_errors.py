@@ -58,7 +58,7 @@ def test_a_long_message_is_cut() -> None:
     assert said.endswith("…")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.recursive(
         st.text() | st.none() | st.integers(),
