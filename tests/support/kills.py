@@ -13,6 +13,8 @@ import signal
 import sys
 from typing import Any
 
+import bridge.cli.command
+import bridge.cli.keys  # noqa: F401 - imported once here, instead of in each fork
 from bridge.cli import main
 
 STEPS = {"open", "os.rename", "os.remove", "os.link", "os.chown", "fcntl.flock"}
