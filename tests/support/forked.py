@@ -16,8 +16,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload(
+# Its processes can run any other function of a module, too.
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
     ["bridge.cli.command"]
     + [
         f"bridge.cli.{name}"
@@ -34,7 +35,7 @@ def run(
         streams = [Path(name) / stream for stream in ("stdin", "stdout", "stderr")]
         streams[0].write_text(given or "")
         # Not a pipe's end of ours: what the command starts may live on, and would keep it open.
-        process = _forking.Process(
+        process = context.Process(
             target=_become_command,
             args=(list(arguments), dict(environment), Path.cwd(), _umask(), streams),
         )

@@ -1,16 +1,10 @@
-"""Copies a ledger, and is killed at a point of it, as by a power cut.
-
-`python -m tests.support.killed_copy SOURCE TARGET POINT`. The point is a number of batches of rows that were
-copied (without so many, the copy comes to its end), or what would be done next: "the source is closed", or
-"the target is opened".
-"""
+"""Copies a ledger, and is killed at a point of it, as by a power cut."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import signal
-import sys
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,7 +15,11 @@ from bridge.db.closing import Closed, State
 
 
 def run(source: str, target: str, point: str) -> None:
-    """Copy between these URLs, up to this point."""
+    """Copy between these URLs, up to this point, in a process that this is all of.
+
+    The point is a number of batches of rows that were copied (without so many, the copy comes to its end), or
+    what would be done next: "the source is closed", or "the target is opened".
+    """
     counted = itertools.count(1)
 
     def report(_table: str, _rows: int) -> None:
@@ -48,7 +46,3 @@ def run(source: str, target: str, point: str) -> None:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    run(*sys.argv[1:])

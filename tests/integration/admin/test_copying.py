@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import requests
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from bridge.admin import RefusedError, operate
@@ -34,6 +34,7 @@ from bridge.settings import KEY_FILE
 from bridge.vault.encryption import make_key
 from tests.integration.conftest import BACKENDS
 from tests.integration.pipeline.test_life_of_a_store import BOTH_OFF, signed
+from tests.support import forked, killed_copy
 from tests.support.books import add_store, as_logged, delivery_of, insert_delivery
 from tests.support.recorded import Recorded
 from tests.support.running import RunningBridge, run_command
@@ -124,6 +125,11 @@ def has_a_past(shop: Shop) -> None:
             insert_delivery(
                 connection, **delivery_of(shop.store_id, body, state="ignored", reason="of no use")
             )
+
+
+from_one_kind_to_the_other = pytest.mark.parametrize(
+    ("database_url", "backend"), [BACKENDS, BACKENDS[::-1]], indirect=["database_url"]
+)
 
 
 @pytest.fixture
@@ -243,32 +249,37 @@ def stop_all_but_the_sandbox(bridge: RunningBridge) -> None:
             part.stop()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("batch", [1, 2, 4, 7])
+# Each point once, and each way once: what is copied is in one transaction, whatever it is copied into.
+@pytest.mark.parametrize(
+    ("database_url", "backend", "batch"),
+    [
+        ("sqlite", "postgresql", 1),
+        ("postgresql", "sqlite", 2),
+        ("sqlite", "sqlite", 4),
+        ("postgresql", "postgresql", 7),
+    ],
+    indirect=["database_url"],
+)
 def test_a_copy_that_is_killed_leaves_an_empty_ledger_and_can_be_made_again(
     shop_with_a_past: Shop, database_url: str, places: Places, backend: str, batch: int
 ) -> None:
     url = places.new(backend, "killed").url
-    killed = run_copy(database_url, url, batch)
-    assert killed.returncode == -9, killed.stderr
+    assert run_copy(database_url, url, batch) == -signal.SIGKILL
     with opened(url) as target:
         assert not any(rows(target).values())
-        again = run_copy(database_url, url, 1000)
-        assert again.returncode == 0, again.stderr
+        assert run_copy(database_url, url, 1000) == 0
         assert rows(target) == rows(shop_with_a_past.context.ledger)
 
 
-def run_copy(source: str, target: str, until: int | str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.support.killed_copy", source, target, str(until)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run_copy(source: str, target: str, until: int | str) -> int | None:
+    """The exit status of a process that copies until then, and is killed."""
+    process = forked.context.Process(target=killed_copy.run, args=(source, target, str(until)))
+    process.start()
+    process.join(60)
+    return process.exitcode
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@from_one_kind_to_the_other
 def test_nobody_writes_to_the_source_until_the_copy_is_committed(
     shop_with_a_past: Shop, database_url: str, places: Places, backend: str
 ) -> None:
@@ -291,7 +302,7 @@ def test_nobody_writes_to_the_source_until_the_copy_is_committed(
     impatient.close()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@from_one_kind_to_the_other
 def test_after_a_copy_the_old_ledger_takes_no_change_and_the_new_one_does(
     shop_with_a_past: Shop, places: Places, backend: str
 ) -> None:
@@ -365,35 +376,14 @@ def test_every_process_refuses_a_ledger_that_was_copied_and_says_where_it_went(
     assert run_command(data, "stores", "list").returncode == 0
 
 
-def test_a_receiver_that_was_left_running_acknowledges_nothing_after_a_copy(
-    bridge: RunningBridge, tmp_path: Path
-) -> None:
-    bridge.add_store("left-running")
-    life = signed("life-of-a-store")
-    assert bridge.deliver("left-running", life[0].body, life[0].headers).status_code == 200
-    with opened(f"sqlite:///{tmp_path / 'copy.db'}") as target:
-        copy(bridge.ledger, target, report=lambda _table, _rows: None)
-        try:
-            for delivery in (life[0], life[1]):
-                refused = bridge.deliver("left-running", delivery.body, delivery.headers)
-                assert refused.status_code == 503, refused.text
-            ready = requests.get(f"{bridge.url}/readyz", timeout=10)
-            assert (ready.status_code, ready.json()["ledger"]) == (503, "moved")
-            assert "copied to another database" in ready.json()["reason"]
-        finally:
-            bridge.ledger.reopen()
-    assert bridge.deliver("left-running", life[1].body, life[1].headers).status_code == 200
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
+@from_one_kind_to_the_other
 @pytest.mark.parametrize("step", ["the source is closed", "the target is opened"])
 def test_a_copy_that_is_killed_at_its_end_leaves_one_ledger_to_use_at_most_and_goes_on_when_typed_again(
     shop_with_a_past: Shop, database_url: str, places: Places, backend: str, step: str
 ) -> None:
     source = shop_with_a_past.context.ledger
     url = places.new(backend, "killed").url
-    killed = run_copy(database_url, url, step)
-    assert killed.returncode == -9, killed.stderr
+    assert run_copy(database_url, url, step) == -signal.SIGKILL
     with opened(url) as target:
         with pytest.raises(LedgerMovedError, match="not brought to its end"):
             target.check()
@@ -405,8 +395,7 @@ def test_a_copy_that_is_killed_at_its_end_leaves_one_ledger_to_use_at_most_and_g
         else:
             with pytest.raises(LedgerMovedError):
                 source.check()
-        again = run_copy(database_url, url, 1000)
-        assert again.returncode == 0, again.stderr
+        assert run_copy(database_url, url, 1000) == 0
         target.check()
         assert rows(target) == rows(source)
         with pytest.raises(LedgerMovedError):
@@ -420,7 +409,7 @@ def test_what_another_ledger_left_unfinished_is_not_overwritten(
     shop_with_a_past: Shop, database_url: str, places: Places, tmp_path: Path
 ) -> None:
     url = places.new("sqlite", "killed").url
-    assert run_copy(database_url, url, "the target is opened").returncode == -9
+    assert run_copy(database_url, url, "the target is opened") == -signal.SIGKILL
     with opened(f"sqlite:///{tmp_path / 'other.db'}") as other, opened(url) as target:
         other.upgrade()
         before = rows(target)

@@ -20,7 +20,7 @@ from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.store_configs import refresh_config
 from tests.support.counter import IDS, Counter, open_counter
 from tests.support.recorded import load
-from tests.support.running import RunningBridge, run_command
+from tests.support.running import run_command
 from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance, maintain
 
 WHO = "anna@host"
@@ -248,23 +248,3 @@ def test_what_is_lost_by_a_removal_is_told_before_it_is_done(
     assert "Documents that were due and are not issued: 1" in done.stdout
     assert f"issuances list --store shop.removed-{shop.store_id} --state held" in done.stderr
     assert shop.issuance(held).state == "held"
-
-
-def test_the_delivery_url_of_a_removed_store_answers_404(bridge: RunningBridge) -> None:
-    woocommerce = bridge.add_store("leaves")
-    bridge.wait_for_config("leaves")
-    assert bridge.deliver("leaves", ORDER.body).status_code == 200
-    bridge.wait_until_settled()
-    removed = run_command(
-        bridge.folder / "data", "stores", "remove", "leaves", "--yes", "--json", **bridge.environment
-    )
-    assert removed.returncode == 0, removed.stderr
-    for name in ("leaves", f"leaves.removed-{removed_id(removed.stdout)}"):
-        answer = bridge.deliver(name, ORDER.body + b" ")
-        assert (answer.status_code, answer.json()["error"]) == (404, "unknown_store")
-        assert bridge.deliver(name, b"webhook_id=1", {"X-WC-Webhook-Signature": ""}).status_code == 404
-    assert bridge.issued(woocommerce) == {328: ["estimate"]}
-
-
-def removed_id(printed: str) -> str:
-    return printed.partition(".removed-")[2].partition('"')[0]

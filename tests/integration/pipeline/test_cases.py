@@ -113,6 +113,7 @@ def test_every_case_is_played() -> None:
     assert sorted(RIGHT) == sorted(path.stem for path in CASES.glob("*.json"))
 
 
+@pytest.mark.parametrize("bridge", ["sqlite"], indirect=True)  # no database decides
 @pytest.mark.parametrize(("name", "settings", "right"), list(all_cases()))
 def test_a_case_ends_as_it_should(
     bridge: RunningBridge, name: str, settings: list[str], right: Right

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import requests
 
 from bridge.issuance import StoreOptions
 from bridge.ledger import store_configs, stores
@@ -31,8 +29,6 @@ from bridge.sandbox import create_sandbox
 from tests.support.api import Api, failing_api
 from tests.support.counter import serving
 from tests.support.crowds import at_once
-from tests.support.running import RunningBridge, run_command
-from tests.support.servers import wait_until
 from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance, maintain
 
 TTL = 300
@@ -429,27 +425,3 @@ def test_a_list_without_the_object_that_was_asked_for_earlier_counts_for_nothing
         store_configs.save(connection, shop.store(), {"id": WOOCOMMERCE}, shop.clock.now())
         assert store_configs.note_missing(connection, shop.store(), earlier) is None
     assert shop.store().config_missing_since is None
-
-
-def test_a_change_that_is_synced_has_the_waiting_orders_of_a_running_bridge_issued(
-    bridge: RunningBridge,
-) -> None:
-    woocommerce = bridge.add_store("synced", {"issueInvoiceOnComplete": True})
-    bridge.wait_for_config("synced")
-    assert bridge.deliver("synced", json.dumps(at(1, status="processing")).encode()).status_code == 200
-    bridge.wait_until_settled()
-    assert bridge.issued(woocommerce) == {}
-    changed = requests.patch(
-        f"{bridge.sandbox_url}/v1/Woocommerce/{woocommerce}",
-        json={"issueInvoiceOnComplete": False},
-        headers={"Authorization": bridge.token},
-        timeout=10,
-    )
-    assert changed.status_code == 200
-    synced = run_command(bridge.folder / "data", "stores", "sync", "synced", "--json", **bridge.environment)
-    assert json.loads(synced.stdout) == {
-        "name": "synced",
-        "changes": ["issueInvoiceOnComplete: true -> false"],
-        "decided_anew": 1,
-    }
-    wait_until(lambda: bridge.issued(woocommerce) == {1: ["invoice"]}, "the invoice")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 
-from bridge.broker import TaskPublisher, make_celery
 from tests.support.api import failing_api
-from tests.support.recorded import load
-from tests.support.running import RunningBridge
 from tests.support.shop import Shop, forward, forward_issuance, maintain
 
 STEPS = [{"hours": 3}, {"days": 400}, {"hours": -3}, {"days": -400}]
@@ -101,24 +97,3 @@ def test_sweeps_and_lanes_of_many_workers_at_once_send_each_order_once(shop: Sho
         list(workers.map(work, range(24)))
     assert (shop.requests() - before, len(shop.documents())) == (24, 24)
     assert {shop.issuance(one).state for one in due} == {"issued"}
-
-
-def five_times(ids: Sequence[int]) -> list[int]:
-    return [one for one in ids for _ in range(5)]
-
-
-def test_messages_that_are_delivered_five_times_have_the_effect_of_one(bridge: RunningBridge) -> None:
-    woocommerce = bridge.add_store("five")
-    bridge.wait_for_config("five")
-    announcer = TaskPublisher(make_celery(bridge.environment["SPACEBRIDGE_BROKER_URL"]))
-    order = load("life-of-a-store")[4]
-    delivery = int(bridge.deliver("five", order.body, order.headers).json()["delivery"])
-    store = bridge.store("five").id
-    for one in five_times([delivery]):
-        announcer.deliveries([one])
-    for one in five_times([store]):
-        announcer.due_stores([one])
-        announcer.configs([one])
-    bridge.wait_until_settled()
-    assert bridge.issued(woocommerce) == {328: ["estimate"]}
-    assert bridge.sandbox()["counts"]["duplicates"] == 0

@@ -1,13 +1,23 @@
-"""A shop's life, delivered by HTTP to a running bridge: which documents come of it, order by order."""
+"""A shop's life, delivered by HTTP to a running bridge: the documents that come of it, whatever is done."""
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
 
+import requests
+
+from bridge.admin.copying import copy
+from bridge.broker import TaskPublisher, make_celery
+from bridge.db import Ledger
 from bridge.issuance import StoreOptions
 from tests.support.recorded import Recorded, load
-from tests.support.running import RunningBridge
+from tests.support.running import RunningBridge, run_command
+from tests.support.servers import wait_until
+from tests.support.shop import at
 
 EST, INV = "estimate", "invoice"
 
@@ -96,13 +106,13 @@ def test_a_shops_life_ends_with_the_right_documents_for_every_combination_of_the
     )
 
 
-def test_updated_before_created_and_each_delivery_three_times_change_nothing(bridge: RunningBridge) -> None:
-    ids = add_stores(bridge, "thrice")
+def test_updated_before_created_and_each_delivery_twice_change_nothing(bridge: RunningBridge) -> None:
+    ids = add_stores(bridge, "twice")
     deliveries = signed("life-of-a-store")
-    for at, (first, second) in enumerate(itertools.pairwise(deliveries)):
+    for place, (first, second) in enumerate(itertools.pairwise(deliveries)):
         if (first.topic, second.topic) == ("order.created", "order.updated"):
-            deliveries[at], deliveries[at + 1] = second, first
-    play(bridge, "thrice", (delivery for delivery in deliveries for _ in range(3)))
+            deliveries[place], deliveries[place + 1] = second, first
+    play(bridge, "twice", (delivery for delivery in deliveries for _ in range(2)))
     issued = {name: bridge.issued(ids[name]) for name in COMBINATIONS}
     assert issued == {name: expected for name, (_, expected) in COMBINATIONS.items()}
     assert bridge.sandbox()["counts"]["duplicates"] == 0
@@ -160,3 +170,100 @@ def test_deliveries_under_odd_secrets_are_accepted_and_under_an_empty_one_refuse
             assert answer.status_code == (200 if secret else 401), (secret, answer.text)
         bridge.wait_until_settled()
         assert bridge.issued(woocommerce) == ({328: [EST], 345: [EST]} if secret else {})
+
+
+# What operators and others do while it runs. Each with a store of its own: to start a bridge takes seconds.
+
+
+def test_messages_that_are_delivered_five_times_have_the_effect_of_one(bridge: RunningBridge) -> None:
+    woocommerce = bridge.add_store("five")
+    bridge.wait_for_config("five")
+    announcer = TaskPublisher(make_celery(bridge.environment["SPACEBRIDGE_BROKER_URL"]))
+    order = load("life-of-a-store")[4]
+    delivery = int(bridge.deliver("five", order.body, order.headers).json()["delivery"])
+    store = bridge.store("five").id
+    for _ in range(5):
+        announcer.deliveries([delivery])
+        announcer.due_stores([store])
+        announcer.configs([store])
+    bridge.wait_until_settled()
+    assert bridge.issued(woocommerce) == {328: ["estimate"]}
+    assert bridge.sandbox()["counts"]["duplicates"] == 0
+
+
+def test_a_change_that_is_synced_has_the_waiting_orders_of_a_running_bridge_issued(
+    bridge: RunningBridge,
+) -> None:
+    woocommerce = bridge.add_store("synced", {"issueInvoiceOnComplete": True})
+    bridge.wait_for_config("synced")
+    assert bridge.deliver("synced", json.dumps(at(1, status="processing")).encode()).status_code == 200
+    bridge.wait_until_settled()
+    assert bridge.issued(woocommerce) == {}
+    changed = requests.patch(
+        f"{bridge.sandbox_url}/v1/Woocommerce/{woocommerce}",
+        json={"issueInvoiceOnComplete": False},
+        headers={"Authorization": bridge.token},
+        timeout=10,
+    )
+    assert changed.status_code == 200
+    synced = run_command(bridge.folder / "data", "stores", "sync", "synced", "--json", **bridge.environment)
+    assert json.loads(synced.stdout) == {
+        "name": "synced",
+        "changes": ["issueInvoiceOnComplete: true -> false"],
+        "decided_anew": 1,
+    }
+    wait_until(lambda: bridge.issued(woocommerce) == {1: ["invoice"]}, "the invoice")
+
+
+def test_the_delivery_url_of_a_removed_store_answers_404(bridge: RunningBridge) -> None:
+    woocommerce = bridge.add_store("leaves")
+    order = load("life-of-a-store")[4]
+    bridge.wait_for_config("leaves")
+    assert bridge.deliver("leaves", order.body).status_code == 200
+    bridge.wait_until_settled()
+    removed = run_command(
+        bridge.folder / "data", "stores", "remove", "leaves", "--yes", "--json", **bridge.environment
+    )
+    assert removed.returncode == 0, removed.stderr
+    for name in ("leaves", f"leaves.removed-{removed_id(removed.stdout)}"):
+        answer = bridge.deliver(name, order.body + b" ")
+        assert (answer.status_code, answer.json()["error"]) == (404, "unknown_store")
+        assert bridge.deliver(name, b"webhook_id=1", {"X-WC-Webhook-Signature": ""}).status_code == 404
+    assert bridge.issued(woocommerce) == {328: ["estimate"]}
+
+
+def removed_id(printed: str) -> str:
+    return printed.partition(".removed-")[2].partition('"')[0]
+
+
+def test_a_refused_delivery_is_counted_and_shown(bridge: RunningBridge) -> None:
+    bridge.add_store("refusing")
+    for _ in range(2):
+        wrong = {"X-WC-Webhook-Signature": "wrong"}
+        assert bridge.deliver("refusing", b"{}", wrong).status_code == 401
+    wait_until(lambda: bridge.store("refusing").refused_deliveries == 2, "both of them", within=40)
+    data = bridge.folder / "data"
+    shown = run_command(data, "stores", "show", "refusing", **bridge.environment)
+    assert "Refused" in shown.stdout
+    assert "2 (401), the last " in shown.stdout
+    assert bridge.store("refusing").last_ping_at is None
+
+
+def test_a_receiver_that_was_left_running_acknowledges_nothing_after_a_copy(
+    bridge: RunningBridge, tmp_path: Path
+) -> None:
+    bridge.add_store("left-running")
+    life = signed("life-of-a-store")
+    assert bridge.deliver("left-running", life[0].body, life[0].headers).status_code == 200
+    with closing(Ledger(f"sqlite:///{tmp_path / 'copy.db'}")) as target:
+        copy(bridge.ledger, target, report=lambda _table, _rows: None)
+        try:
+            for delivery in (life[0], life[1]):
+                refused = bridge.deliver("left-running", delivery.body, delivery.headers)
+                assert refused.status_code == 503, refused.text
+            ready = requests.get(f"{bridge.url}/readyz", timeout=10)
+            assert (ready.status_code, ready.json()["ledger"]) == (503, "moved")
+            assert "copied to another database" in ready.json()["reason"]
+        finally:
+            bridge.ledger.reopen()
+    assert bridge.deliver("left-running", life[1].body, life[1].headers).status_code == 200

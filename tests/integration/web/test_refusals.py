@@ -15,8 +15,6 @@ from bridge.ledger.stores import Store
 from bridge.web.refusals import PAUSE, Refusals
 from tests.support.books import NOW, add_store
 from tests.support.crowds import at_once
-from tests.support.running import RunningBridge, run_command
-from tests.support.servers import wait_until
 
 MANY = 1000
 
@@ -110,16 +108,3 @@ def test_what_cannot_be_written_is_kept_until_it_can_and_nobody_waits_for_it(
     pauses.wait_for_one()
     assert store(ledger, shop).refused_deliveries == 2
     impatient.close()
-
-
-def test_a_refused_delivery_is_counted_and_shown(bridge: RunningBridge) -> None:
-    bridge.add_store("refusing")
-    for _ in range(2):
-        wrong = {"X-WC-Webhook-Signature": "wrong"}
-        assert bridge.deliver("refusing", b"{}", wrong).status_code == 401
-    wait_until(lambda: bridge.store("refusing").refused_deliveries == 2, "both of them", within=40)
-    data = bridge.folder / "data"
-    shown = run_command(data, "stores", "show", "refusing", **bridge.environment)
-    assert "Refused" in shown.stdout
-    assert "2 (401), the last " in shown.stdout
-    assert bridge.store("refusing").last_ping_at is None
