@@ -28,16 +28,24 @@ context.set_forkserver_preload(
 
 
 def run(
-    arguments: Sequence[str], environment: Mapping[str, str], *, given: str | None, timeout: float
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+    given: str | None = None,
+    timeout: float = 60.0,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` does with text and captured output."""
+    """Run a command to its end, as `subprocess.run` does with text and captured output.
+
+    `folder`: where it runs, this process's own if None; `given`: its standard input; `timeout`: seconds.
+    """
     with tempfile.TemporaryDirectory(prefix="spacebridge-command-") as name:
         streams = [Path(name) / stream for stream in ("stdin", "stdout", "stderr")]
         streams[0].write_text(given or "")
         # Not a pipe's end of ours: what the command starts may live on, and would keep it open.
         process = context.Process(
             target=_become_command,
-            args=(list(arguments), dict(environment), Path.cwd(), _umask(), streams),
+            args=(list(arguments), dict(environment), folder or Path.cwd(), _umask(), streams),
         )
         process.start()
         process.join(timeout)

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.vault.encryption import make_key
 from tests.integration.embedded.test_up import STORE_IDS, running_up
+from tests.support import forked
 from tests.support.running import answers, run_command
 from tests.support.servers import free_port, wait_until
 
@@ -37,16 +38,7 @@ AT_A_LEDGER = [
 def typed_in(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `spacebridge` in a folder, with no setting but these."""
     without = {name: value for name, value in os.environ.items() if not name.startswith("SPACEBRIDGE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        cwd=folder,
-        env={**without, **environment},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-        check=False,
-    )
+    return forked.run(arguments, {**without, **environment}, folder=folder)
 
 
 @pytest.mark.parametrize("arguments", AT_A_LEDGER, ids=" ".join)

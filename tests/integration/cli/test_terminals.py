@@ -30,27 +30,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SHOWN: list[str | bytes] = ["stores", "show", "shop"]
+OF_BYTES: list[str | bytes] = ["orders", "list", "--store", b"\xff"]
+NARROWEST = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+# Each command where least can be written, and each locale with what is shown and with what is given.
+COMMANDS: list[tuple[list[str | bytes], int]] = [
+    (SHOWN, 0),
+    (["stores", "list"], 0),
+    (["stores", "show", "trgovina-žš"], 1),
+    (OF_BYTES, 1),
+    (["stores", "set", "shop", "žig=1"], 2),
+    (["up", "--host", "žig"], 1),
+]
+LOCALES = [
+    {"LC_ALL": "C"},
+    {"LC_ALL": "C.UTF-8"},
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1:strict"},
+]
+
+
 @pytest.mark.parametrize(
-    "locale",
-    [
-        {"LC_ALL": "C"},
-        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"LC_ALL": "C.UTF-8"},
-        {"PYTHONIOENCODING": "ascii"},
-        {"PYTHONIOENCODING": "latin-1:strict"},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize(
-    ("arguments", "status"),
-    [
-        (["stores", "show", "shop"], 0),
-        (["stores", "list"], 0),
-        (["stores", "show", "trgovina-žš"], 1),
-        (["orders", "list", "--store", b"\xff"], 1),
-        (["stores", "set", "shop", "žig=1"], 2),
-        (["up", "--host", "žig"], 1),
-    ],
+    ("arguments", "status", "locale"),
+    [(*command, NARROWEST) for command in COMMANDS]
+    + [(*command, locale) for locale in LOCALES for command in [(SHOWN, 0), (OF_BYTES, 1)]],
     ids=str,
 )
 def test_no_locale_makes_a_traceback(
@@ -68,8 +72,10 @@ def test_no_locale_makes_a_traceback(
     assert b"Traceback" not in ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("redirected", [">&-", ">&- 2>&-", ">/dev/full", "| true"])
-@pytest.mark.parametrize("option", ["", "--json"])
+@pytest.mark.parametrize(
+    ("redirected", "option"),
+    [(">&-", ""), (">&- 2>&-", "--json"), (">/dev/full", ""), (">/dev/full", "--json"), ("| true", "--json")],
+)
 def test_output_that_goes_nowhere_makes_no_traceback(folder: Path, redirected: str, option: str) -> None:
     ended = subprocess.run(
         ["sh", "-c", f'"$0" -m bridge stores list {option} {redirected}', sys.executable],
