@@ -110,6 +110,7 @@ def test_the_block_pasted_at_once_ends_in_an_invoice_and_so_it_does_the_second_t
     assert "Traceback" not in text
 
 
+@pytest.mark.parametrize("newcomer", ["bash"], indirect=True)
 def test_the_block_pasted_after_all_of_it_was_stopped_goes_on_with_the_same_ledger(
     newcomer: Newcomer,
 ) -> None:
@@ -121,6 +122,7 @@ def test_the_block_pasted_after_all_of_it_was_stopped_goes_on_with_the_same_ledg
     assert "There is a store named shop already." in text
 
 
+@pytest.mark.parametrize("newcomer", ["dash"], indirect=True)
 def test_with_its_port_taken_the_block_says_which_and_makes_no_ledger(newcomer: Newcomer) -> None:
     with (
         socket.create_server(("127.0.0.1", newcomer.port)),
