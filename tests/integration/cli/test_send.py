@@ -15,6 +15,9 @@ from tests.support.running import RunningBridge, run_command
 
 ORDER = load("life-of-a-store")[4]
 
+# Of the bridge, the command sees the receiver alone: its database plays no part.
+pytestmark = pytest.mark.parametrize("bridge", ["sqlite"], indirect=True)
+
 
 def send(bridge: RunningBridge, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return run_command(
