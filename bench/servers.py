@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import redis
@@ -203,9 +204,17 @@ print(json.dumps([plain, conf.worker_pool, conf.worker_concurrency, bool(conf.be
 """
 
 
-@cache
+_asking = Lock()
+
+
 def shape_of(checkout: Path) -> Shape:
     """The checkout's shape. Where its Celery app says nothing of the pool, `up` and the README give one."""
+    with _asking:  # so that groups that start at once ask once
+        return _ask_for_shape(checkout)
+
+
+@cache
+def _ask_for_shape(checkout: Path) -> Shape:
     environment = {**os.environ, "SPACEBRIDGE_SECRET_KEY": "A" * 43 + "=", "SPACEBRIDGE_DATABASE_URL": ""}
     answer = subprocess.run(
         [sys.executable, "-c", _ASK],
