@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS := 5
 
+# Python keeps what it compiles, whatever the environment says: the tests start some hundred processes of it.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install demo test unit chaos bench check format lock clean
 
 help: ## Print the targets of make with a sentence each.
