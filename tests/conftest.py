@@ -18,7 +18,10 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 # Files that take longer than a minute come first: none of them is to be what all wait for at the end.
-LONGEST = ("test_bench", "test_faults", "test_processes", "test_copying", "test_up", "test_first_order")
+LONGEST = (
+    *("test_bench", "test_faults", "test_processes", "test_copying", "test_up", "test_first_order"),
+    *("test_life_of_a_store", "test_against_openapi"),
+)
 
 
 def _configure_logging() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from bridge.db import Ledger, LedgerNotMigratedError, migrating
 from bridge.db.schema import REVISIONS, Schema
 from bridge.db.tables import metadata
 from bridge.vault.encryption import make_key
+from tests.support.running import run_command
 
 
 def test_a_new_database_is_unfit_until_it_is_upgraded(database_url: str) -> None:
@@ -47,25 +46,16 @@ def test_upgrading_again_changes_nothing(ledger: Ledger) -> None:
 
 def test_several_processes_may_upgrade_at_once(database_url: str, tmp_path: Path) -> None:
     embedded = database_url.startswith("sqlite")
-    environment = {
-        **os.environ,
-        "SPACEBRIDGE_DATA_DIR": str(tmp_path / "data"),
+    settings = {
         "SPACEBRIDGE_DATABASE_URL": "" if embedded else database_url,
         "SPACEBRIDGE_SECRET_KEY": make_key(),
     }
-    upgrades = [
-        subprocess.Popen(
-            [sys.executable, "-m", "bridge", "db", "upgrade"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+    with ThreadPoolExecutor(4) as at_once:
+        upgrades = at_once.map(
+            lambda _: run_command(tmp_path / "data", "db", "upgrade", **settings), range(4)
         )
-        for _ in range(4)
-    ]
     for upgrade in upgrades:
-        output, _ = upgrade.communicate(timeout=60)
-        assert upgrade.returncode == 0, output
+        assert upgrade.returncode == 0, upgrade.stderr
     ledger = Ledger(database_url)
     ledger.check()
     ledger.close()

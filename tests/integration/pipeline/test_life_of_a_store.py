@@ -16,7 +16,7 @@ from bridge.db import Ledger
 from bridge.issuance import StoreOptions
 from tests.support.recorded import Recorded, load
 from tests.support.running import RunningBridge, run_command
-from tests.support.servers import wait_until
+from tests.support.servers import RedisServer, wait_until
 from tests.support.shop import at
 
 EST, INV = "estimate", "invoice"
@@ -267,3 +267,15 @@ def test_a_receiver_that_was_left_running_acknowledges_nothing_after_a_copy(
         finally:
             bridge.ledger.reopen()
     assert bridge.deliver("left-running", life[1].body, life[1].headers).status_code == 200
+
+
+def test_an_accounts_token_is_in_no_key_of_the_broker(
+    bridge: RunningBridge, redis_server: RedisServer
+) -> None:
+    bridge.add_store("keys")
+    bridge.wait_for_config("keys")
+    with redis_server.client() as client:
+        client.select(int(bridge.environment["SPACEBRIDGE_BROKER_URL"].rpartition("/")[2]))
+        keys = [key.decode() for key in client.scan_iter("spacebridge:pace:*")]
+    assert keys
+    assert not any(bridge.token in key for key in keys)

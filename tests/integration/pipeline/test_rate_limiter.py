@@ -194,16 +194,6 @@ def test_while_redis_is_away_a_process_keeps_its_own_pace() -> None:
         assert rate_limiter.take(ACCOUNT, within=FAR) == about(10, since=began)
 
 
-def test_an_accounts_token_is_in_no_key(bridge: RunningBridge, redis_server: RedisServer) -> None:
-    bridge.add_store("keys")
-    bridge.wait_for_config("keys")
-    with redis_server.client() as client:
-        client.select(int(bridge.environment["SPACEBRIDGE_BROKER_URL"].rpartition("/")[2]))
-        keys = [key.decode() for key in client.scan_iter("spacebridge:pace:*")]
-    assert keys
-    assert not any(bridge.token in key for key in keys)
-
-
 def set_paused(bridge: RunningBridge, name: str, *, paused: bool) -> None:
     store_id = bridge.store(name).id
     with bridge.ledger.write() as connection:
