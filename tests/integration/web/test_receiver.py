@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -245,22 +246,42 @@ def test_no_secret_is_in_a_log_or_in_clear_in_the_data_folder(bridge: RunningBri
             assert secret.encode() not in content, path
 
 
-def test_a_broker_that_is_down_costs_no_200_and_no_document(tmp_path: Path) -> None:
-    with RedisServer() as redis, RunningBridge(tmp_path, broker_url=redis.new_url()) as bridge:
-        woocommerce = bridge.add_store("shop")
-        bridge.wait_for_config("shop")
-        redis.kill()
-        for number in range(50):
-            answer = bridge.deliver("shop", changed(id=1000 + number))
-            assert answer.json()["status"] == "accepted"
-        assert requests.get(f"{bridge.url}/readyz", timeout=5).status_code == 200
-        redis.start()
-        bridge.wait_until_settled()
-        assert bridge.issued(woocommerce) == {1000 + number: ["estimate"] for number in range(50)}
+@dataclass
+class Alone:
+    """A bridge whose servers are nobody else's, and may be killed."""
+
+    bridge: RunningBridge
+    redis: RedisServer
+    postgres: PostgresServer
 
 
-def assert_nothing_is_acknowledged(bridge: RunningBridge) -> None:
-    answer = bridge.deliver("shop", ORDER.body, ORDER.headers)
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
+    folder = tmp_path_factory.mktemp("alone")
+    with (
+        RedisServer() as redis,
+        PostgresServer() as postgres,
+        RunningBridge(folder, database_url=postgres.url, broker_url=redis.new_url()) as bridge,
+    ):
+        yield Alone(bridge, redis, postgres)
+
+
+def test_a_broker_that_is_down_costs_no_200_and_no_document(alone: Alone) -> None:
+    bridge = alone.bridge
+    woocommerce = bridge.add_store("no-broker")
+    bridge.wait_for_config("no-broker")
+    alone.redis.kill()
+    for number in range(50):
+        answer = bridge.deliver("no-broker", changed(id=1000 + number))
+        assert answer.json()["status"] == "accepted"
+    assert requests.get(f"{bridge.url}/readyz", timeout=5).status_code == 200
+    alone.redis.start()
+    bridge.wait_until_settled()
+    assert bridge.issued(woocommerce) == {1000 + number: ["estimate"] for number in range(50)}
+
+
+def assert_nothing_is_acknowledged(bridge: RunningBridge, store: str) -> None:
+    answer = bridge.deliver(store, ORDER.body, ORDER.headers)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json()["error"] == "ledger_unavailable"
@@ -271,30 +292,25 @@ def assert_nothing_is_acknowledged(bridge: RunningBridge) -> None:
 def test_nothing_is_acknowledged_while_the_ledgers_file_cannot_be_opened(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
-    with RunningBridge(tmp_path, broker_url=redis_server.new_url()) as bridge:
+    with RunningBridge(tmp_path, broker_url=redis_server.new_url(), workers=0) as bridge:
         bridge.add_store("shop")
         bridge.parts["receiver"].stop()
         (tmp_path / "data").rename(tmp_path / "away")
         bridge.parts["receiver"].start()
         wait_until(lambda: answers(f"{bridge.url}/healthz"), "a receiver")
-        assert_nothing_is_acknowledged(bridge)
+        assert_nothing_is_acknowledged(bridge, "shop")
 
 
-def test_nothing_is_acknowledged_while_postgresql_is_away_and_all_is_when_it_is_back(
-    tmp_path: Path, redis_server: RedisServer
-) -> None:
-    with (
-        PostgresServer() as postgres,
-        RunningBridge(tmp_path, database_url=postgres.url, broker_url=redis_server.new_url()) as bridge,
-    ):
-        woocommerce = bridge.add_store("shop")
-        bridge.wait_for_config("shop")
-        assert bridge.deliver("shop", ORDER.body, ORDER.headers).json()["status"] == "accepted"
-        bridge.wait_until_settled()
-        postgres.kill()
-        assert_nothing_is_acknowledged(bridge)
-        postgres.start()
-        wait_until(lambda: answers(f"{bridge.url}/readyz"), "a ready receiver")
-        assert bridge.deliver("shop", changed(id=329)).json()["status"] == "accepted"
-        bridge.wait_until_settled()
-        assert bridge.issued(woocommerce) == {328: ["estimate"], 329: ["estimate"]}
+def test_nothing_is_acknowledged_while_postgresql_is_away_and_all_is_when_it_is_back(alone: Alone) -> None:
+    bridge = alone.bridge
+    woocommerce = bridge.add_store("no-ledger")
+    bridge.wait_for_config("no-ledger")
+    assert bridge.deliver("no-ledger", ORDER.body, ORDER.headers).json()["status"] == "accepted"
+    bridge.wait_until_settled()
+    alone.postgres.kill()
+    assert_nothing_is_acknowledged(bridge, "no-ledger")
+    alone.postgres.start()
+    wait_until(lambda: answers(f"{bridge.url}/readyz"), "a ready receiver")
+    assert bridge.deliver("no-ledger", changed(id=329)).json()["status"] == "accepted"
+    bridge.wait_until_settled()
+    assert bridge.issued(woocommerce) == {328: ["estimate"], 329: ["estimate"]}
