@@ -393,6 +393,13 @@ def test_a_deletion_in_one_shop_is_not_the_same_in_another() -> None:
     assert len({content_digest("order.updated", body(), shop) for shop in shops}) == 1
 
 
+def test_a_deletion_names_no_shop_unless_a_header_did() -> None:
+    raw = b'{"id":355}'
+
+    assert read_delivery("order.deleted", raw) == Deletion(355, shop="")
+    assert content_digest("order.deleted", raw) == content_digest("order.deleted", raw, shop="")
+
+
 def test_another_body_is_another_delivery() -> None:
     bodies = [b"", b" ", b'{"id":355}', b'{"id":356}', b'{"id": 355}', body(), body(total="1.00")]
 

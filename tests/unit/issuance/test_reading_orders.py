@@ -299,6 +299,7 @@ def test_a_parent_that_is_none_is_no_guess(bad: object) -> None:
         ("1970-01-01T00:00:00", datetime(1970, 1, 1, tzinfo=UTC)),
         ("9999-12-31T23:59:59", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
         ("0001-01-01T00:00:00", datetime(1, 1, 1, tzinfo=UTC)),
+        (f"2026-11-23T11:49:32.{'0' * 20}", datetime(2026, 11, 23, 11, 49, 32, tzinfo=UTC)),  # 40 characters
     ],
 )
 def test_a_date_is_utc_unless_it_says_otherwise(text: str, expected: datetime) -> None:
@@ -321,6 +322,7 @@ NO_DATES: list[object] = [
     "9999-12-31T23:59:59-01:00",  # after the last
     "2026-11-23T11:49:32+99:00",
     "2026-11-23T11:49:32\ud800",
+    f"2026-11-23T11:49:32.{'0' * 21}",  # too long
     "2" * 100_000,
     [],
     {},
