@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+import structlog
 
 from bridge.ledger import store_pauses, stores
 from bridge.pipeline.circuit_breaker import PAUSE_AFTER, is_probe_due, note_outcome, probe
@@ -100,9 +101,7 @@ def test_what_was_under_way_when_the_store_was_paused_tells_nothing_new(shop: Sh
 def test_an_operators_pause_outlasts_any_answer(
     shop: Shop, context: Context, effect: Effect, of_probe: bool
 ) -> None:
-    with context.ledger.write() as connection:
-        now = shop.clock.now()
-        store_pauses.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
+    stop(shop)
     before = shop.store()
     assert not note(shop, context, failed(effect), of_probe=of_probe)
     assert shop.store() == before
@@ -122,6 +121,19 @@ def test_the_time_to_wait_that_an_answer_asks_for_delays_the_next_probe_if_that_
 ) -> None:
     refused = failed(Effect.ACCOUNT_REFUSED, retry_after=7.0)
     assert list(waits(shop, context, [refused] * 3)) == [7, 10, 20]
+
+
+def test_a_pause_and_its_end_are_logged_once_and_name_the_store_and_the_reason(
+    shop: Shop, context: Context
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        list(waits(shop, context, [failed(Effect.ACCOUNT_REFUSED)] * 2))
+        reason = shop.store().pause_reason
+        assert note(shop, context, failed(Effect.ISSUED), of_probe=True)
+    assert lines == [
+        {"event": "store paused", "log_level": "warning", "store": "shop", "reason": reason},
+        {"event": "store resumed", "log_level": "info", "store": "shop"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,6 +159,32 @@ def paused(shop: Shop) -> datetime:
     with shop.context.ledger.write() as connection:
         store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
     return now
+
+
+def stop(shop: Shop) -> None:
+    """Pause the store, as an operator does."""
+    with shop.context.ledger.write() as connection:
+        now = shop.clock.now()
+        store_pauses.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
+
+
+def test_a_store_whose_failures_were_forgotten_is_resumed_like_any_other(
+    shop: Shop, context: Context
+) -> None:
+    paused(shop)
+    assert shop.store().failures == 0
+    assert note(shop, context, failed(Effect.ISSUED), of_probe=True)
+    assert shop.store().paused_at is None
+
+
+def test_a_store_that_is_stopped_while_an_order_is_taken_stays_stopped(shop: Shop, context: Context) -> None:
+    paused(shop)
+    before = shop.store()
+    stop(shop)
+    with context.ledger.write() as connection:
+        issued = failed(Effect.ISSUED)
+        note_outcome(context, connection, before, issued, shop.clock.now(), of_probe=True)
+    assert (shop.store().pause_reason, shop.store().next_probe_at) == ("by hand", None)
 
 
 @pytest.fixture
@@ -200,12 +238,7 @@ def test_a_store_that_is_stopped_while_its_probe_asks_stays_stopped(
     invoice = shop.paid(1)
     paused(shop)
 
-    def stop() -> None:
-        with shop.context.ledger.write() as connection:
-            now = shop.clock.now()
-            store_pauses.pause(connection, shop.store_id, reason="by hand", now=now, next_probe_at=None)
-
-    answers.order_status, answers.before_find = 200, stop
+    answers.order_status, answers.before_find = 200, lambda: stop(shop)
     forward(context, shop.store_id)
     assert (answers.found, answers.orders) == (1, [])
     assert (shop.store().pause_reason, shop.store().next_probe_at) == ("by hand", None)
