@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from bridge.cli.stores import describe
-from bridge.issuance import StoreOptions
 from bridge.ledger.store import Store
+from tests.support.stored import NOW, STORE
 
-NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
-STORE = Store(
-    id=7,
-    name="shop",
-    organization_id="64b7e0c0a1b2c3d4e5f60718",
-    woocommerce_id="64b7e0c0a1b2c3d4e5f60719",
-    options=StoreOptions(),
-    config={"name": "Shop"},
-    config_fetched_at=NOW,
-    config_tried_at=NOW,
-    config_error=None,
-    decision_version=2,
-    deciding_anew_since=None,
-    paused_at=None,
-    pause_reason=None,
-    next_probe_at=None,
-    failures=0,
-    resumed_at=None,
-    last_ping_at=None,
-    created_at=NOW,
-    removed_at=None,
-    webhook_secret_seen_at=None,
-    encrypted_api_token="a",
-    encrypted_webhook_secret="b",
-    encrypted_previous_secrets=[],
-)
 PAUSED = replace(STORE, paused_at=NOW - timedelta(minutes=3), pause_reason="paused by anna@host: stock count")
 
 
