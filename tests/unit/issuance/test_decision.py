@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bridge.issuance import Document
+from bridge.issuance import LABELS, Decision, Document, Kind, Verdict
 from tests.support.deciding import (
     ATTENTION,
     BANK,
@@ -368,6 +368,22 @@ def test_the_first_row_that_fits_decides(row: int) -> None:
 def test_there_are_21_rows_and_no_two_share_a_rule() -> None:
     assert list(RULES_OF_ROW) == list(range(1, 22))
     assert len(set().union(*RULES_OF_ROW.values())) == sum(map(len, RULES_OF_ROW.values()))
+
+
+def test_a_decision_has_the_name_that_ledgers_and_metrics_know_it_by() -> None:
+    assert LABELS == ["invoice", "estimate", "wait", "skip", "done", "attention"]
+
+
+@pytest.mark.parametrize("decision", Decision)
+@pytest.mark.parametrize("kind", [None, *Kind])
+def test_a_verdict_names_a_kind_of_document_if_one_is_to_be_issued_and_else_none(
+    decision: Decision, kind: Kind | None
+) -> None:
+    if (decision is Decision.ISSUE) == (kind is not None):
+        assert Verdict(decision, "The reason.", "rule", kind).label == (kind or decision)
+    else:
+        with pytest.raises(ValueError, match="a verdict names a kind"):
+            Verdict(decision, "The reason.", "rule", kind)
 
 
 # What lifts a rule.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.issuance import Details
+from bridge.issuance import Details, Timekeeping
 from bridge.issuance.details import read_details
 from bridge.ledger.order_details import read, written
 from tests.support.recorded import load
@@ -210,6 +210,19 @@ def test_details_are_read_as_they_were_written(details: Details) -> None:
     assert read(written(details)) == details
 
 
+@pytest.mark.parametrize(
+    ("text", "timekeeping"),
+    [
+        ("{}", Timekeeping.UTC),
+        ('{"timekeeping":"local"}', Timekeeping.LOCAL),
+        ('{"timekeeping":"none"}', Timekeeping.NONE),
+    ],
+)
+def test_timekeeping_has_the_name_that_ledgers_know_it_by(text: str, timekeeping: Timekeeping) -> None:
+    assert written(Details(timekeeping=timekeeping)) == text
+    assert read(text).timekeeping is timekeeping
+
+
 def test_usual_details_take_no_room() -> None:
     assert written(Details()) == "{}"
     assert written(Details(is_test=True)) == '{"is_test":true}'
@@ -217,7 +230,19 @@ def test_usual_details_take_no_room() -> None:
 
 @pytest.mark.parametrize("text", [None, "", "{}"])
 def test_an_order_of_an_older_version_has_usual_details(text: str | None) -> None:
-    assert read(text) == Details()
+    assert read(text) == Details(
+        timekeeping=Timekeeping.UTC,
+        created=None,
+        created_is_local=False,
+        payment_title="",
+        parent_id=0,
+        paid_back="0",
+        is_test=False,
+        is_anonymized=False,
+        invoiced_by={},
+        lines="",
+        customer="",
+    )
 
 
 def test_what_a_newer_version_has_added_is_left_out() -> None:

@@ -30,6 +30,7 @@ from tests.support.reading import (
     ORDER,
     body,
     read,
+    read_order,
     refusal,
     unreadable,
 )
@@ -398,6 +399,18 @@ def test_a_deletion_names_no_shop_unless_a_header_did() -> None:
 
     assert read_delivery("order.deleted", raw) == Deletion(355, shop="")
     assert content_digest("order.deleted", raw) == content_digest("order.deleted", raw, shop="")
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"line_items":', b'{"line_items":' + b"[" * 100_000])
+def test_what_cannot_be_decoded_names_no_shop(raw: bytes) -> None:
+    assert read(raw, source="https://shop.example/").shop == ""
+
+
+def test_the_same_order_is_the_same_whichever_shop_sent_it() -> None:
+    about = read_order()
+
+    assert about.shop
+    assert about == replace(about, shop="copy.example")
 
 
 def test_another_body_is_another_delivery() -> None:

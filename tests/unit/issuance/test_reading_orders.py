@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
 from bridge.issuance import Order, Timekeeping, printable
+from bridge.issuance.order import decimal
 from tests.support.reading import (
     ORDER,
     WRONG,
@@ -222,6 +224,15 @@ def test_a_text_that_is_no_amount_is_shown(bad: str) -> None:
 )
 def test_a_total_that_is_no_amount_is_not_read(bad: object) -> None:
     assert unreadable(body(total=bad)) == f"total {WRONG}"
+
+
+@pytest.mark.parametrize("bad", ["", " ", "x", "1,00", "NaN", "Infinity", "-Infinity"])
+def test_what_is_no_finite_number_is_no_amount(bad: str) -> None:
+    assert decimal(bad) is None
+
+
+def test_an_amount_is_the_same_with_more_digits() -> None:
+    assert decimal("300") == decimal("300.00") == Decimal(300)
 
 
 def test_a_total_is_never_cut_short() -> None:
