@@ -169,6 +169,14 @@ def test_vat_ids_count_in_any_order_and_once() -> None:
     assert of(meta_data=[one, other]).customer == of(meta_data=[other, again, one]).customer
 
 
+def test_vat_ids_have_the_same_digest_in_every_process() -> None:
+    """A process has a set of texts in an order of its own."""
+    keys = ["_vat_number", "vat_id", "_billing_vat_no", "billing_eu_vat", "_billing_vat", "TAX_ID"]
+    vat_ids = [{"key": key, "value": f"SI{number}"} for number, key in enumerate(keys)]
+
+    assert read_details({"meta_data": vat_ids}).customer == "f3131afcc02c798753174591"
+
+
 def test_digests_are_short_and_stay_the_same() -> None:
     """They are kept for as long as an order is: another way to make them would call every order changed."""
     data = {"line_items": [{"name": "Žirafa", "quantity": 2, "total": "1.00"}], "billing": {"city": "Köln"}}
