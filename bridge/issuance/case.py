@@ -73,7 +73,7 @@ class Verdict:
 
     decision: Decision
     reason: str
-    rule: str = "other"
+    rule: str
     kind: Kind | None = None
 
     def __post_init__(self) -> None:

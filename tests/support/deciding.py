@@ -90,5 +90,4 @@ def decided(order: Order = CARD, **knobs: Any) -> Verdict:
     assert re.fullmatch(rf"({BEGINNINGS}) [^\n]*[^.\s]\.", verdict.reason), verdict.reason
     assert ". " not in verdict.reason
     assert re.fullmatch(r"[a-z_]{4,24}", verdict.rule)
-    assert verdict.rule != "other"
     return verdict

@@ -175,7 +175,7 @@ def test_the_second_waits_for_the_first_and_sees_what_it_wrote(books: Books, fir
         newer = snapshot_of(status="completed")
         recorded = insert_delivery(connection, **delivery_of(books.store_id, b"newer"))
         save_snapshot(connection, order_id, newer, recorded.delivery_id)
-        save_verdict(connection, order_id, Verdict(Decision.DONE, "issued"), 3)
+        save_verdict(connection, order_id, Verdict(Decision.DONE, "issued", "a_rule"), 3)
     found = other.result()
     assert (found.id, found.snapshot, found.delivery_id) == (order_id, newer, recorded.delivery_id)
     assert (found.decision, found.reason, found.decided_version) == ("done", "issued", 3)
@@ -300,7 +300,9 @@ def _count_up(ledger: Ledger, _number: int) -> None:
     for _ in range(5):
         with ledger.write() as connection:
             order = lock_or_add(connection, 1, 1, "wc_order_1")
-            save_verdict(connection, order.id, Verdict(Decision.WAIT, "for more"), order.decided_version + 1)
+            save_verdict(
+                connection, order.id, Verdict(Decision.WAIT, "for more", "a_rule"), order.decided_version + 1
+            )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -332,7 +334,7 @@ def test_a_deletion_and_its_end_are_kept(books: Books) -> None:
 
 def test_a_verdict_replaces_the_one_before(books: Books) -> None:
     order_id = books.known()
-    books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 1)
+    books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid", "a_rule"), 1)
     books.write(save_verdict, order_id, Verdict.issue(Kind.INVOICE, "paid", "received"), 2)
     found = books.order(order_id)
     assert (found.decision, found.reason, found.decided_version) == ("invoice", "paid", 2)
@@ -344,8 +346,8 @@ def test_what_was_decided_by_older_rules_is_decided_again_unless_it_is_done(
 ) -> None:
     kind = Kind.ESTIMATE if decision is Decision.ISSUE else None
     older, current = books.known(1), books.known(2)
-    books.write(save_verdict, older, Verdict(decision, "by the old rules", kind=kind), 2)
-    books.write(save_verdict, current, Verdict(decision, "by the new rules", kind=kind), 3)
+    books.write(save_verdict, older, Verdict(decision, "by the old rules", "a_rule", kind), 2)
+    books.write(save_verdict, current, Verdict(decision, "by the new rules", "a_rule", kind), 3)
     found = books.read(orders.to_redecide, books.store_id, 3, limit=9)
     assert found == ([] if decision is Decision.DONE else [older])
 
@@ -355,14 +357,14 @@ def test_orders_are_decided_anew_store_by_store_and_so_many_at_a_time(books: Boo
     ids = [books.known(number) for number in range(1, 6)]
     elsewhere = books.known(1, store_id=other)
     for order_id in [*ids, elsewhere]:
-        books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 1)
+        books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid", "a_rule"), 1)
     assert sorted(books.read(orders.to_redecide, books.store_id, 2, limit=9)) == ids
     assert books.read(orders.to_redecide, other, 2, limit=9) == [elsewhere]
     seen: set[int] = set()
     for _ in range(3):
         some = books.read(orders.to_redecide, books.store_id, 2, limit=2)
         for order_id in some:
-            books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid"), 2)
+            books.write(save_verdict, order_id, Verdict(Decision.WAIT, "not paid", "a_rule"), 2)
         seen.update(some)
     assert sorted(seen) == ids
     assert books.read(orders.to_redecide, books.store_id, 2, limit=2) == []
@@ -372,7 +374,7 @@ def test_orders_are_listed_from_the_youngest(books: Books) -> None:
     other = books.write(add_store, "other")
     ids = [books.known(number, modified=NOW - timedelta(days=number)) for number in range(1, 5)]
     elsewhere = books.known(1, store_id=other)
-    books.write(save_verdict, ids[2], Verdict(Decision.SKIP, "deleted"), 1)
+    books.write(save_verdict, ids[2], Verdict(Decision.SKIP, "deleted", "a_rule"), 1)
     assert [one.id for one in books.read(orders.listed)] == [elsewhere, *reversed(ids)]
     assert [one.id for one in books.read(orders.listed, store="shop", limit=2)] == [ids[3], ids[2]]
     assert [one.id for one in books.read(orders.listed, decision="skip")] == [ids[2]]
