@@ -17,6 +17,7 @@ from tests.support.crowds import Crew
 from tests.support.running import RunningBridge
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.shop import Shop, open_shop
+from tests.support.watched import WatchedLedger
 
 BACKENDS = ["sqlite", "postgresql"]
 
@@ -85,6 +86,14 @@ def ledger(database_url: str) -> Iterator[Ledger]:
     ledger = Ledger(database_url)
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def watched(ledger: Ledger, database_url: str) -> Iterator[WatchedLedger]:
+    """The same ledger once more, for a test that watches what is written through it."""
+    watched = WatchedLedger(database_url)
+    yield watched
+    watched.close()
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.admin import store_removal
-from bridge.db import tables
+from bridge.db import LedgerUnavailableError, tables
 from bridge.issuance import StoreOptions
 from bridge.ledger import issuances, store_configs, store_pauses, stores
 from bridge.ledger.store import Store
@@ -20,6 +20,7 @@ from bridge.pipeline.claim import Claimed, Quota, claim
 from bridge.pipeline.context import Context
 from tests.support.api import failing_api
 from tests.support.shop import WOOCOMMERCE, Shop, at, forward
+from tests.support.watched import WatchedLedger, lose, wait_in_vain
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -30,7 +31,9 @@ def claim_all(
     shop: Shop, *, is_probe: bool = False, context: Context | None = None, store: Store | None = None
 ) -> Mapping[int, Claimed]:
     """Claim what is due of a store that was like this a moment ago; the claims by the issuances' ids."""
-    quota = Quota(store or shop.store(), limit=10, is_probe=is_probe)
+    quota = Quota(store or shop.store(), limit=10)
+    if is_probe:
+        quota = replace(quota, is_probe=True)
     return {one.attempt.issuance_id: one for one in claim(context or shop.context, [quota])}
 
 
@@ -220,6 +223,47 @@ def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
         )
     assert not claim_all(shop, store=before)
     assert shop.issuance(invoice).attempts == 0
+
+
+# Where the transaction fails.
+
+
+def test_where_a_lock_is_waited_for_in_vain_each_is_claimed_by_itself(
+    shop: Shop, watched: WatchedLedger
+) -> None:
+    due = {shop.paid(number) for number in (1, 2, 3)}
+    watched.before_commit = lambda: wait_in_vain() if len(watched.lock_timeouts) == 1 else None
+    assert claim_all(shop, context=replace(shop.context, ledger=watched)).keys() == due
+
+
+def test_one_whose_lock_is_waited_for_in_vain_is_left_due_for_the_next_turn(
+    shop: Shop, watched: WatchedLedger
+) -> None:
+    invoice = shop.paid(1)
+    watched.before_commit = wait_in_vain
+    assert not claim_all(shop, context=replace(shop.context, ledger=watched))
+    left = shop.issuance(invoice)
+    assert (left.state, left.attempts, left.deferrals, len(watched.lock_timeouts)) == ("due", 0, 0, 1)
+
+
+@pytest.mark.parametrize("orders", [0, 1, 2])
+def test_a_ledger_that_is_lost_costs_nothing_that_is_due_anything(
+    shop: Shop, watched: WatchedLedger, orders: int
+) -> None:
+    due = [shop.paid(number) for number in range(1, 1 + orders)]
+    watched.before_commit = lose
+    with pytest.raises(LedgerUnavailableError):
+        claim_all(shop, context=replace(shop.context, ledger=watched))
+    assert [(one.state, one.deferrals) for one in map(shop.issuance, due)] == [("due", 0)] * orders
+
+
+def test_a_fault_of_no_document_is_told(shop: Shop, watched: WatchedLedger) -> None:
+    def fail() -> None:
+        raise RuntimeError("a fault")
+
+    watched.before_commit = fail
+    with pytest.raises(RuntimeError, match="a fault"):
+        claim_all(shop, context=replace(shop.context, ledger=watched))
 
 
 # What is sent.
