@@ -14,9 +14,10 @@ import pytest
 from bridge.admin import store_removal
 from bridge.db import LedgerUnavailableError, tables
 from bridge.issuance import StoreOptions
-from bridge.ledger import issuances, store_configs, store_pauses, stores
+from bridge.ledger import issuances, orders, store_configs, store_pauses, stores
+from bridge.ledger.due import LockedDue
 from bridge.ledger.store import Store
-from bridge.pipeline.claim import Claimed, Quota, claim
+from bridge.pipeline.claim import Claimed, Quota, _candidates, claim
 from bridge.pipeline.context import Context
 from tests.support.api import failing_api
 from tests.support.shop import WOOCOMMERCE, Shop, at, forward
@@ -92,18 +93,18 @@ def test_a_clock_that_stands_still_or_is_set_back_gives_no_time_to_send(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, step: timedelta
 ) -> None:
     invoice = shop.paid(1)
-    before = time.monotonic()
-    found = claim_all(shop)[invoice]
-    after = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: 1000.0)
+        found = claim_all(shop)[invoice]
     begins_at, ends_at = lease_of(shop, invoice)
     half = (ends_at - begins_at).total_seconds() / 2
     shop.clock.at += step
-    with monkeypatch.context() as patch:
-        patch.setattr(time, "monotonic", lambda: before + half - 0.001)
-        just_before = found.is_too_late()
-        patch.setattr(time, "monotonic", lambda: after + half + 0.001)
-        just_after = found.is_too_late()
-    assert (just_before, just_after) == (False, True)
+    is_too_late = []
+    for seconds in (half, half + 0.001):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "monotonic", lambda: 1000.0 + seconds)  # noqa: B023
+            is_too_late.append(found.is_too_late())
+    assert is_too_late == [False, True]
 
 
 # Whether it may be sent at all.
@@ -184,6 +185,29 @@ def test_of_an_orders_two_documents_one_is_under_way_at_a_time(shop: Shop) -> No
         assert issuances.send_again(connection, estimate, shop.clock.now())
     assert list(claim_all(shop)) == [estimate]
     assert shop.states() == {"estimate": "sending", "invoice": "due"}
+
+
+@pytest.mark.parametrize(
+    ("estimate", "invoice", "is_candidate"),
+    [("failed", "due", True), ("sending", "due", False), ("failed", "sending", False)],
+)
+def test_what_another_process_claimed_just_before_the_order_was_locked_is_not_sent_twice(
+    shop: Shop, estimate: str, invoice: str, is_candidate: bool
+) -> None:
+    """The query that locks the order may have found its documents as they were before."""
+    (first,) = shop.process(shop.receive(at(1, status="on-hold", payment_method="bacs")))
+    attempt = shop.claim(first, lease=40)
+    (second,) = shop.process(shop.receive(at(2, status="processing", payment_method="bacs")))
+    with shop.context.ledger.write() as connection:
+        now = shop.clock.now()
+        if estimate == "failed":
+            assert issuances.mark_failed(connection, attempt, error="?", now=now)
+        if invoice == "sending":
+            shop.start_attempt(connection, second, lease=40)
+        locked = [LockedDue(second, orders.lock(connection, shop.order().id))]
+        found = list(_candidates(connection, Quota(shop.store(), limit=10), locked, now))
+    assert shop.states() == {"estimate": estimate, "invoice": invoice}
+    assert [one.issuance.id for one in found] == ([second] if is_candidate else [])
 
 
 def test_nothing_is_sent_with_a_token_that_was_changed_meanwhile(shop: Shop) -> None:

@@ -133,11 +133,8 @@ def test_an_outcome_that_comes_while_another_waits_for_the_ledger_is_recorded_fi
     assert given.ended == [(second.issuance_id, "issued"), (first.issuance_id, "issued")]
 
 
-def test_outcomes_that_wait_are_recorded_together_so_many_at_a_time(
-    given: Given, watched: WatchedLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(complete, "AT_ONCE", 2)
-    first, *others = [given.sending(number) for number in range(1, 7)]
+def test_outcomes_that_wait_are_recorded_together_64_at_a_time(given: Given, watched: WatchedLedger) -> None:
+    first, second = given.sending(1), given.sending(2)
     has_begun, may_end = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -147,8 +144,8 @@ def test_outcomes_that_wait_are_recorded_together_so_many_at_a_time(
     watched.before_commit = wait
     given.put(first)
     assert has_begun.wait(START_WITHIN)
-    given.put(*others)
+    given.put(*[second] * 130)
     may_end.set()
     given.completer.close()
-    assert given.ended == [(one.issuance_id, "issued") for one in (first, *others)]
-    assert len(watched.lock_timeouts) == 4  # for one, two, two, and one of them
+    assert given.ended == [(first.issuance_id, "issued"), *[(second.issuance_id, "issued")] * 130]
+    assert len(watched.lock_timeouts) == 4  # for one, 64, 64, and two of them
