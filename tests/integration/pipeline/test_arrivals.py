@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from bridge.db import tables
 from bridge.issuance import Timekeeping
-from bridge.ledger import deliveries, kept_deliveries
+from bridge.ledger import deliveries, kept_deliveries, store_pauses
 from bridge.pipeline.process import process_deliveries
-from tests.support.shop import Shop, at
+from tests.support.shop import Shop, at, record_bytes
 
 DELETED: dict[str, Any] = {"id": 1}
 
@@ -30,6 +32,13 @@ def v1(modified: str, **fields: Any) -> dict[str, Any]:
     """The order as API v1 has it: in the shop's own time, and without UTC."""
     body = {**at(1, **fields), "date_modified": modified}
     return {name: value for name, value in body.items() if not name.endswith("_gmt")}
+
+
+def delete_by_other_bytes(shop: Shop) -> int:
+    """Receive a deletion that is not taken for a repeat of DELETED; its id."""
+    with shop.context.ledger.write() as connection:
+        body = b'{"id":1}'
+        return record_bytes(connection, shop.store_id, body, "order.deleted", now=shop.clock.now())
 
 
 def process_one_by_one_and_together(shop: Shop, ids: list[int], together: bool) -> None:
@@ -157,6 +166,38 @@ def test_a_late_snapshot_of_before_the_deletion_does_not_bring_the_order_back(sh
     shop.process(shop.receive(paid(3)), shop.receive(DELETED, "order.deleted"))
     shop.process(late)
     assert shop.order().decision == "skip"
+
+
+def test_of_several_deletions_of_an_order_that_was_not_known_the_last_one_counts(shop: Shop) -> None:
+    first = shop.receive(DELETED, "order.deleted")
+    between = shop.receive(paid(1))
+    last = delete_by_other_bytes(shop)
+    shop.process(last, first, between)
+    assert (shop.order().decision, shop.order().deleted_arrival) == ("skip", last)
+    shop.process(shop.receive(paid(9)))
+    assert shop.order().decision == "invoice"
+
+
+@pytest.mark.parametrize(("is_late", "decision"), [(True, "skip"), (False, "invoice")])
+def test_a_deletion_of_which_an_older_version_kept_no_arrival_has_that_of_its_delivery(
+    shop: Shop, is_late: bool, decision: str
+) -> None:
+    created, late = shop.receive(paid(1)), shop.receive(paid(9))
+    shop.process(created, shop.receive(DELETED, "order.deleted"))
+    with shop.context.ledger.write() as connection:
+        connection.execute(update(tables.orders).values(deleted_arrival=None))
+    saved = late if is_late else shop.receive(paid(10))
+    delete_by_other_bytes(shop)  # which arrives later, and is not processed yet
+    shop.process(saved)
+    assert shop.order().decision == decision
+
+
+def test_a_store_is_known_as_it_was_when_its_deliveries_were_processed(shop: Shop) -> None:
+    assert shop.context.recent_store(shop.store_id).paused_at is None
+    with shop.context.ledger.write() as connection:
+        store_pauses.pause(connection, shop.store_id, reason="?", now=shop.clock.now(), next_probe_at=None)
+    shop.process(shop.receive(paid(1)))
+    assert shop.context.recent_store(shop.store_id).paused_at is not None
 
 
 # Local times beside UTC.
