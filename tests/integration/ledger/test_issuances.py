@@ -127,6 +127,21 @@ def test_what_a_decision_withdrew_another_one_brings_back_once(books: Books, cre
     assert books.issuance(issuance.id).next_attempt_at in {_moment_of(thread) for thread in range(8)}
 
 
+@pytest.mark.parametrize("by", ["a decision", "an operator"])
+def test_what_comes_back_to_life_counts_as_never_put_off(books: Books, by: str) -> None:
+    issuance = books.due()
+    for _ in range(3):
+        assert books.write(issuances.defer, issuance.id, error="a fault", until=LATER)
+    if by == "a decision":
+        assert books.write(withdraw, issuance.id, NOW)
+        assert books.write(issuances.make_due, [(books.store_id, issuance.order_id, Kind.INVOICE)], LATER)
+    else:
+        assert books.write(issuances.withdraw_for_good, issuance.id, NOW, who="maja")
+        assert books.write(issuances.send_again, issuance.id, LATER)
+    found = books.issuance(issuance.id)
+    assert (found.state, found.deferrals, found.due_since) == ("due", 0, LATER)
+
+
 def _make_due(ledger: Ledger, number: int) -> bool:
     with ledger.write() as connection:
         return make_due(connection, store_id=1, order_id=1, kind=Kind.INVOICE, now=_moment_of(number))

@@ -199,6 +199,12 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
             "settled_at": None,
         },
     ),
+    ("defer", "due", {"last_error": "a fault", "next_attempt_at": LATER, "deferrals": 1}),
+    (
+        "give_up",
+        "due",
+        {"state": "failed", "last_error": "a fault", "next_attempt_at": None, "settled_at": LATER},
+    ),
     (
         "send_again",
         "withdrawn by an operator",
