@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from bridge.pipeline.complete import RETRY_EVERY, Completed, Completer
 from bridge.spaceinvoices import Effect, Outcome
 from tests.support.servers import START_WITHIN, wait_until
 from tests.support.shop import Shop
-from tests.support.watched import WatchedLedger, lose
+from tests.support.watched import WatchedLedger, lose, wait_in_vain
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -71,11 +71,12 @@ def test_a_thread_is_idle_when_its_outcome_is_recorded_and_what_is_due_then_is_t
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
-def test_an_outcome_waits_for_a_ledger_that_is_away_and_is_recorded_once(
-    given: Given, watched: WatchedLedger, is_closed: bool
+@pytest.mark.parametrize("what_fails", [lose, wait_in_vain])
+def test_an_outcome_waits_for_a_ledger_that_is_away_or_locked_and_is_recorded_once(
+    given: Given, watched: WatchedLedger, what_fails: Callable[[], None], is_closed: bool
 ) -> None:
     attempt = given.sending()
-    watched.before_commit = lambda: lose() if len(watched.lock_timeouts) <= 2 else None
+    watched.before_commit = lambda: what_fails() if len(watched.lock_timeouts) <= 2 else None
     given.put(attempt)
     if not is_closed:
         wait_until(lambda: bool(given.ended), "an outcome that is recorded")
@@ -133,19 +134,52 @@ def test_an_outcome_that_comes_while_another_waits_for_the_ledger_is_recorded_fi
     assert given.ended == [(second.issuance_id, "issued"), (first.issuance_id, "issued")]
 
 
-def test_outcomes_that_wait_are_recorded_together_64_at_a_time(given: Given, watched: WatchedLedger) -> None:
-    first, second = given.sending(1), given.sending(2)
+def begin(given: Given, watched: WatchedLedger, attempt: StartedAttempt) -> threading.Event:
+    """Have an outcome recorded, which goes on when the event is set that this returns."""
     has_begun, may_end = threading.Event(), threading.Event()
+    others = watched.before_commit
 
     def wait() -> None:
         has_begun.set()
         assert may_end.wait(START_WITHIN)
+        watched.before_commit = others
 
     watched.before_commit = wait
-    given.put(first)
+    given.put(attempt)
     assert has_begun.wait(START_WITHIN)
+    return may_end
+
+
+def test_outcomes_that_wait_are_recorded_together_64_at_a_time(given: Given, watched: WatchedLedger) -> None:
+    first, second = given.sending(1), given.sending(2)
+    may_end = begin(given, watched, first)
     given.put(*[second] * 130)
     may_end.set()
     given.completer.close()
     assert given.ended == [(first.issuance_id, "issued"), *[(second.issuance_id, "issued")] * 130]
     assert len(watched.lock_timeouts) == 4  # for one, 64, 64, and two of them
+
+
+def fail() -> None:
+    raise RuntimeError("a fault")
+
+
+@pytest.mark.parametrize(
+    ("what_fails", "transactions"),
+    [
+        pytest.param(wait_in_vain, 1 + 1 + 3, id="a lock: each is recorded by itself at once"),
+        pytest.param(fail, 1 + 1 + 3, id="a fault: each is recorded by itself at once"),
+        pytest.param(lose, 1 + 1 + 1, id="a ledger that is away: they are recorded together later"),
+    ],
+)
+def test_outcomes_whose_transaction_fails_are_each_recorded_unless_the_ledger_is_away(
+    given: Given, watched: WatchedLedger, what_fails: Callable[[], None], transactions: int
+) -> None:
+    first, *others = [given.sending(number) for number in range(1, 5)]
+    watched.before_commit = lambda: what_fails() if len(watched.lock_timeouts) == 2 else None
+    may_end = begin(given, watched, first)
+    given.put(*others)
+    may_end.set()
+    given.completer.close()
+    assert given.ended == [(one.issuance_id, "issued") for one in (first, *others)]
+    assert len(watched.lock_timeouts) == transactions
