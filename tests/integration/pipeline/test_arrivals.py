@@ -12,6 +12,7 @@ from sqlalchemy import update
 from bridge.db import tables
 from bridge.issuance import Timekeeping
 from bridge.ledger import deliveries, kept_deliveries, store_pauses
+from bridge.pipeline import context
 from bridge.pipeline.process import process_deliveries
 from tests.support.shop import Shop, at, record_bytes
 
@@ -192,7 +193,10 @@ def test_a_deletion_of_which_an_older_version_kept_no_arrival_has_that_of_its_de
     assert shop.order().decision == decision
 
 
-def test_a_store_is_known_as_it_was_when_its_deliveries_were_processed(shop: Shop) -> None:
+def test_a_store_is_known_as_it_was_when_its_deliveries_were_processed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "RECENT", 3600.0)
     assert shop.context.recent_store(shop.store_id).paused_at is None
     with shop.context.ledger.write() as connection:
         store_pauses.pause(connection, shop.store_id, reason="?", now=shop.clock.now(), next_probe_at=None)

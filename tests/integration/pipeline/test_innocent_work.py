@@ -23,12 +23,15 @@ from bridge.db import Ledger, LedgerUnavailableError, engine
 from bridge.db.errors import LedgerBusyError
 from bridge.db.statements import Statement
 from bridge.db.tables import deliveries as delivery_table
-from bridge.ledger import deliveries, orders
+from bridge.ledger import deliveries, orders, stores
+from bridge.pipeline.complete import Completed, record
 from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
+from bridge.spaceinvoices import Effect, Outcome
 from tests.integration.conftest import MigratedDatabase
 from tests.support import proc
 from tests.support.api import Api, failing_api
+from tests.support.books import add_due, add_store, claim
 from tests.support.crowds import START_WITHIN, Other
 from tests.support.running import RunningBridge
 from tests.support.servers import PostgresServer, RedisServer, wait_until
@@ -57,11 +60,16 @@ def states(shop: Shop, ids: Sequence[int]) -> dict[int, str]:
     return {one.id: one.state for one in found if one is not None}
 
 
+def connect(shop: Shop) -> psycopg.Connection[Any]:
+    """Somebody else's connection to the same ledger."""
+    url = shop.context.ledger._url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(url)
+
+
 @contextlib.contextmanager
 def locked(shop: Shop, *numbers: int) -> Iterator[psycopg.Connection[Any]]:
     """Somebody else has the rows of these orders locked."""
-    url = shop.context.ledger._url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url) as other:
+    with connect(shop) as other:
         query = "SELECT id FROM orders WHERE resource_id = ANY(%s) FOR UPDATE"
         assert len(other.execute(query, [list(numbers)]).fetchall()) == len(numbers)
         yield other
@@ -191,6 +199,32 @@ def test_a_lease_that_ended_is_released_beside_one_whose_order_is_locked(shop: S
         assert [shop.issuance(one).state for one in due] == ["sending", "held", "held"]
     maintain(shop.context)
     assert shop.issuance(due[0]).state == "held"
+
+
+def test_outcomes_of_several_stores_lock_these_by_their_ids_so_that_nobody_waits_in_a_circle(
+    shop: Shop,
+) -> None:
+    ledger, second = shop.context.ledger, shop.claim(shop.paid(1), lease=40)
+    with ledger.write() as connection:
+        later_store = add_store(connection, "later")
+        first = claim(connection, add_due(connection, later_store, 7))
+    ended = [Completed(one, Outcome(Effect.NOT_TAKEN, "busy"), 0.1) for one in (first, second)]
+
+    def record_both() -> None:
+        with ledger.write(lock_timeout=START_WITHIN) as connection:
+            locked = orders.lock_each(connection, [first.order_id, second.order_id]).result
+            record(shop.context, connection, ended, locked)
+
+    with connect(shop) as other:
+        lock = "SELECT id FROM stores WHERE id = %s FOR NO KEY UPDATE"
+        other.execute(lock, [shop.store_id])
+        recording = Other(record_both)
+        recording.wait_until_it_waits(ledger)
+        other.execute(f"{lock} NOWAIT", [later_store])
+        other.rollback()
+    recording.result()
+    with ledger.read() as connection:
+        assert [stores.get(connection, one).failures for one in (shop.store_id, later_store)] == [1, 1]
 
 
 # A process that stands still.

@@ -100,6 +100,42 @@ def test_an_outcome_brings_its_issuance_to_the_state_that_it_calls_for(
     assert kept.duration_ms is None
 
 
+@pytest.mark.parametrize(("duration", "ms"), [(0.4567, 457), (None, None)])
+def test_an_outcome_is_logged_with_all_that_it_is_about(
+    shop: Shop, context: Context, duration: float | None, ms: int | None
+) -> None:
+    shop.paid(7)
+    invoice = shop.paid(8)
+    attempt = replace(shop.claim(invoice, lease=40), number=3)
+    outcome = Outcome(Effect.REFUSED, "no such tax", status=422)
+    with capture_logs() as logged:
+        end(shop, context, Completed(attempt, outcome, duration=duration))
+    assert logged == [
+        {
+            "event": "attempt ended",
+            "log_level": "info",
+            "store": "shop",
+            "issuance": invoice,
+            "attempt": 3,
+            "order": 8,
+            "delivery": attempt.delivery_id,
+            "outcome": "refused",
+            "status": 422,
+            "ms": ms,
+        }
+    ]
+
+
+def test_a_store_that_an_outcome_has_paused_is_known_to_be_paused(
+    shop: Shop, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.pipeline.context.RECENT", 3600.0)
+    attempt = tried(shop)
+    assert context.recent_store(shop.store_id).paused_at is None
+    end(shop, context, Completed(attempt, Outcome(Effect.ACCOUNT_REFUSED, "401", status=401), duration=0.1))
+    assert context.recent_store(shop.store_id).paused_at == shop.clock.now()
+
+
 def test_a_store_that_wants_it_so_has_what_may_exist_sent_again(shop: Shop) -> None:
     invoice = shop.paid(1)
     resends(shop)
