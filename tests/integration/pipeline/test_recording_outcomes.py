@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
+from bridge.db import tables
 from bridge.issuance import StoreOptions
 from bridge.issuance.backoff import GIVE_UP_AFTER, LEAST_ATTEMPTS
 from bridge.ledger import attempts, orders, store_pauses, stores
@@ -98,6 +100,24 @@ def test_an_outcome_brings_its_issuance_to_the_state_that_it_calls_for(
         (kept,) = attempts.of_order(connection, attempt.order_id)
     assert (kept.outcome, kept.status, kept.excerpt) == (effect.value, 299, "an excerpt")
     assert kept.duration_ms is None
+
+
+@pytest.mark.parametrize(
+    ("is_missing", "status", "state"),
+    [(True, 404, "due"), (True, 422, "failed"), (False, 404, "failed")],
+)
+def test_an_order_that_is_not_found_waits_until_the_stores_config_is_asked_for_again(
+    shop: Shop, context: Context, is_missing: bool, status: int, state: str
+) -> None:
+    """Where the config was not listed the last time, the store may be gone at Space Invoices."""
+    attempt = tried(shop)
+    if is_missing:
+        with shop.context.ledger.write() as connection:
+            connection.execute(update(tables.stores).values(config_missing_since=shop.clock.now()))
+    end(shop, context, Completed(attempt, Outcome(Effect.REFUSED, "no", status=status), duration=0.1))
+    left = shop.issuance(attempt.issuance_id)
+    assert (left.state, left.last_error, left.attempts) == (state, "no", 1)
+    assert left.next_attempt_at == (shop.clock.now() + timedelta(minutes=4) if state == "due" else None)
 
 
 @pytest.mark.parametrize(("duration", "ms"), [(0.4567, 457), (None, None)])
