@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from structlog.testing import capture_logs
+
 from bridge.db import Ledger
 from bridge.ledger import deliveries, issuances, kept_deliveries, orders, store_configs, stores
 from bridge.maintenance.redecide import redecide
@@ -56,6 +58,26 @@ def test_of_two_level_snapshots_of_one_second_the_one_that_arrived_last_counts(s
     snapshot = shop.order().snapshot
     assert snapshot is not None
     assert snapshot.total == "20.00"
+
+
+def test_a_delivery_keeps_what_it_said_of_its_order_and_what_was_decided(shop: Shop) -> None:
+    trashed = shop.receive({"id": 1}, "order.deleted")
+    paid, older = shop.receive(at(9, status="processing")), shop.receive(at(1, status="pending"))
+    shop.process(trashed, paid, older)
+    with shop.context.ledger.read() as connection:
+        found = [deliveries.get(connection, one) for one in (trashed, paid, older)]
+    reasons = [one.reason or "" for one in found if one is not None]
+    assert reasons[0] == "deletes an order of which nothing was known"
+    assert reasons[1].startswith("order 1 is processing -> invoice")
+    assert reasons[2].startswith("older than what was known of the order -> invoice")
+
+
+def test_a_delivery_that_is_processed_is_logged_with_its_store_and_its_order(shop: Shop) -> None:
+    received = [shop.receive({**at(1), "id": number, "order_key": f"key {number}"}) for number in (7, 8)]
+    with capture_logs() as logged:
+        process_deliveries(shop.context, received)
+    line = {"event": "delivery processed", "log_level": "info", "store": "shop"}
+    assert logged == [line | {"delivery": one, "order": n} for one, n in zip(received, (7, 8), strict=True)]
 
 
 def test_an_order_whose_issuance_is_stuck_is_decided_anew_when_the_rules_change(shop: Shop) -> None:
