@@ -242,7 +242,7 @@ def _update(
     known = None
     if order.snapshot is not None:
         known = _place(order.snapshot, status_map, _arrival(connection, batch, order))
-    deleted_at, deleted_arrival = _last_deletion(batch, delivery, order)
+    deleted_at, deleted_arrival = _last_deletion(connection, batch, delivery, order)
     # A deletion carries no time of its own, so its arrival is its place among the snapshots. One that
     # arrived later, and that the shop saved later, means that the order was restored. Where the shop says
     # so itself, its clock may have been set back in between.
@@ -290,17 +290,32 @@ def _creation_of(connection: Connection, order: KnownOrder) -> tuple[datetime, b
     return known.details.created, known.details.created_is_local
 
 
-def _last_deletion(batch: _Batch, delivery: Delivery, order: KnownOrder) -> tuple[datetime | None, int]:
+def _last_deletion(
+    connection: Connection, batch: _Batch, delivery: Delivery, order: KnownOrder
+) -> tuple[datetime | None, int]:
     """When the order was last deleted, and the arrival of that; None and 0 if it is not deleted."""
-    deletions = [one.arrival for one in batch.deletions[_resource(delivery)]]
+    deletions = batch.deletions[_resource(delivery)]
     if order.snapshot is None:
-        latest = max(deletions, default=0)
+        counting = [one.arrival for one in deletions if _counts(connection, batch, one)]
+        latest = max(counting, default=0)
         return (delivery.received_at, latest) if latest else (None, 0)
     if order.deleted_at is None:
         return None, 0
-    processed = [one.arrival for one in batch.deletions[_resource(delivery)] if not one.is_unprocessed]
+    processed = [one.arrival for one in deletions if not one.is_unprocessed]
     # An older version has not kept the arrival.
     return order.deleted_at, order.deleted_arrival or max(processed, default=0)
+
+
+def _counts(connection: Connection, batch: _Batch, deletion: KnownDeletion) -> bool:
+    """Whether a deletion was or will be processed; one that waits may be of another site."""
+    if not deletion.is_unprocessed:
+        return True
+    delivery = deliveries.get(connection, deletion.delivery_id)
+    if delivery is None:
+        return False
+    about = read_delivery(delivery.topic, delivery.body, delivery.shop_url or "")
+    state, _ = judged(about, batch.stores[delivery.store_id].options.shop_urls)
+    return state == deliveries.RECEIVED
 
 
 def _place(snapshot: Order, status_map: Mapping[str, str], arrival: int) -> Place:

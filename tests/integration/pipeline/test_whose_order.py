@@ -122,6 +122,27 @@ def test_another_sites_deletion_of_the_same_id_deletes_nothing(shop: Shop) -> No
     assert shop.order().deleted_at is None
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_the_address_that_the_first_order_tells_counts_for_a_deletion_that_came_after_it(
+    shop: Shop, together: bool
+) -> None:
+    ids = [shop.receive(of_site("shop.example")), deletion_from(shop, "shop.example/2")]
+    for part in [ids] if together else [[one] for one in ids]:
+        process_deliveries(shop.context, part)
+        assert list(shop.context.recent_store(shop.store_id).options.shop_urls) == ["shop.example"]
+    assert [state for state, _ in stories(shop, *ids)] == ["processed", "quarantined"]
+    assert (shop.order().deleted_at, shop.order().decision) == (None, "invoice")
+
+
+def test_a_deletion_of_the_shops_own_that_waits_has_its_order_issued_no_more(shop: Shop) -> None:
+    ids = [shop.receive(of_site("shop.example")), deletion_from(shop, "shop.example")]
+    assert shop.process(ids[0]) == []
+    assert shop.order().decision == "skip"
+    shop.process(ids[1])
+    assert [state for state, _ in stories(shop, *ids)] == ["processed"] * 2
+    assert (shop.order().decision, shop.order().deleted_arrival) == ("skip", ids[1])
+
+
 def test_another_sites_deletion_that_waits_is_not_processed_with_the_order(shop: Shop) -> None:
     shop.process(shop.receive(at(1, status="processing")))
     foreign = deletion_from(shop, "shop.example/2")
