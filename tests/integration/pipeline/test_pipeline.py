@@ -5,9 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from bridge.db import Ledger
+from bridge.db import Ledger, tables
 from bridge.ledger import deliveries, issuances, kept_deliveries, orders, store_configs, stores
 from bridge.maintenance.redecide import redecide
 from bridge.maintenance.rescue import rescue
@@ -58,6 +60,18 @@ def test_of_two_level_snapshots_of_one_second_the_one_that_arrived_last_counts(s
     snapshot = shop.order().snapshot
     assert snapshot is not None
     assert snapshot.total == "20.00"
+
+
+@pytest.mark.parametrize("is_config_known", [True, False])
+def test_what_is_to_be_done_next_is_to_send_or_first_to_fetch_the_config(
+    shop: Shop, is_config_known: bool
+) -> None:
+    if not is_config_known:
+        with shop.context.ledger.write() as connection:
+            connection.execute(update(tables.stores).values(config=None))
+    work = process_deliveries(shop.context, [shop.receive(at(1, status="processing"))])
+    expected = ([shop.store_id], []) if is_config_known else ([], [shop.store_id])
+    assert (work.due_stores, work.configs) == expected
 
 
 def test_a_delivery_keeps_what_it_said_of_its_order_and_what_was_decided(shop: Shop) -> None:
