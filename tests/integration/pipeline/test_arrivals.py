@@ -93,6 +93,12 @@ def test_a_topic_says_nothing_of_what_arrived_before_the_deletion(shop: Shop) ->
     assert shop.order().decision == "skip"
 
 
+def test_a_topic_makes_no_older_snapshot_count_of_an_order_that_is_not_deleted(shop: Shop) -> None:
+    shop.process(shop.receive(paid(9)))
+    shop.process(shop.receive(at(4, status="pending"), "order.restored"))
+    assert (status(shop), shop.order().decision) == ("processing", "invoice")
+
+
 def test_a_deletion_that_is_repeated_takes_a_new_place(shop: Shop) -> None:
     created, trashed = shop.receive(paid(1)), shop.receive(DELETED, "order.deleted")
     restored = shop.receive(paid(9), "order.restored")
