@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from bridge.admin import store_removal
-from bridge.db import LedgerUnavailableError, tables
+from bridge.db import tables
 from bridge.issuance import StoreOptions
 from bridge.ledger import issuances, orders, store_configs, store_pauses, stores
 from bridge.ledger.due import LockedDue
@@ -21,7 +22,6 @@ from bridge.pipeline.claim import Claimed, Quota, _candidates, claim
 from bridge.pipeline.context import Context
 from tests.support.api import failing_api
 from tests.support.shop import WOOCOMMERCE, Shop, at, forward
-from tests.support.watched import WatchedLedger, lose, wait_in_vain
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -249,47 +249,6 @@ def test_nothing_is_sent_of_a_store_that_was_removed(shop: Shop) -> None:
     assert shop.issuance(invoice).attempts == 0
 
 
-# Where the transaction fails.
-
-
-def test_where_a_lock_is_waited_for_in_vain_each_is_claimed_by_itself(
-    shop: Shop, watched: WatchedLedger
-) -> None:
-    due = {shop.paid(number) for number in (1, 2, 3)}
-    watched.before_commit = lambda: wait_in_vain() if len(watched.lock_timeouts) == 1 else None
-    assert claim_all(shop, context=replace(shop.context, ledger=watched)).keys() == due
-
-
-def test_one_whose_lock_is_waited_for_in_vain_is_left_due_for_the_next_turn(
-    shop: Shop, watched: WatchedLedger
-) -> None:
-    invoice = shop.paid(1)
-    watched.before_commit = wait_in_vain
-    assert not claim_all(shop, context=replace(shop.context, ledger=watched))
-    left = shop.issuance(invoice)
-    assert (left.state, left.attempts, left.deferrals, len(watched.lock_timeouts)) == ("due", 0, 0, 1)
-
-
-@pytest.mark.parametrize("orders", [0, 1, 2])
-def test_a_ledger_that_is_lost_costs_nothing_that_is_due_anything(
-    shop: Shop, watched: WatchedLedger, orders: int
-) -> None:
-    due = [shop.paid(number) for number in range(1, 1 + orders)]
-    watched.before_commit = lose
-    with pytest.raises(LedgerUnavailableError):
-        claim_all(shop, context=replace(shop.context, ledger=watched))
-    assert [(one.state, one.deferrals) for one in map(shop.issuance, due)] == [("due", 0)] * orders
-
-
-def test_a_fault_of_no_document_is_told(shop: Shop, watched: WatchedLedger) -> None:
-    def fail() -> None:
-        raise RuntimeError("a fault")
-
-    watched.before_commit = fail
-    with pytest.raises(RuntimeError, match="a fault"):
-        claim_all(shop, context=replace(shop.context, ledger=watched))
-
-
 # What is sent.
 
 
@@ -307,6 +266,20 @@ def test_an_order_is_sent_as_it_came_or_with_the_config_over_it(shop: Shop, orde
     else:
         assert json.loads(body)["name"] == "Shop"
         assert json.loads(body)["total"] == order["total"]
+
+
+@pytest.mark.parametrize("by", [None, "ana"])
+def test_an_order_that_an_operator_wants_issued_is_sent_for_its_invoice_whatever_its_status(
+    shop: Shop, by: str | None
+) -> None:
+    config = {"id": WOOCOMMERCE, "name": "Shop", "issueInvoiceOnComplete": True}
+    with shop.context.ledger.write() as connection:
+        store_configs.save(connection, shop.store(), config, shop.clock.now())
+    (invoice,) = shop.process(shop.receive(at(1, status="completed")))
+    with shop.context.ledger.write() as connection:
+        connection.execute(update(tables.orders).values(issue_anyway_by=by))
+    sent = json.loads(claim_all(shop)[invoice].body)
+    assert sent["issueInvoiceOnComplete"] is (by is None)
 
 
 def test_a_document_has_a_key_of_its_own_that_stays_the_same_at_each_attempt(shop: Shop) -> None:
