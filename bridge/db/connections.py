@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import select
+import select as polling
 import time
 from collections.abc import Mapping
 from functools import partial
 from math import inf
 from typing import Any
 
+from psycopg.pq import TransactionStatus
 from psycopg.types.array import ListBinaryDumper
-from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    ExceptionContext,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bridge.db.pipelining import leave_pipeline
-from bridge.db.statements import value_refused
+from bridge.db.errors import LedgerFaultError, value_refused
 
 PING_AFTER = 5.0  # seconds of idleness after which a connection to a server is pinged before it is used
 # Seconds after which PostgreSQL ends a session that is idle in a transaction: its process stands still, or
@@ -67,7 +78,7 @@ def postgresql_engine(
     pool_size: int,
     lock_timeout: float,
     response_timeout: float,
-    isolation_level: Any,
+    isolation_level: IsolationLevel,
     binary_lists: bool = False,
     **settings: str,
 ) -> Engine:
@@ -105,10 +116,32 @@ def postgresql_engine(
     if binary_lists:
         event.listen(engine, "connect", _send_lists_in_binary)
     event.listen(engine, "handle_error", _translate_value_error)
-    event.listen(engine, "before_cursor_execute", _leave_pipeline)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_check_connection, engine.dialect))
     return engine
+
+
+def set_timeouts(connection: Connection, **seconds: float) -> None:
+    """Set these of PostgreSQL's timeouts for a transaction.
+
+    So they also hold behind a pooler, which drops start-up options.
+    """
+    if (connection.dialect.server_version_info or ()) < (17,):
+        seconds.pop("transaction_timeout", None)
+    settings = (func.set_config(name, bindparam(name), True) for name in seconds)
+    connection.execute(select(*settings), {name: f"{value * 1000:.0f}" for name, value in seconds.items()})
+
+
+def require_no_failure(connection: Connection) -> None:
+    """Raise LedgerFaultError if a statement of the transaction has failed and its error was caught.
+
+    PostgreSQL answers the COMMIT of such a transaction with a rollback, which is not an error to the driver.
+    """
+    if connection.invalidated:
+        return  # the commit raises
+    driver: Any = connection.connection.driver_connection
+    if driver.info.transaction_status == TransactionStatus.INERROR:
+        raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
 
 
 def _send_lists_in_binary(connection: Any, _record: object) -> None:
@@ -116,14 +149,8 @@ def _send_lists_in_binary(connection: Any, _record: object) -> None:
     connection.adapters.register_dumper(list, ListBinaryDumper)
 
 
-def _leave_pipeline(connection: Connection, *_: object) -> None:
-    leave_pipeline(connection)  # SQLAlchemy would find no results in it
-
-
-def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
+def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["used_at"] = time.monotonic()
-    if connection is not None and connection.pgconn.pipeline_status:
-        record.invalidate()  # the thread was interrupted while it left the pipeline
 
 
 def _check_connection(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
@@ -142,8 +169,8 @@ def _check_connection(dialect: Dialect, connection: Any, record: ConnectionPoolE
 
 
 def _has_unread_input(connection: Any) -> bool:
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
+    poll = polling.poll()
+    poll.register(connection.fileno(), polling.POLLIN)
     return bool(poll.poll(0))
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, func, select, text
-from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.db import closing
 from bridge.db.after_commit import collect_hooks, run_hooks
 from bridge.db.closing import Closed
-from bridge.db.connections import IDLE_TRANSACTION_TIMEOUT, postgresql_engine, sqlite_engine, with_driver
+from bridge.db.connections import (
+    IDLE_TRANSACTION_TIMEOUT,
+    postgresql_engine,
+    require_no_failure,
+    set_timeouts,
+    sqlite_engine,
+    with_driver,
+)
+from bridge.db.direct_writer import DirectWriter
 from bridge.db.error_translation import translated_errors
 from bridge.db.errors import LedgerMovedError, LedgerNotMigratedError
-from bridge.db.pipelining import abandon, begin, commit
 from bridge.db.schema import Schema, schema_of
 from bridge.db.write_lock import WriteLock
 
@@ -59,8 +64,6 @@ class Ledger:
         self._writer: Engine
         self._reader: Engine
         self._direct: Engine  # for `write_by_driver`
-        # SQLite's connection of each process: a child must not use its parent's after a fork.
-        self._direct_connections: dict[int, PoolProxiedConnection] = {}
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
             self._write_lock = WriteLock(self._path.with_name(self._path.name + ".lock"))
@@ -69,21 +72,30 @@ class Ledger:
             self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")
             self._reader = connect(begin="BEGIN", query_only="ON")
         else:
-            # AUTOCOMMIT: `pipelining` begins and ends the transactions, since the driver would wait for both.
-            connect = partial(
-                postgresql_engine, self._url, response_timeout=lock_timeout, isolation_level="AUTOCOMMIT"
-            )
+            connect = partial(postgresql_engine, self._url, response_timeout=lock_timeout)
             # Statements of transactions that write find their rows by ids or by constants, so one generic
             # plan serves; planning takes longer than executing.
             write = partial(connect, plan_cache_mode="force_generic_plan")
-            self._writer = write(pool_size=pool_size - pool_size // 2, lock_timeout=lock_timeout)
+            self._writer = write(
+                pool_size=pool_size - pool_size // 2,
+                lock_timeout=lock_timeout,
+                # After waiting for a row's lock, a transaction has to see what the one before it has written.
+                isolation_level="READ COMMITTED",
+            )
             self._direct = write(
                 pool_size=DIRECT_WRITERS,
+                isolation_level="AUTOCOMMIT",
                 lock_timeout=min(lock_timeout, DIRECT_LOCK_TIMEOUT),
                 binary_lists=True,
             )
-            read = connect(pool_size=max(1, pool_size // 2), lock_timeout=lock_timeout)
-            self._reader = read.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            read = connect(
+                pool_size=max(1, pool_size // 2),
+                lock_timeout=lock_timeout,
+                isolation_level="REPEATABLE READ",
+            )
+            self._reader = read.execution_options(postgresql_readonly=True)
+
+        self._direct_writer = DirectWriter(self._direct)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -104,28 +116,21 @@ class Ledger:
         `no_time_limit`: the server lets it run or be idle for any time. It ends all other transactions after
         a while, so that a process that stands still does not keep its locks for ever.
         """
-        with self._translated_errors():
+        with self._translated_errors(), ExitStack() as stack:
             if self._is_sqlite:
-                with self._hold_write_lock(), self._writer.begin() as connection:
-                    hooks = collect_hooks(connection)
-                    yield connection
-            else:
-                with self._writer.connect() as connection:
-                    hooks = collect_hooks(connection)
-                    try:
-                        begin(
-                            connection,
-                            lock_timeout=self._row_timeout if lock_timeout is None else lock_timeout,
-                            idle_in_transaction_session_timeout=(
-                                0 if no_time_limit else IDLE_TRANSACTION_TIMEOUT
-                            ),
-                            transaction_timeout=0 if no_time_limit else TRANSACTION_TIMEOUT,
-                        )
-                        yield connection
-                        commit(connection)
-                    except BaseException:
-                        abandon(connection)
-                        raise
+                stack.enter_context(self._hold_write_lock())
+            connection = stack.enter_context(self._writer.begin())
+            hooks = collect_hooks(connection)
+            if not self._is_sqlite:
+                set_timeouts(
+                    connection,
+                    lock_timeout=self._row_timeout if lock_timeout is None else lock_timeout,
+                    idle_in_transaction_session_timeout=0 if no_time_limit else IDLE_TRANSACTION_TIMEOUT,
+                    transaction_timeout=0 if no_time_limit else TRANSACTION_TIMEOUT,
+                )
+            yield connection
+            if not self._is_sqlite:
+                require_no_failure(connection)
         run_hooks(hooks)
 
     def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
@@ -139,37 +144,8 @@ class Ledger:
         with self._translated_errors():
             if self._is_sqlite:
                 with self._hold_write_lock():
-                    return self._write_to_sqlite(work)
-            return self._write_to_postgresql(work)
-
-    def _write_to_postgresql(self, work: Callable[[Any], _Result]) -> _Result:
-        connection = self._direct.raw_connection()
-        try:
-            return work(connection.cursor())
-        except BaseException:
-            connection.invalidate()
-            raise
-        finally:
-            connection.close()
-
-    def _write_to_sqlite(self, work: Callable[[Any], _Result]) -> _Result:
-        # One connection is kept: to get one from the pool would take as long as the INSERT. The write lock
-        # keeps other threads from using it.
-        process = os.getpid()
-        connection = self._direct_connections.pop(process, None) or self._direct.raw_connection()
-        try:
-            cursor = connection.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            result = work(cursor)
-            cursor.execute("COMMIT")
-        except BaseException:
-            # Closing alone would not roll back at once: a traceback may keep the cursor alive.
-            with suppress(self.dialect.loaded_dbapi.Error):
-                connection.rollback()
-            connection.invalidate()
-            raise
-        self._direct_connections[process] = connection
-        return result
+                    return self._direct_writer.write_to_sqlite(work)
+            return self._direct_writer.write_to_postgresql(work)
 
     def _hold_write_lock(self) -> AbstractContextManager[None]:
         return self._write_lock.hold(timeout=self._lock_timeout)
@@ -190,8 +166,7 @@ class Ledger:
                     connection.rollback()
                     _migrate(connection)
                 return
-            migrations = self._writer.execution_options(isolation_level="READ COMMITTED")
-            with self._writer.connect() as lock, migrations.connect() as connection:
+            with self._direct.connect() as lock, self._writer.connect() as connection:
                 # It polls, with neither an open transaction nor a statement that waits: CREATE INDEX
                 # CONCURRENTLY waits for every snapshot, and so would wait for those who wait here.
                 key = {"key": _UPGRADE_LOCK}
@@ -286,8 +261,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the idle connections."""
-        if (connection := self._direct_connections.pop(os.getpid(), None)) is not None:
-            connection.close()
+        self._direct_writer.close()
         for engine in (self._reader, self._writer, self._direct):
             engine.dispose()
 

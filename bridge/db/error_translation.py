@@ -15,8 +15,13 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.db import closing
-from bridge.db.errors import LedgerBusyError, LedgerFaultError, LedgerMovedError, LedgerUnavailableError
-from bridge.db.statements import value_refused
+from bridge.db.errors import (
+    LedgerBusyError,
+    LedgerFaultError,
+    LedgerMovedError,
+    LedgerUnavailableError,
+    value_refused,
+)
 
 # PostgreSQL's codes for: not serialized, deadlock, lock not available. Each rolls back the transaction it is
 # raised in.

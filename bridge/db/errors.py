@@ -21,6 +21,11 @@ class LedgerFaultError(DontWrapMixin, Exception):
     """The database refused what the bridge wanted to write; trying again makes no sense."""
 
 
+def value_refused(error: BaseException | None) -> LedgerFaultError:
+    """The error for a value that the driver cannot send, without the value in its text."""
+    return LedgerFaultError(f"the ledger refused a value: {type(error).__name__}")
+
+
 class LedgerNotMigratedError(Exception):
     """The database lacks tables or columns that this version needs."""
 

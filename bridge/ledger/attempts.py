@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
-from bridge.db.statements import Sql, Statement
 from bridge.db.tables import attempts, issuances
 from bridge.issuance import Kind, Order
 from bridge.ledger import issuances as ledger_issuances
@@ -73,11 +71,18 @@ def start(
     """
     if not claims:
         return []
-    _START.execute(connection, attempts=[(one.issuance.id, one.delivery_id, now) for one in claims])
-    sent = [(one.issuance.id, one.total, one.currency, one.content) for one in claims]
-    sending = ledger_issuances.start_sending(connection, sent, now=now, lease_ends_at=lease_ends_at)
-    attempt_of = sending.result
-    if len(attempt_of) < len(claims):
+    begun = connection.execute(
+        _START,
+        [
+            {"issuance_id": one.issuance.id, "delivery_id": one.delivery_id, "started_at": now}
+            for one in claims
+        ],
+    )
+    attempt_of = {row.issuance_id: row.id for row in begun}
+    sent = [
+        (one.issuance.id, attempt_of[one.issuance.id], one.total, one.currency, one.content) for one in claims
+    ]
+    if not ledger_issuances.start_sending(connection, sent, now=now, lease_ends_at=lease_ends_at):
         raise NotDueError
     return [
         StartedAttempt(
@@ -106,8 +111,19 @@ class End:
 def finish(connection: Connection, ends: Sequence[End]) -> None:
     """Note how attempts ended."""
     if ends:
-        rows = [(one.attempt.id, one.outcome, one.duration_ms, one.status, one.excerpt) for one in ends]
-        _FINISH.execute(connection, ends=rows)
+        connection.execute(
+            _FINISH,
+            [
+                {
+                    "of": one.attempt.id,
+                    "new_outcome": one.outcome,
+                    "new_duration_ms": one.duration_ms,
+                    "new_status": one.status,
+                    "new_excerpt": one.excerpt,
+                }
+                for one in ends
+            ],
+        )
 
 
 def expired(connection: Connection, issuance_id: int, now: datetime) -> StartedAttempt | None:
@@ -153,21 +169,18 @@ def of_order(connection: Connection, order_id: int) -> Sequence[Attempt]:
     ]
 
 
-def _start(sql: Sql) -> Any:
-    names = ["issuance_id", "delivery_id", "started_at"]
-    given = sql.rows("attempts", *(attempts.c[name] for name in names))
-    return insert(attempts).from_select(names, select(given))
-
-
-def _finish(sql: Sql) -> Any:
-    told = [attempts.c[name] for name in ("outcome", "duration_ms", "status", "excerpt")]
-    given = sql.rows("ends", attempts.c.id, *told)
-    values = {one: given.c[one.name] for one in told}
-    return update(attempts).where(attempts.c.id == given.c.id).values(values)
-
-
-_START = Statement(_start)
-_FINISH = Statement(_finish)
+# Made once: to make a statement takes longer than to execute it.
+_START = insert(attempts).returning(attempts.c.id, attempts.c.issuance_id)
+_FINISH = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("of"))
+    .values(
+        outcome=bindparam("new_outcome"),
+        duration_ms=bindparam("new_duration_ms"),
+        status=bindparam("new_status"),
+        excerpt=bindparam("new_excerpt"),
+    )
+)
 
 
 def _has_ended(now: datetime) -> ColumnElement[bool]:

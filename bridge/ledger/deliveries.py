@@ -8,14 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    select,
-)
+from sqlalchemy import Connection, Row, bindparam, select
 
-from bridge.db.statements import Pending, Sql, Statement
+from bridge.db.lists import in_list
 from bridge.db.tables import deliveries, orders, stores
 
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
@@ -57,7 +52,7 @@ def compressed(body: bytes) -> bytes:
 
 def get(connection: Connection, delivery_id: int) -> Delivery | None:
     """The delivery of this id."""
-    row = connection.execute(select_with_store().where(deliveries.c.id == delivery_id)).one_or_none()
+    row = connection.execute(_OF_ID, {"delivery_id": delivery_id}).one_or_none()
     return delivery_of(row) if row else None
 
 
@@ -70,11 +65,9 @@ def lock(connection: Connection, delivery_id: int) -> Delivery | None:
     return delivery_of(row) if row else None
 
 
-def of_orders(connection: Connection, order_ids: Collection[int]) -> Pending[Mapping[int, Delivery]]:
+def of_orders(connection: Connection, order_ids: Collection[int]) -> Mapping[int, Delivery]:
     """The deliveries of the newest snapshots of these orders, by the orders' ids."""
-    return _OF_ORDERS.query(
-        connection, lambda rows: {row.order_id: delivery_of(row) for row in rows}, ids=list(order_ids)
-    )
+    return {row.order_id: delivery_of(row) for row in connection.execute(_OF_ORDERS, {"ids": order_ids})}
 
 
 def of_first_order(connection: Connection, store_id: int) -> Delivery | None:
@@ -136,15 +129,11 @@ def delivery_of(row: Row[Any]) -> Delivery:
     )
 
 
-def _of_orders(sql: Sql) -> Any:
-    return _newest_where(sql.in_list(orders.c.id, "ids"))
-
-
-def _newest_where(condition: ColumnElement[bool]) -> Any:
-    joined = orders.join(deliveries, deliveries.c.id == orders.c.delivery_id)
-    joined = joined.join(stores, stores.c.id == deliveries.c.store_id)
-    names = stores.c.name.label("store"), orders.c.id.label("order_id")
-    return select(deliveries, *names).select_from(joined).where(condition)
-
-
-_OF_ORDERS = Statement(_of_orders)
+# Made once: to make a statement takes longer than to execute it.
+_OF_ID = select_with_store().where(deliveries.c.id == bindparam("delivery_id"))
+_OF_ORDERS = (
+    select(deliveries, stores.c.name.label("store"), orders.c.id.label("order_id"))
+    .join_from(orders, deliveries, deliveries.c.id == orders.c.delivery_id)
+    .join(stores, stores.c.id == deliveries.c.store_id)
+    .where(in_list(orders.c.id, "ids"))
+)

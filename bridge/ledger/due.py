@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     FromClause,
     and_,
+    bindparam,
     exists,
     func,
     literal_column,
@@ -36,8 +37,8 @@ class LockedDue:
 
 def of_store(connection: Connection, store_id: int, *, now: datetime, limit: int) -> Sequence[int]:
     """Ids of the issuances of a store that may be sent by now, in the order they fell due."""
-    query = select(issuances.c.id).where(*_is_due_of(store_id, now)).order_by(*_PLACE).limit(limit)
-    return connection.execute(query).scalars().all()
+    query = select(issuances.c.id).where(*_IS_DUE).order_by(*_PLACE).limit(limit)
+    return connection.execute(query, {"store_id": store_id, **_times(now)}).scalars().all()
 
 
 def lock_of_store(connection: Connection, store_id: int, *, now: datetime, limit: int) -> Sequence[LockedDue]:
@@ -47,24 +48,9 @@ def lock_of_store(connection: Connection, store_id: int, *, now: datetime, limit
     after the invoice. So what is due of an order that has a document under way is left out, and of an order
     that has two due, the one that was added first is taken.
     """
-    sibling = issuances.alias("sibling")
-    is_under_way = exists().where(
-        sibling.c.order_id == issuances.c.order_id,
-        or_(
-            sibling.c.state == SENDING,
-            and_(sibling.c.state == DUE, sibling.c.id < issuances.c.id, _fallen_due(sibling, now)),
-        ),
-    )
-    query = (
-        select(orders, stores.c.name.label("store"), issuances.c.id.label("issuance_id"))
-        .select_from(issuances.join(orders, orders.c.id == issuances.c.order_id))
-        .join(stores, stores.c.id == orders.c.store_id)
-        .where(*_is_due_of(store_id, now), ~is_under_way)
-        .order_by(*_PLACE)
-        .limit(limit)
-        .with_for_update(of=orders, skip_locked=True)
-    )
-    return [LockedDue(row.issuance_id, known_order(row)) for row in connection.execute(query)]
+    parameters = {"store_id": store_id, "limit": limit, **_times(now)}
+    rows = connection.execute(_LOCK_OF_STORE, parameters)
+    return [LockedDue(row.issuance_id, known_order(row)) for row in rows]
 
 
 def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
@@ -75,10 +61,10 @@ def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Se
     probe_at = stores.c.next_probe_at
     may_send = or_(stores.c.paused_at.is_(None), has_passed(probe_at, now, at_most=LONGEST_WAIT))
     something_due = exists().where(
-        issuances.c.store_id == stores.c.id, issuances.c.state == DUE, _fallen_due(issuances, now)
+        issuances.c.store_id == stores.c.id, issuances.c.state == DUE, _fallen_due(issuances)
     )
     query = select(stores.c.id).where(may_send, something_due).order_by(func.random()).limit(limit)
-    return connection.execute(query).scalars().all()
+    return connection.execute(query, _times(now)).scalars().all()
 
 
 def has_fallen_due(issuance: Issuance, now: datetime) -> bool:
@@ -87,14 +73,38 @@ def has_fallen_due(issuance: Issuance, now: datetime) -> bool:
     return at is not None and has_passed(at, now, at_most=LONGEST_WAIT)
 
 
+def _times(now: datetime) -> dict[str, datetime]:
+    """The parameters of `_fallen_due`."""
+    return {"now": now, "too_far": now + LONGEST_WAIT}
+
+
+def _fallen_due(table: FromClause) -> ColumnElement[bool]:
+    at = table.c.next_attempt_at
+    return (at <= bindparam("now", type_=at.type)) | (at > bindparam("too_far", type_=at.type))
+
+
+# Made once: to make a statement takes longer than to execute it.
 _PLACE = (issuances.c.next_attempt_at, issuances.c.id)
-
-
-def _is_due_of(store_id: int, now: datetime) -> Sequence[ColumnElement[bool]]:
-    # The state in the text: a plan for any state knows no index of those that are due.
-    is_due = issuances.c.state == literal_column(f"'{DUE}'")
-    return issuances.c.store_id == store_id, is_due, _fallen_due(issuances, now)
-
-
-def _fallen_due(table: FromClause, now: datetime) -> ColumnElement[bool]:
-    return has_passed(table.c.next_attempt_at, now, at_most=LONGEST_WAIT)
+_IS_DUE = (
+    issuances.c.store_id == bindparam("store_id"),
+    # In the text: a plan for any state knows no index of those that are due.
+    issuances.c.state == literal_column(f"'{DUE}'"),
+    _fallen_due(issuances),
+)
+_SIBLING = issuances.alias("sibling")
+_IS_UNDER_WAY = exists().where(
+    _SIBLING.c.order_id == issuances.c.order_id,
+    or_(
+        _SIBLING.c.state == SENDING,
+        and_(_SIBLING.c.state == DUE, _SIBLING.c.id < issuances.c.id, _fallen_due(_SIBLING)),
+    ),
+)
+_LOCK_OF_STORE = (
+    select(orders, stores.c.name.label("store"), issuances.c.id.label("issuance_id"))
+    .select_from(issuances.join(orders, orders.c.id == issuances.c.order_id))
+    .join(stores, stores.c.id == orders.c.store_id)
+    .where(*_IS_DUE, ~_IS_UNDER_WAY)
+    .order_by(*_PLACE)
+    .limit(bindparam("limit"))
+    .with_for_update(of=orders, skip_locked=True)
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningInsert
 
-from bridge.db.statements import Sql, Statement
+from bridge.db.direct_writer import DriverStatement
 from bridge.db.tables import deliveries, stores
 from bridge.ledger.deliveries import FAILED, IGNORED, QUARANTINED, RECEIVED, UNREADABLE
 
@@ -48,7 +48,8 @@ def insert(connection: Connection, new: NewDelivery) -> Insertion | None:
     None, and nothing is written, if the store has another webhook secret by now: its text changes with each
     encryption, and is erased when the store is removed.
     """
-    return _INSERT.query(connection, _insertion, **new).result
+    parameters: dict[str, Any] = {**new}
+    return _insertion(connection.execute(_INSERT[connection.dialect.name], parameters).all())
 
 
 def insert_together(
@@ -59,13 +60,13 @@ def insert_together(
     In PostgreSQL, where they share one statement, it is None, too, for a repeat of another in the batch.
     """
     if dialect.name == "sqlite" or len(batch) == 1:
-        statement = _INSERT.compile(dialect)
-        return [_insertion(statement.execute(cursor, new).fetchall()) for new in batch]
+        statement = _for_driver(dialect)
+        return [_insertion(statement.execute(cursor, new)) for new in batch]
     firsts: dict[tuple[int, bytes], Mapping[str, Any]] = {}
     for new in batch:
         firsts.setdefault((new["store_id"], new["digest"]), new)
     lists = {name: [new[name] for new in firsts.values()] for name in _PARAMETERS}
-    rows = _INSERT_TOGETHER.compile(dialect).execute(cursor, lists).fetchall()
+    rows = _for_driver(dialect, together=True).execute(cursor, lists)
     insertions = {(store_id, digest): _insertion([row]) for row in rows for *_, store_id, digest in [row]}
     keys = [(new["store_id"], new["digest"]) for new in batch]
     return [insertions.get(key) if firsts[key] is new else None for key, new in zip(keys, batch, strict=True)]
@@ -83,17 +84,17 @@ _COLUMNS = [deliveries.c[name] for name in _PARAMETERS if name not in {"store_id
 _COLUMN_NAMES = ["store_id", *(column.name for column in _COLUMNS), "last_received_at"]
 
 
-def _insert(sql: Sql) -> ReturningInsert[Any]:
+def _insert(make: Callable[..., Any]) -> ReturningInsert[Any]:
     """One row, whose values are the parameters."""
     values = {column.name: bindparam(column.name, type_=column.type) for column in _COLUMNS}
     row = select(stores.c.id, *values.values(), values["received_at"]).where(
         stores.c.id == bindparam("store_id"), stores.c.webhook_secret == bindparam("webhook_secret")
     )
-    return _or_count(sql.insert(deliveries).from_select(_COLUMN_NAMES, row))
+    return _or_count(make(deliveries).from_select(_COLUMN_NAMES, row))
 
 
-def _insert_together(sql: Sql) -> ReturningInsert[Any]:
-    """A row for each place in the lists that are the parameters."""
+def _insert_together() -> ReturningInsert[Any]:
+    """A row for each place in the lists that are the parameters, in PostgreSQL."""
     columns = [deliveries.c.store_id, stores.c.webhook_secret, *_COLUMNS]
     lists = func.unnest(*(bindparam(each.name, type_=ARRAY(each.type)) for each in columns))
     names = (column(each.name, each.type) for each in columns)
@@ -107,7 +108,7 @@ def _insert_together(sql: Sql) -> ReturningInsert[Any]:
         # Two processes with the same repeats lock them in the same order, and so do not deadlock.
         .order_by(listed.c.store_id, listed.c.digest)
     )
-    return _or_count(sql.insert(deliveries).from_select(_COLUMN_NAMES, rows))
+    return _or_count(postgresql.insert(deliveries).from_select(_COLUMN_NAMES, rows))
 
 
 def _or_count(insert: sqlite.Insert | postgresql.Insert) -> ReturningInsert[Any]:
@@ -145,5 +146,14 @@ def _or_count(insert: sqlite.Insert | postgresql.Insert) -> ReturningInsert[Any]
     )
 
 
-_INSERT = Statement(_insert)
-_INSERT_TOGETHER = Statement(_insert_together)
+_INSERT = {"sqlite": _insert(sqlite.insert), "postgresql": _insert(postgresql.insert)}
+_INSERT_TOGETHER = _insert_together()
+_compiled: dict[tuple[str, bool], DriverStatement] = {}
+
+
+def _for_driver(dialect: Dialect, *, together: bool = False) -> DriverStatement:
+    statement = _compiled.get((dialect.name, together))
+    if statement is None:
+        made = _INSERT_TOGETHER if together else _INSERT[dialect.name]
+        statement = _compiled[dialect.name, together] = DriverStatement(made, dialect)
+    return statement

@@ -20,15 +20,15 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    true,
-    tuple_,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
-from bridge.db.statements import Pending, Sql, Statement
-from bridge.db.tables import attempts, issuances, orders, stores
+from bridge.db.lists import in_list
+from bridge.db.tables import issuances, orders, stores
 from bridge.issuance import Kind
-from bridge.ledger.orders import KnownOrder, Resource
+from bridge.ledger.orders import KnownOrder
 
 DUE, SENDING, ISSUED, FAILED, HELD, WITHDRAWN = "due", "sending", "issued", "failed", "held", "withdrawn"
 NOT_ADDED_YET = 0  # in place of an id
@@ -93,28 +93,21 @@ class StartedAttempt:
 
 def get(connection: Connection, issuance_id: int) -> Issuance | None:
     """The issuance of this id."""
-    row = connection.execute(_with_names().where(issuances.c.id == issuance_id)).one_or_none()
+    row = connection.execute(_OF_ID, {"issuance_id": issuance_id}).one_or_none()
     return _issuance(row) if row else None
 
 
 def of_order(connection: Connection, order_id: int) -> Sequence[Issuance]:
     """The issuances of an order: at most one of each kind."""
-    query = _with_names().where(issuances.c.order_id == order_id).order_by(issuances.c.id)
-    return [_issuance(row) for row in connection.execute(query)]
+    return of_orders(connection, [order_id]).get(order_id, [])
 
 
-def of_orders(
-    connection: Connection, order_ids: Collection[int]
-) -> Pending[Mapping[int, Sequence[Issuance]]]:
+def of_orders(connection: Connection, order_ids: Collection[int]) -> Mapping[int, Sequence[Issuance]]:
     """The same of each of these orders that has some, by the orders' ids."""
-    return _OF_ORDERS.query(connection, _by_order, ids=list(order_ids))
-
-
-def of_resources(
-    connection: Connection, resources: Collection[Resource]
-) -> Pending[Mapping[int, Sequence[Issuance]]]:
-    """The same of the orders of these WooCommerce ids."""
-    return _OF_RESOURCES.query(connection, _by_order, resources=list(resources))
+    found: dict[int, list[Issuance]] = {}
+    for row in connection.execute(_OF_ORDERS, {"ids": order_ids}):
+        found.setdefault(row.order_id, []).append(_issuance(row))
+    return found
 
 
 def listed(
@@ -131,52 +124,50 @@ def listed(
 
 def make_due(
     connection: Connection, documents: Sequence[tuple[int, int, Kind]], now: datetime
-) -> Pending[Mapping[tuple[int, Kind], int]]:
+) -> Mapping[tuple[int, Kind], int]:
     """Have documents issued, each of a store and an order (by their ids) and of a kind.
 
     Nothing changes for one that is due, under way or settled otherwise. A withdrawn one comes back to life,
     unless an operator withdrew it. Returns the ids of those that are due now and were not, by order and kind.
     """
-    return _MAKE_DUE.query(
-        connection,
-        lambda rows: {(row.order_id, Kind(row.kind)): row.id for row in rows},
-        documents=[
-            (store_id, order_id, kind.value, DUE, now, now, now) for store_id, order_id, kind in documents
-        ],
-    )
+    if not documents:
+        return {}
+    given = {"state": DUE, "next_attempt_at": now, "due_since": now, "created_at": now}
+    rows = [
+        {"store_id": store_id, "order_id": order_id, "kind": kind.value, **given}
+        for store_id, order_id, kind in documents
+    ]
+    made = connection.execute(_MAKE_DUE[connection.dialect.name], rows)
+    return {(row.order_id, Kind(row.kind)): row.id for row in made}
 
 
 def withdraw(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """Take back documents that are due no more; one that is being sent cannot be taken back."""
     if issuance_ids:
-        _WITHDRAW.execute(connection, ids=list(issuance_ids), now=now)
+        connection.execute(_WITHDRAW, {"ids": issuance_ids, "now": now})
 
 
 def start_sending(
     connection: Connection,
-    claims: Sequence[tuple[int, str, str, str]],
+    claims: Sequence[tuple[int, int, str, str, str]],
     *,
     now: datetime,
     lease_ends_at: datetime,
-) -> Pending[Mapping[int, int]]:
-    """Have the last attempts of due issuances send them, for as long as their leases last.
+) -> bool:
+    """Have attempts send due issuances, for as long as their leases last; False if one was not due.
 
-    A claim: the issuance's id, and the total, the currency and the content that are sent. Returns the
-    attempt's id for each issuance that was due.
+    A claim: the ids of the issuance and of the attempt, and the total, the currency and the content sent.
     """
-    return _START_SENDING.query(
-        connection,
-        lambda rows: {row.id: row.attempt_id for row in rows},
-        claims=claims,
-        now=now,
-        lease_ends_at=lease_ends_at,
-    )
+    names = ("of", "attempt", "new_total", "new_currency", "new_content")
+    times = {"now": now, "lease": lease_ends_at}
+    rows = [dict(zip(names, claim, strict=True)) | times for claim in claims]
+    return connection.execute(_START_SENDING, rows).rowcount == len(rows)
 
 
 def mark_issued(connection: Connection, issuance_ids: Sequence[int], now: datetime) -> None:
     """The documents exist. A late answer may find any state: after its lease, `held`, or due again."""
     if issuance_ids:
-        _MARK_ISSUED.execute(connection, ids=list(issuance_ids), now=now)
+        connection.execute(_MARK_ISSUED, {"ids": issuance_ids, "now": now})
 
 
 def mark_held(connection: Connection, attempt: StartedAttempt, *, error: str, now: datetime) -> bool:
@@ -320,22 +311,8 @@ def _with_names() -> Any:
     )
 
 
-def _of_orders(sql: Sql) -> Any:
-    wanted = sql.in_list(issuances.c.order_id, "ids")
-    return _with_names().where(wanted).order_by(issuances.c.id)
-
-
-def _of_resources(sql: Sql) -> Any:
-    wanted = sql.rows("resources", orders.c.store_id, orders.c.resource_id)
-    of_them = tuple_(orders.c.store_id, orders.c.resource_id).in_(select(wanted))
-    return _with_names().where(of_them).order_by(issuances.c.id)
-
-
-def _make_due(sql: Sql) -> Any:
-    names = ["store_id", "order_id", "kind", "state", "next_attempt_at", "due_since", "created_at"]
-    given = sql.rows("documents", *(issuances.c[name] for name in names))
-    insertion = sql.insert(issuances).from_select(names, select(given).where(true()))
-    return insertion.on_conflict_do_update(
+def _make_due(insertion: Any) -> ReturningInsert[Any]:
+    return insertion.on_conflict_do_update(  # type: ignore[no-any-return]  # each database has its own
         index_elements=["order_id", "kind"],
         set_={
             "state": DUE,
@@ -349,57 +326,46 @@ def _make_due(sql: Sql) -> Any:
     ).returning(issuances.c.id, issuances.c.order_id, issuances.c.kind)
 
 
-def _moving(leaving: Sequence[str], **values: Any) -> Statement:
-    """One that has the issuances whose `ids` are given, and that are in one of these states, leave it."""
-    is_leaving = or_(*(issuances.c.state == state for state in leaving))
-    return Statement(
-        lambda sql: update(issuances).where(sql.in_list(issuances.c.id, "ids"), is_leaving).values(values)
-    )
-
-
-def _start_sending(sql: Sql) -> Any:
-    given = sql.rows("claims", *(issuances.c[name] for name in ("id", "total", "currency", "content")))
-    last = select(func.max(attempts.c.id)).where(attempts.c.issuance_id == issuances.c.id)
-    return (
-        update(issuances)
-        .where(issuances.c.id == given.c.id, issuances.c.state == DUE)
-        .values(
-            state=SENDING,
-            next_attempt_at=None,
-            attempt_id=last.scalar_subquery(),
-            attempts=issuances.c.attempts + 1,
-            first_attempt_at=func.coalesce(issuances.c.first_attempt_at, _NOW),
-            lease_ends_at=bindparam("lease_ends_at", type_=issuances.c.lease_ends_at.type),
-            total=given.c.total,
-            currency=given.c.currency,
-            content=given.c.content,
-        )
-        .returning(issuances.c.id, issuances.c.attempt_id)
-    )
-
-
+# Made once: to make a statement takes longer than to execute it.
 _NOW = bindparam("now", type_=issuances.c.settled_at.type)
-_OF_ORDERS = Statement(_of_orders)
-_OF_RESOURCES = Statement(_of_resources)
-_MAKE_DUE = Statement(_make_due)
-_WITHDRAW = _moving([DUE], state=WITHDRAWN, next_attempt_at=None, settled_at=_NOW)
-_START_SENDING = Statement(_start_sending)
-_MARK_ISSUED = _moving(
-    [SENDING, HELD, DUE, FAILED, WITHDRAWN],
-    state=ISSUED,
-    lease_ends_at=None,
-    next_attempt_at=None,
-    last_error=None,
-    withdrawn_by=None,
-    settled_at=_NOW,
+_OF_ID = _with_names().where(issuances.c.id == bindparam("issuance_id"))
+_OF_ORDERS = _with_names().where(in_list(issuances.c.order_id, "ids")).order_by(issuances.c.id)
+_MAKE_DUE = {
+    "sqlite": _make_due(sqlite.insert(issuances)),
+    "postgresql": _make_due(postgresql.insert(issuances)),
+}
+_WITHDRAW = (
+    update(issuances)
+    .where(in_list(issuances.c.id, "ids"), issuances.c.state == DUE)
+    .values(state=WITHDRAWN, next_attempt_at=None, settled_at=_NOW)
 )
-
-
-def _by_order(rows: Sequence[Any]) -> Mapping[int, Sequence[Issuance]]:
-    found: dict[int, list[Issuance]] = {}
-    for row in rows:
-        found.setdefault(row.order_id, []).append(_issuance(row))
-    return found
+_START_SENDING = (
+    update(issuances)
+    .where(issuances.c.id == bindparam("of"), issuances.c.state == DUE)
+    .values(
+        state=SENDING,
+        next_attempt_at=None,
+        attempt_id=bindparam("attempt"),
+        attempts=issuances.c.attempts + 1,
+        first_attempt_at=func.coalesce(issuances.c.first_attempt_at, _NOW),
+        lease_ends_at=bindparam("lease"),
+        total=bindparam("new_total"),
+        currency=bindparam("new_currency"),
+        content=bindparam("new_content"),
+    )
+)
+_MARK_ISSUED = (
+    update(issuances)
+    .where(in_list(issuances.c.id, "ids"), issuances.c.state.in_([SENDING, HELD, DUE, FAILED, WITHDRAWN]))
+    .values(
+        state=ISSUED,
+        lease_ends_at=None,
+        next_attempt_at=None,
+        last_error=None,
+        withdrawn_by=None,
+        settled_at=_NOW,
+    )
+)
 
 
 def _issuance(row: Row[Any]) -> Issuance:

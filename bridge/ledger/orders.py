@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -14,17 +14,16 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     delete,
-    false,
     not_,
     or_,
     select,
-    true,
-    tuple_,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.db.statements import Pending, Sql, Statement
+from bridge.db.lists import in_list, pair_in_lists
 from bridge.db.tables import orders, stores
 from bridge.issuance import LABELS, STANDARD_STATUSES, Decision, Order, OrderStage
 from bridge.ledger.order_details import read, written
@@ -68,22 +67,20 @@ def lock(connection: Connection, order_id: int) -> KnownOrder:
 
     SQLite has but one writing transaction at a time, so there the transaction is the lock.
     """
-    return lock_each(connection, [order_id]).result[order_id]
+    return lock_each(connection, [order_id])[order_id]
 
 
-def lock_each(connection: Connection, order_ids: Collection[int]) -> Pending[Mapping[int, KnownOrder]]:
+def lock_each(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
     """The orders of these ids, likewise; by their ids.
 
     All who lock several do so in the order of their ids: none waits in a circle.
     """
-    return _LOCK_EACH.query(connection, _by_id, ids=list(order_ids))
+    return _by_id(connection.execute(_LOCK_EACH, {"ids": order_ids}))
 
 
 def lock_free(connection: Connection, order_ids: Collection[int]) -> Mapping[int, KnownOrder]:
     """Those of these orders that no other transaction has locked, locked likewise; by their ids."""
-    query = _with_store().where(orders.c.id.in_(order_ids)).order_by(orders.c.id)
-    rows = connection.execute(query.with_for_update(of=orders, skip_locked=True))
-    return {row.id: known_order(row) for row in rows}
+    return _by_id(connection.execute(_LOCK_FREE, {"ids": order_ids}))
 
 
 def add(connection: Connection, identities: Sequence[Identity]) -> None:
@@ -92,14 +89,29 @@ def add(connection: Connection, identities: Sequence[Identity]) -> None:
     Of several with the same WooCommerce id, the last one here is the youngest.
     """
     if identities:
-        _ADD.execute(connection, identities=sorted(identities, key=itemgetter(0, 1)))
+        rows = [
+            {
+                "store_id": store_id,
+                "resource_id": resource_id,
+                "order_key": order_key,
+                "is_from_before": False,
+            }
+            for store_id, resource_id, order_key in sorted(identities, key=itemgetter(0, 1))
+        ]
+        connection.execute(_ADD[connection.dialect.name], rows)
 
 
-def lock_of_resources(
-    connection: Connection, resources: Collection[Resource]
-) -> Pending[Mapping[int, KnownOrder]]:
+def lock_of_resources(connection: Connection, resources: Collection[Resource]) -> Mapping[int, KnownOrder]:
     """All orders of these WooCommerce ids, locked: several of one if the shop was installed anew."""
-    return _LOCK_OF_RESOURCES.query(connection, _by_id, resources=list(resources))
+    return _by_id(connection.execute(_LOCK_OF_RESOURCES, in_two_lists(resources)))
+
+
+def in_two_lists(resources: Collection[Resource]) -> Mapping[str, Sequence[int]]:
+    """These resources as parameters: `store_ids` and `resource_ids`."""
+    return {
+        "store_ids": [store_id for store_id, _ in resources],
+        "resource_ids": [resource_id for _, resource_id in resources],
+    }
 
 
 def listed(
@@ -152,7 +164,7 @@ def decided_before(version: int | ColumnElement[int]) -> Sequence[ColumnElement[
 def save(connection: Connection, changed: Sequence[KnownOrder]) -> None:
     """Keep what is known of these orders, which the caller has locked, and what was decided on them."""
     if changed:
-        _SAVE.execute(connection, changed=[_row(order) for order in changed])
+        connection.execute(_SAVE, [_row(order) for order in changed])
 
 
 def drop_unknown(connection: Connection, order_ids: Sequence[int]) -> None:
@@ -165,63 +177,38 @@ def _with_store() -> Select[Any]:
     return select(orders, stores.c.name.label("store")).join(stores)
 
 
-def _lock_each(sql: Sql) -> Any:
-    locked = _with_store().where(sql.in_list(orders.c.id, "ids")).order_by(orders.c.id)
-    return locked.with_for_update(of=orders)
+# Made once: to make a statement takes longer than to execute it.
+_LOCKED = _with_store().order_by(orders.c.id).with_for_update(of=orders)
+_LOCK_EACH = _LOCKED.where(in_list(orders.c.id, "ids"))
+_LOCK_FREE = _LOCK_EACH.with_for_update(of=orders, skip_locked=True)
+_LOCK_OF_RESOURCES = _LOCKED.where(
+    pair_in_lists([orders.c.store_id, orders.c.resource_id], ["store_ids", "resource_ids"])
+)
+_ADD = {
+    "sqlite": sqlite.insert(orders).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(orders).on_conflict_do_nothing(),
+}
+_OF_SNAPSHOT = ["number", "status", "payment_method", "total", "currency", "modified"]
+_OF_SNAPSHOT += ["has_date_paid", "has_refunds"]
+_OF_ORDER = ["delivery_id", "deleted_at", "deleted_arrival", "issue_anyway_by", "former_key", "decision"]
+_OF_ORDER += ["reason", "decided_version", "rule", "rule_since"]
+_SAVE = (
+    update(orders)
+    .where(orders.c.id == bindparam("of"))
+    .values({name: bindparam(f"new_{name}") for name in [*_OF_ORDER, *_OF_SNAPSHOT, "details"]})
+)
 
 
-def _lock_of_resources(sql: Sql) -> Any:
-    wanted = sql.rows("resources", orders.c.store_id, orders.c.resource_id)
-    return (
-        _with_store()
-        .where(tuple_(orders.c.store_id, orders.c.resource_id).in_(select(wanted)))
-        .order_by(orders.c.id)
-        .with_for_update(of=orders)
-    )
-
-
-def _add(sql: Sql) -> Any:
-    names = ["store_id", "resource_id", "order_key"]
-    given = sql.rows("identities", *(orders.c[name] for name in names))
-    # A condition, since SQLite would take the ON CONFLICT for one of a join.
-    brought = select(given, false().label("is_from_before")).where(true())
-    added = sql.insert(orders).from_select([*names, "is_from_before"], brought)
-    return added.on_conflict_do_nothing(index_elements=names)
-
-
-_SAVED = [
-    orders.c[name]
-    for name in (
-        *("delivery_id", "number", "status", "payment_method", "total", "currency", "modified"),
-        *("has_date_paid", "has_refunds", "details", "deleted_at", "deleted_arrival"),
-        *("issue_anyway_by", "former_key", "decision", "reason", "decided_version"),
-        *("rule", "rule_since"),
-    )
-]
-
-
-def _save(sql: Sql) -> Any:
-    given = sql.rows("changed", orders.c.id, *_SAVED)
-    values = {one: given.c[one.name] for one in _SAVED}
-    return update(orders).where(orders.c.id == given.c.id).values(values)
-
-
-_LOCK_EACH = Statement(_lock_each)
-_LOCK_OF_RESOURCES = Statement(_lock_of_resources)
-_ADD = Statement(_add)
-_SAVE = Statement(_save)
-
-
-def _by_id(rows: Sequence[Any]) -> Mapping[int, KnownOrder]:
+def _by_id(rows: Iterable[Row[Any]]) -> Mapping[int, KnownOrder]:
     return {row.id: known_order(row) for row in rows}
 
 
-def _row(order: KnownOrder) -> Sequence[Any]:
+def _row(order: KnownOrder) -> Mapping[str, Any]:
+    """The parameters of _SAVE."""
     known = order.snapshot
-    of_snapshot = [known and getattr(known, one.name) for one in _SAVED[1:9]]
-    details = known and written(known.details)
-    rest = [getattr(order, one.name) for one in _SAVED[10:]]
-    return [order.id, order.delivery_id, *of_snapshot, details, *rest]
+    row = {f"new_{name}": getattr(order, name) for name in _OF_ORDER}
+    row |= {f"new_{name}": known and getattr(known, name) for name in _OF_SNAPSHOT}
+    return row | {"of": order.id, "new_details": known and written(known.details)}
 
 
 def known_order(row: Row[Any]) -> KnownOrder:

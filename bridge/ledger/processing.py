@@ -10,17 +10,18 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
+    Select,
     bindparam,
     case,
     func,
     literal,
     literal_column,
     select,
-    tuple_,
     update,
 )
 
-from bridge.db.statements import Pending, Sql, Statement
+from bridge.db.lists import in_list, pair_in_lists
 from bridge.db.tables import deliveries
 from bridge.ledger.clock import has_passed
 from bridge.ledger.deliveries import (
@@ -33,6 +34,7 @@ from bridge.ledger.deliveries import (
     delivery_of,
     select_with_store,
 )
+from bridge.ledger.orders import in_two_lists
 
 CLOCK_TOLERANCE = timedelta(minutes=1)  # no delivery is dated further ahead
 GIVE_UP_AFTER = 20  # failures of the bridge to process a delivery, before it is left to the operator
@@ -61,7 +63,7 @@ def lock_resources_of(connection: Connection, delivery_ids: Collection[int]) -> 
     An order that does not exist yet has no row to lock, and its deletion may be processed at the same time.
     """
     if connection.dialect.name == "postgresql":
-        _LOCK_RESOURCES_OF.execute(connection, ids=list(delivery_ids))
+        connection.execute(_LOCK_RESOURCES_OF, {"ids": delivery_ids})
 
 
 def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> Sequence[Delivery]:
@@ -70,10 +72,7 @@ def lock_unprocessed(connection: Connection, delivery_ids: Collection[int]) -> S
     Those that another transaction has locked are left out: they are being repeated or processed just now, and
     the one that processes them afterwards knows more.
     """
-    locked = _LOCK_UNPROCESSED.query(
-        connection, lambda rows: [delivery_of(row) for row in rows], ids=list(delivery_ids)
-    )
-    return locked.result
+    return [delivery_of(row) for row in connection.execute(_LOCK_UNPROCESSED, {"ids": delivery_ids})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +86,13 @@ class KnownDeletion:
 
 def deletions(
     connection: Connection, resources: Collection[tuple[int, int]]
-) -> Pending[Mapping[tuple[int, int], Sequence[KnownDeletion]]]:
+) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
     """Every deletion of these WooCommerce ids, each of a store."""
-
-    def read(rows: Sequence[Any]) -> Mapping[tuple[int, int], Sequence[KnownDeletion]]:
-        by_resource: dict[tuple[int, int], list[KnownDeletion]] = {resource: [] for resource in resources}
-        for row in rows:
-            known = KnownDeletion(row.id, row.arrival, row.state == RECEIVED)
-            by_resource[row.store_id, row.resource_id].append(known)
-        return by_resource
-
-    return _DELETIONS.query(connection, read, resources=list(resources))
+    by_resource: dict[tuple[int, int], list[KnownDeletion]] = {resource: [] for resource in resources}
+    for row in connection.execute(_DELETIONS, in_two_lists(resources)):
+        known = KnownDeletion(row.id, row.arrival, row.state == RECEIVED)
+        by_resource[row.store_id, row.resource_id].append(known)
+    return by_resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +107,16 @@ class Finished:
 def finish(connection: Connection, finished: Sequence[Finished]) -> None:
     """Write what became of deliveries."""
     if finished:
-        rows = [[delivery.delivery_id, delivery.state, delivery.reason] for delivery in finished]
-        _FINISH.execute(connection, finished=rows)
+        connection.execute(
+            _FINISH,
+            [{"of": one.delivery_id, "new_state": one.state, "new_reason": one.reason} for one in finished],
+        )
 
 
-def supersede(connection: Connection, read: Sequence[tuple[int, int, int]]) -> None:
-    """Ignore the unreadable deliveries of orders that were read from a delivery which arrived later.
-
-    `read`: of each order its store's id, its WooCommerce id, and the arrival of that delivery.
-    """
-    if read:
-        _SUPERSEDE.execute(connection, read=list(read), reason="the shop has sent the order again since")
+def supersede(connection: Connection, delivery_ids: Sequence[int]) -> None:
+    """Ignore the unreadable deliveries of orders that were read from these, which arrived later."""
+    if delivery_ids:
+        connection.execute(_SUPERSEDE, {"ids": delivery_ids})
 
 
 def note_failure(connection: Connection, delivery_id: int, reason: str) -> None:
@@ -139,78 +133,61 @@ def note_failure(connection: Connection, delivery_id: int, reason: str) -> None:
     )
 
 
-def _arrival() -> ColumnElement[int]:
-    return func.coalesce(deliveries.c.arrival, deliveries.c.id)
+def _arrival(of: FromClause = deliveries) -> ColumnElement[int]:
+    return func.coalesce(of.c.arrival, of.c.id)
 
 
-def _lock_resources_of(sql: Sql) -> Any:
+def _keys_of_resources() -> Select[Any]:
     name = func.concat("spacebridge ", deliveries.c.store_id, " ", deliveries.c.resource_id)
-    keys = (
+    return (
         select(func.hashtextextended(name, 0).label("key"))
         .distinct()
         .where(
-            sql.in_list(deliveries.c.id, "ids"),
+            in_list(deliveries.c.id, "ids"),
             deliveries.c.state == RECEIVED,
             deliveries.c.resource_id.is_not(None),
         )
         # Sorted, so that two transactions that lock several do not deadlock.
         .order_by("key")
-        .subquery()
-    )
-    return select(func.pg_advisory_xact_lock(keys.c.key))
-
-
-def _lock_unprocessed(sql: Sql) -> Any:
-    return (
-        select_with_store()
-        .where(sql.in_list(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
-        .order_by(_arrival(), deliveries.c.id)
-        # Its key stays as it is: a transaction that only adds an attempt, which refers to it, does not wait.
-        .with_for_update(of=deliveries, key_share=True, skip_locked=True)
     )
 
 
-def _deletions(sql: Sql) -> Any:
-    wanted = sql.rows("resources", deliveries.c.store_id, deliveries.c.resource_id)
-    return select(
-        deliveries.c.id,
-        deliveries.c.store_id,
-        deliveries.c.resource_id,
-        deliveries.c.state,
-        _arrival().label("arrival"),
-    ).where(
-        tuple_(deliveries.c.store_id, deliveries.c.resource_id).in_(select(wanted)),
-        deliveries.c.is_deletion,
-        deliveries.c.state != IGNORED,
-        deliveries.c.state != QUARANTINED,
+# Made once: to make a statement takes longer than to execute it.
+_LOCK_RESOURCES_OF = select(func.pg_advisory_xact_lock(_keys_of_resources().subquery().c.key))
+_LOCK_UNPROCESSED = (
+    select_with_store()
+    .where(in_list(deliveries.c.id, "ids"), deliveries.c.state == RECEIVED)
+    .order_by(_arrival(), deliveries.c.id)
+    # Its key stays as it is: a transaction that only adds an attempt, which refers to it, does not wait.
+    .with_for_update(of=deliveries, key_share=True, skip_locked=True)
+)
+_DELETIONS = select(
+    deliveries.c.id,
+    deliveries.c.store_id,
+    deliveries.c.resource_id,
+    deliveries.c.state,
+    _arrival().label("arrival"),
+).where(
+    pair_in_lists([deliveries.c.store_id, deliveries.c.resource_id], ["store_ids", "resource_ids"]),
+    deliveries.c.is_deletion,
+    deliveries.c.state != IGNORED,
+    deliveries.c.state != QUARANTINED,
+)
+_FINISH = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("of"))
+    .values(state=bindparam("new_state"), reason=bindparam("new_reason"))
+)
+_READ = deliveries.alias("read")
+_SUPERSEDE = (
+    update(deliveries)
+    .where(
+        in_list(_READ.c.id, "ids"),
+        deliveries.c.store_id == _READ.c.store_id,
+        deliveries.c.resource_id == _READ.c.resource_id,
+        # In the text: a plan for any state knows no index of those that are unreadable.
+        deliveries.c.state == literal_column(f"'{UNREADABLE}'"),
+        deliveries.c.id < _arrival(_READ),
     )
-
-
-def _finish(sql: Sql) -> Any:
-    finished = sql.rows("finished", deliveries.c.id, deliveries.c.state, deliveries.c.reason)
-    return (
-        update(deliveries)
-        .where(deliveries.c.id == finished.c.id)
-        .values(state=finished.c.state, reason=finished.c.reason)
-    )
-
-
-def _supersede(sql: Sql) -> Any:
-    read = sql.rows("read", deliveries.c.store_id, deliveries.c.resource_id, deliveries.c.id)
-    return (
-        update(deliveries)
-        .where(
-            deliveries.c.store_id == read.c.store_id,
-            deliveries.c.resource_id == read.c.resource_id,
-            deliveries.c.state == literal_column(f"'{UNREADABLE}'"),
-            deliveries.c.id < read.c.id,
-        )
-        .values(state=IGNORED, reason=bindparam("reason", type_=deliveries.c.reason.type))
-    )
-
-
-_SUPERSEDE = Statement(_supersede)
-_LOCK_RESOURCES_OF = Statement(_lock_resources_of)
-_LOCK_UNPROCESSED = Statement(_lock_unprocessed)
-_DELETIONS = Statement(_deletions)
-_FINISH = Statement(_finish)
+    .values(state=IGNORED, reason="the shop has sent the order again since")
+)

@@ -9,12 +9,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.db.statements import Pending, Sql, Statement
+from bridge.db.lists import in_list
 from bridge.db.tables import deliveries, stores
 from bridge.issuance import Policy, StoreOptions
 from bridge.ledger.store import Store, columns_of, flags, store_of, update_store
@@ -76,17 +75,17 @@ def find(connection: Connection, name: str) -> Store | None:
 
 def get(connection: Connection, store_id: int) -> Store:
     """The store of this id, which must exist: other rows refer to it."""
-    return store_of(connection.execute(select(stores).where(stores.c.id == store_id)).one())
+    return store_of(connection.execute(_OF_ID, {"store_id": store_id}).one())
 
 
-def get_each(connection: Connection, store_ids: Collection[int]) -> Pending[Mapping[int, Store]]:
+def get_each(connection: Connection, store_ids: Collection[int]) -> Mapping[int, Store]:
     """The stores of these ids, by them."""
-    return _EACH.query(connection, _by_id, ids=list(store_ids))
+    return {row.id: store_of(row) for row in connection.execute(_EACH, {"ids": store_ids})}
 
 
-def of_deliveries(connection: Connection, delivery_ids: Collection[int]) -> Pending[Mapping[int, Store]]:
+def of_deliveries(connection: Connection, delivery_ids: Collection[int]) -> Mapping[int, Store]:
     """The stores of these deliveries, by their ids."""
-    return _OF_DELIVERIES.query(connection, _by_id, ids=list(delivery_ids))
+    return {row.id: store_of(row) for row in connection.execute(_OF_DELIVERIES, {"ids": delivery_ids})}
 
 
 def lock(connection: Connection, store_id: int) -> Store:
@@ -180,18 +179,9 @@ def finish_redeciding(connection: Connection, store: Store) -> None:
     )
 
 
-def _each(sql: Sql) -> Any:
-    return select(stores).where(sql.in_list(stores.c.id, "ids"))
-
-
-def _of_deliveries(sql: Sql) -> Any:
-    ids = select(deliveries.c.store_id).where(sql.in_list(deliveries.c.id, "ids"))
-    return select(stores).where(stores.c.id.in_(ids))
-
-
-_EACH = Statement(_each)
-_OF_DELIVERIES = Statement(_of_deliveries)
-
-
-def _by_id(rows: Sequence[Any]) -> Mapping[int, Store]:
-    return {row.id: store_of(row) for row in rows}
+# Made once: to make a statement takes longer than to execute it.
+_OF_ID = select(stores).where(stores.c.id == bindparam("store_id"))
+_EACH = select(stores).where(in_list(stores.c.id, "ids"))
+_OF_DELIVERIES = select(stores).where(
+    stores.c.id.in_(select(deliveries.c.store_id).where(in_list(deliveries.c.id, "ids")))
+)

@@ -77,16 +77,16 @@ def _decide(context: Context, store: Store, order_ids: Sequence[int]) -> set[int
 
 
 def _decide_on(context: Context, connection: Connection, store: Store, order_ids: Sequence[int]) -> None:
-    locked = orders.lock_each(connection, order_ids).result
+    locked = orders.lock_each(connection, order_ids)
     current = stores.get(connection, store.id)
     documents = issuances.of_orders(connection, order_ids)
     newest = deliveries.of_orders(connection, order_ids)
     order_states = []
     for order in locked.values():
-        if order.decided_version == current.decision_version or order.id not in newest.result:
+        if order.decided_version == current.decision_version or order.id not in newest:
             continue  # another process has come by
-        order_state = OrderState.of(order, documents.result.get(order.id, ()))
-        order_state.order = reread(order, newest.result[order.id], current)
+        order_state = OrderState.of(order, documents.get(order.id, ()))
+        order_state.order = reread(order, newest[order.id], current)
         decide_on(order_state, current)
         order_states.append(order_state)
     save(connection, order_states, context.now())

@@ -89,15 +89,16 @@ def _claim(
 ) -> Sequence[Claimed]:
     """`due_ids` gets the ids of the issuances that the transaction is about."""
     now = context.now()
-    by_store = stores.get_each(connection, [quota.store.id for quota in quotas]).result
+    by_store = stores.get_each(connection, [quota.store.id for quota in quotas])
     context.remember(by_store.values())
-    candidates: list[_Candidate] = []
+    locked: list[tuple[Quota, due.LockedDue]] = []
     for quota in quotas:
         store = by_store[quota.store.id]
         if _may_send(context, store, quota):
-            locked = due.lock_of_store(connection, store.id, now=now, limit=quota.limit)
-            due_ids.extend(one.issuance_id for one in locked)
-            candidates += _candidates(connection, replace(quota, store=store), locked, now)
+            of_store = due.lock_of_store(connection, store.id, now=now, limit=quota.limit)
+            due_ids.extend(one.issuance_id for one in of_store)
+            locked += [(replace(quota, store=store), one) for one in of_store]
+    candidates = list(_candidates(connection, locked, now))
     started = attempts.start(
         connection,
         [attempts.Claim.of(one.order, one.issuance) for one in candidates],
@@ -137,13 +138,13 @@ def _may_send(context: Context, store: Store, quota: Quota) -> bool:
 
 
 def _candidates(
-    connection: Connection, quota: Quota, locked: Sequence[due.LockedDue], now: datetime
+    connection: Connection, locked: Sequence[tuple[Quota, due.LockedDue]], now: datetime
 ) -> Iterator[_Candidate]:
-    """Those that are due by the store's rules of today, too, with the bodies that are sent for them."""
-    order_ids = [one.order.id for one in locked]
-    documents = issuances.of_orders(connection, order_ids).result
-    newest = deliveries.of_orders(connection, order_ids).result
-    for one in locked:
+    """Those that are due by their store's rules of today, too, with the bodies that are sent for them."""
+    order_ids = [one.order.id for _, one in locked]
+    documents = issuances.of_orders(connection, order_ids)
+    newest = deliveries.of_orders(connection, order_ids)
+    for quota, one in locked:
         order_state = OrderState.of(one.order, documents[one.order.id])
         if one.order.decided_version != quota.store.decision_version:
             order_state.order = reread(one.order, newest[one.order.id], quota.store)

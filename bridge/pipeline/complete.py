@@ -163,7 +163,7 @@ def record(
     now = context.now()
     order_ids = {one.attempt.order_id for one in completed}
     store_of = {order_id: locked[order_id].store_id for order_id in order_ids}
-    by_store = dict(stores.get_each(connection, set(store_of.values())).result)
+    by_store = dict(stores.get_each(connection, set(store_of.values())))
     attempts.finish(connection, [_end(one) for one in completed])
     issued = [one.attempt.issuance_id for one in completed if one.outcome.effect is Effect.ISSUED]
     issuances.mark_issued(connection, issued, now)
@@ -178,7 +178,7 @@ def record(
             after_commit(connection, partial(context.forget, store.id))
             changed.add(store.id)
         after_commit(connection, partial(_log, one, store.name, locked[one.attempt.order_id].resource_id))
-    documents = issuances.of_orders(connection, order_ids).result
+    documents = issuances.of_orders(connection, order_ids)
     order_states = [OrderState.of(locked[order_id], documents[order_id]) for order_id in order_ids]
     for order_state in order_states:
         decide_on(order_state, by_store[order_state.order.store_id])

@@ -111,7 +111,7 @@ def save(connection: Connection, order_states: Collection[OrderState], now: date
     orders.save(connection, changed)
     issuances.withdraw(connection, withdrawn, now)
     if due:
-        added = issuances.make_due(connection, due, now).result
+        added = issuances.make_due(connection, due, now)
         for order_state in order_states:
             for kind, issuance in order_state.issuances.items():
                 if issuance.id == NOT_ADDED_YET:

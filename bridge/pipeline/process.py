@@ -96,7 +96,7 @@ def _process(context: Context, connection: Connection, delivery_ids: Collection[
     processing.supersede(
         connection,
         [
-            (*_resource(one), one.arrival)
+            one.id
             for one, about in batch.read
             if isinstance(about, Order) and batch.finished[one.id].state == deliveries.PROCESSED
         ],
@@ -136,9 +136,8 @@ class _Batch:
 def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
     """Lock these deliveries and their orders, and read what is known of them; new orders are added."""
     # If a store's rules change from here on, its decisions bear the old version, and they are taken again.
-    found = stores.of_deliveries(connection, delivery_ids)
+    by_id = dict(stores.of_deliveries(connection, delivery_ids))
     locked = processing.lock_unprocessed(connection, delivery_ids)
-    by_id = dict(found.result)
     read = [(one, read_delivery(one.topic, one.body, one.shop_url or "")) for one in locked]
     refused: dict[int, Finished] = {}
     for delivery, about in read:
@@ -164,14 +163,13 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
         ],
     )
     known = orders.lock_of_resources(connection, resources)
-    documents = issuances.of_resources(connection, resources)
-    deletions = processing.deletions(connection, resources)
+    documents = issuances.of_orders(connection, known)
     return _Batch(
         read=read,
         stores=by_id,
-        deletions=deletions.result,
+        deletions=processing.deletions(connection, resources),
         order_states={
-            one.id: OrderState.of(one, documents.result.get(one.id, ())) for one in known.result.values()
+            order_id: OrderState.of(one, documents.get(order_id, ())) for order_id, one in known.items()
         },
         arrivals={one.id: one.arrival for one in locked},
         finished=refused,

@@ -123,7 +123,7 @@ def to_fetch(context: Context, connection: Connection) -> Sequence[int]:
         or_after=now + SET_BACK,
         limit=MOST_CANDIDATES,
     )
-    found = stores.get_each(connection, candidates).result
+    found = stores.get_each(connection, candidates)
     stale = [one for one in candidates if is_stale(context, found[one])]
     return stale[:limit]
 

@@ -203,7 +203,7 @@ def lock_or_add(connection: Connection, store_id: int, resource_id: int, order_k
     """The order of this identity, locked; it is added if it is new."""
     identity = store_id, resource_id, order_key
     orders.add(connection, [identity])
-    found = orders.lock_of_resources(connection, [(store_id, resource_id)]).result
+    found = orders.lock_of_resources(connection, [(store_id, resource_id)])
     (order,) = [one for one in found.values() if one.identity == identity]
     return order
 

@@ -68,7 +68,7 @@ def end(shop: Shop, attempt: StartedAttempt, effect: Effect) -> None:
     """Record an attempt's outcome."""
     ended = Completed(attempt, Outcome(effect, "as the test says"), duration=0.1)
     with shop.context.ledger.write() as connection:
-        record(shop.context, connection, [ended], orders.lock_each(connection, [attempt.order_id]).result)
+        record(shop.context, connection, [ended], orders.lock_each(connection, [attempt.order_id]))
 
 
 def ended(shop: Shop, issuance_id: int, effect: Effect) -> int:

@@ -126,7 +126,7 @@ def test_where_one_is_due_no_more_none_is_claimed_and_nothing_of_the_transaction
 
 def _start(connection: Connection, due: Sequence[Issuance]) -> Sequence[StartedAttempt]:
     """Claim issuances together, as they were when they were read."""
-    locked = orders.lock_each(connection, [one.order_id for one in due]).result
+    locked = orders.lock_each(connection, [one.order_id for one in due])
     claims = [Claim.of(locked[one.order_id], one) for one in due]
     return attempts.start(connection, claims, now=NOW, lease_ends_at=NOW + LEASE)
 

@@ -286,7 +286,7 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     books.write(finish, done.delivery_id, state=PROCESSED, reason=None)
     elsewhere = books.write(insert_delivery, **delivery_of(other, b"1", is_deletion=True, resource_id=5))
     here, there, nowhere = (books.store_id, 5), (other, 5), (books.store_id, 7)
-    found = books.read(processing.deletions, [here, there, nowhere]).result
+    found = books.read(processing.deletions, [here, there, nowhere])
     assert set(found) == {here, there, nowhere}
     assert sorted(found[here], key=lambda one: one.delivery_id) == [
         KnownDeletion(waiting.delivery_id, waiting.delivery_id, is_unprocessed=True),
@@ -295,20 +295,20 @@ def test_deletions_are_found_by_what_they_are_about_whether_or_not_they_wait(boo
     ]
     assert found[there] == [KnownDeletion(elsewhere.delivery_id, elsewhere.delivery_id, is_unprocessed=True)]
     assert found[nowhere] == []
-    assert books.read(processing.deletions, []).result == {}
+    assert books.read(processing.deletions, []) == {}
 
 
 def test_a_deletion_that_is_repeated_has_arrived_when_it_did_last_and_waits_again(books: Books) -> None:
     about = books.store_id, 5
     books.deliver(b"1", resource_id=5, now=NOW + timedelta(days=1))
-    assert books.read(processing.deletions, [about]).result == {about: []}
+    assert books.read(processing.deletions, [about]) == {about: []}
     first = books.deliver(b"2", resource_id=5, is_deletion=True).delivery_id
     books.write(finish, first, state=PROCESSED, reason=None)
-    assert books.read(processing.deletions, [about]).result[about] == [KnownDeletion(first, first, False)]
+    assert books.read(processing.deletions, [about])[about] == [KnownDeletion(first, first, False)]
     snapshot = books.deliver(b"3", resource_id=5).delivery_id
     # By a receiver whose clock is an hour behind: the place is the database's.
     books.deliver(b"2", resource_id=5, is_deletion=True, now=NOW - timedelta(hours=1))
-    (again,) = books.read(processing.deletions, [about]).result[about]
+    (again,) = books.read(processing.deletions, [about])[about]
     assert (again.delivery_id, again.is_unprocessed) == (first, True)
     assert again.arrival > snapshot
     restored = books.deliver(b"4", resource_id=5, now=NOW - timedelta(hours=2)).delivery_id

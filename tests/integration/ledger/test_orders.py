@@ -88,15 +88,15 @@ def test_a_key_counts_to_the_letter(books: Books) -> None:
 def test_the_orders_of_an_id_are_told_from_the_oldest(books: Books) -> None:
     other = books.write(add_store, "other")
     here, there, nowhere = (books.store_id, 1), (other, 3), (books.store_id, 3)
-    assert books.write(orders.lock_of_resources, [here]).result == {}
+    assert books.write(orders.lock_of_resources, [here]) == {}
     first, second = (books.known(1, order_key=key) for key in ("z_before", "a_after"))
     books.known(2)
     elsewhere = books.known(3, store_id=other)
     books.known(1, store_id=other)
     assert first < second < elsewhere
-    found = books.write(orders.lock_of_resources, [there, nowhere, here]).result
+    found = books.write(orders.lock_of_resources, [there, nowhere, here])
     assert list(found.values()) == [books.order(one) for one in (first, second, elsewhere)]
-    assert books.write(orders.lock_of_resources, []).result == {}
+    assert books.write(orders.lock_of_resources, []) == {}
 
 
 def test_orders_are_added_together_and_those_that_are_there_stay_as_they_are(books: Books) -> None:
@@ -120,7 +120,7 @@ def test_of_orders_of_one_id_that_are_added_together_the_last_is_the_youngest(bo
 
 def test_what_is_known_of_several_orders_is_kept_together(books: Books) -> None:
     ids = [books.known(number) for number in (1, 2, 3)]
-    locked = books.write(orders.lock_each, [ids[2], ids[0], 99]).result
+    locked = books.write(orders.lock_each, [ids[2], ids[0], 99])
     assert set(locked) == {ids[0], ids[2]}
     untouched = books.order(ids[1])
     changed = [
@@ -242,13 +242,13 @@ def _lock_all(ledger: Ledger, number: int) -> None:
     for _ in range(5):
         with ledger.write() as connection:
             processing.lock_resources_of(connection, [about for _, about in resources])
-            _count_in(connection, orders.lock_of_resources(connection, resources).result.values())
+            _count_in(connection, orders.lock_of_resources(connection, resources).values())
         with ledger.write() as connection:
-            locked = orders.lock_of_resources(connection, resources).result
+            locked = orders.lock_of_resources(connection, resources)
             _count_in(connection, locked.values())
         with ledger.write() as connection:
             ids = list(locked)
-            _count_in(connection, orders.lock_each(connection, ids[number:] + ids[:number]).result.values())
+            _count_in(connection, orders.lock_each(connection, ids[number:] + ids[:number]).values())
 
 
 def _count_in(connection: Connection, locked: Iterable[KnownOrder]) -> None:
@@ -285,7 +285,7 @@ def _deliver_about(books: Books, *numbers: int) -> None:
 def _ids_of_locked(connection: Connection, *resources: Resource) -> list[int]:
     """Lock the WooCommerce ids, by the deliveries of the same ids, and their orders."""
     processing.lock_resources_of(connection, [about for _, about in resources])
-    return list(orders.lock_of_resources(connection, resources).result)
+    return list(orders.lock_of_resources(connection, resources))
 
 
 def test_counting_in_an_order_by_many_at_once_loses_nothing(books: Books, crew: Crew) -> None:

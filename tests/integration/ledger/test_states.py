@@ -38,7 +38,7 @@ withdraw_for_good   withdrawn  .        .       withdrawn  withdrawn  withdrawn 
 # It returns whether it has moved it, or None if it takes many at once and does not say.
 FUNCTIONS: dict[str, Callable[[Books, StartedAttempt], bool | None]] = {
     "make_due": lambda books, attempt: bool(
-        books.write(issuances.make_due, [(books.store_id, attempt.order_id, Kind.INVOICE)], LATER).result
+        books.write(issuances.make_due, [(books.store_id, attempt.order_id, Kind.INVOICE)], LATER)
     ),
     "withdraw": lambda books, attempt: books.write(issuances.withdraw, [attempt.issuance_id], LATER),
     "start": lambda books, attempt: books.claim(books.issuance(attempt.issuance_id), now=LATER) is not None,
@@ -87,7 +87,7 @@ def _rows_of_the_table() -> list[tuple[str, dict[str, str]]]:
 def test_the_table_names_every_function_that_changes_an_issuance() -> None:
     named = [name for name, _ in _rows_of_the_table()]
     assert named == list(FUNCTIONS)
-    others = {"get", "of_order", "of_orders", "of_resources", "listed", "start_sending"}
+    others = {"get", "of_order", "of_orders", "listed", "start_sending"}
     public = {
         name
         for name, value in vars(issuances).items()

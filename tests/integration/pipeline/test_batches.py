@@ -174,7 +174,7 @@ def _end(shop: Shop, connection: Connection, issuance: Issuance, end: str) -> No
             shop.context,
             connection,
             [Completed(attempt, Outcome(effects[end], end), duration=0.1)],
-            orders.lock_each(connection, [order.id]).result,
+            orders.lock_each(connection, [order.id]),
         )
 
 

@@ -83,7 +83,7 @@ def test_failures_that_are_recorded_together_count_as_one_after_the_other(shop: 
     started = [shop.claim(shop.paid(number), lease=90) for number in range(1, 25)]
     ended = [Completed(one, Outcome(effect, "cut off"), duration=0.1) for one in started]
     with shop.context.ledger.write() as connection:
-        locked = orders.lock_each(connection, {one.order_id for one in started}).result
+        locked = orders.lock_each(connection, {one.order_id for one in started})
         record(shop.context, connection, ended, locked)
     store = shop.store()
     assert store.failures == PAUSE_AFTER
@@ -99,7 +99,7 @@ def test_an_order_that_is_taken_lets_a_store_go_on_that_the_one_before_has_pause
         for one, effect in zip(started, effects, strict=True)
     ]
     with shop.context.ledger.write() as connection:
-        locked = orders.lock_each(connection, {one.order_id for one in started}).result
+        locked = orders.lock_each(connection, {one.order_id for one in started})
         record(shop.context, connection, ended, locked)
     assert (shop.store().paused_at, shop.store().failures) == (None, 0)
 

@@ -40,7 +40,7 @@ def end(shop: Shop, context: Context, *ended: Completed) -> None:
             context,
             connection,
             ended,
-            orders.lock_each(connection, {one.attempt.order_id for one in ended}).result,
+            orders.lock_each(connection, {one.attempt.order_id for one in ended}),
         )
 
 
