@@ -1,6 +1,14 @@
-"""The driver's way to write, which the insertion of deliveries goes: no other transaction is so frequent.
+"""The driver's way to write, which only the insertion of deliveries goes: a shop waits for it.
 
-SQLAlchemy writes the statement's text once, and the driver executes it.
+SQLAlchemy writes the text of the statement once, and the driver executes it. Milliseconds of CPU for a
+delivery that is inserted alone, and for each of eight that come together; in PostgreSQL, those of the
+receiver and those of the server (with `process_time`, on a busy machine of two cores):
+
+                            driver          SQLAlchemy
+    SQLite, alone           0.14            0.45
+    SQLite, of eight        0.06            0.16
+    PostgreSQL, alone       0.43 + 0.33     1.50 + 0.57
+    PostgreSQL, of eight    0.10 + 0.09     0.52 + 0.26
 """
 
 from __future__ import annotations
