@@ -27,7 +27,7 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bridge.db.errors import LedgerFaultError, value_refused
+from bridge.db.errors import LedgerFaultError, LedgerUnavailableError, value_refused
 
 PING_AFTER = 5.0  # seconds of idleness after which a connection to a server is pinged before it is used
 # Seconds after which PostgreSQL ends a session that is idle in a transaction: its process stands still, or
@@ -135,10 +135,10 @@ def set_timeouts(connection: Connection, **seconds: float) -> None:
 def require_no_failure(connection: Connection) -> None:
     """Raise LedgerFaultError if a statement of the transaction has failed and its error was caught.
 
-    PostgreSQL answers the COMMIT of such a transaction with a rollback, which is not an error to the driver.
+    LedgerUnavailableError if the connection was lost with it. PostgreSQL answers the COMMIT of such a transaction with a rollback, which is not an error to the driver.
     """
     if connection.invalidated:
-        return  # the commit raises
+        raise LedgerUnavailableError("the connection to the database was lost")
     driver: Any = connection.connection.driver_connection
     if driver.info.transaction_status == TransactionStatus.INERROR:
         raise LedgerFaultError("a statement of the transaction has failed, so nothing of it is written")
