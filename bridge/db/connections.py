@@ -135,7 +135,8 @@ def set_timeouts(connection: Connection, **seconds: float) -> None:
 def require_no_failure(connection: Connection) -> None:
     """Raise LedgerFaultError if a statement of the transaction has failed and its error was caught.
 
-    LedgerUnavailableError if the connection was lost with it. PostgreSQL answers the COMMIT of such a transaction with a rollback, which is not an error to the driver.
+    PostgreSQL answers the COMMIT of such a transaction with a rollback, which is not an error to the driver.
+    Raises LedgerUnavailableError if the connection was lost.
     """
     if connection.invalidated:
         raise LedgerUnavailableError("the connection to the database was lost")

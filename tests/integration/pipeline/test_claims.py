@@ -204,8 +204,8 @@ def test_what_another_process_claimed_just_before_the_order_was_locked_is_not_se
             assert issuances.mark_failed(connection, attempt, error="?", now=now)
         if invoice == "sending":
             shop.start_attempt(connection, second, lease=40)
-        locked = [LockedDue(second, orders.lock(connection, shop.order().id))]
-        found = list(_candidates(connection, Quota(shop.store(), limit=10), locked, now))
+        locked = LockedDue(second, orders.lock(connection, shop.order().id))
+        found = list(_candidates(connection, [(Quota(shop.store(), limit=10), locked)], now))
     assert shop.states() == {"estimate": estimate, "invoice": invoice}
     assert [one.issuance.id for one in found] == ([second] if is_candidate else [])
 

@@ -211,7 +211,7 @@ def test_outcomes_of_several_stores_lock_these_by_their_ids_so_that_nobody_waits
 
     def record_both() -> None:
         with ledger.write(lock_timeout=START_WITHIN) as connection:
-            locked = orders.lock_each(connection, [first.order_id, second.order_id]).result
+            locked = orders.lock_each(connection, [first.order_id, second.order_id])
             record(shop.context, connection, ended, locked)
 
     with connect(shop) as other:
