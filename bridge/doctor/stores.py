@@ -286,7 +286,7 @@ _CHECKS: Mapping[str, Callable[[StoreObservation], Iterator[Result]]] = {
     "token": _token,
     "pause": _pause,
     "config": _config,
-    "choices": _options,
+    "choices": _options,  # the name that JSON has always had
     "issuances": _issuances,
     "orders": _orders,
     "deliveries": _deliveries,

@@ -4,7 +4,9 @@
 - `rules.py`: the rule that makes it due, and what its existence means to the other rules;
 - `payload.py`: what is said to Space Invoices so that it issues this kind.
 
-Its issuance, claim, attempts, retries and what is shown of it follow from there.
+Its issuance, claim, attempts, retries and what is shown of it follow from there, as long as an order has at
+most one document of the kind, over the order's total, that is sent to the same address. The sandbox has kinds
+of its own.
 """
 
 from __future__ import annotations

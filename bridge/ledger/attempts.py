@@ -67,7 +67,7 @@ def start(
     """Claim due issuances, whose orders the caller has locked, for one request each.
 
     Once this is committed, the requests count as sent: a worker that dies later leaves issuances of unknown
-    outcome, for the sweep to find when the lease has ended. Raises NotDueError if one of them is due no more.
+    outcome, which are rescued when the lease has ended. Raises NotDueError if one of them is due no more.
     """
     if not claims:
         return []

@@ -1,4 +1,4 @@
-"""Deliveries that wait for a person: quarantined, unreadable, or failed."""
+"""Deliveries that wait for a person (quarantined, unreadable, or failed), and what people do to them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What happens to a delivery after it was answered: processed, decided, forwarded, swept up."""
+"""The road of an order: received, processed, decided on, claimed, sent, completed."""

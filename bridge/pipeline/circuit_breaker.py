@@ -41,7 +41,7 @@ def note_outcome(
 
     Returns whether that has changed the store.
     """
-    if _is_paused_by_operator(store):
+    if store.is_paused_by_operator:
         return False  # which outlasts any answer
     if outcome.effect in {Effect.ISSUED, Effect.REFUSED}:
         # Whatever it thinks of the order, Space Invoices takes orders of the account.
@@ -113,7 +113,3 @@ def _resume(connection: Connection, store: Store, now: datetime) -> bool:
         store_pauses.forget_failures(connection, store.id)
         return True
     return False
-
-
-def _is_paused_by_operator(store: Store) -> bool:
-    return store.paused_at is not None and store.next_probe_at is None

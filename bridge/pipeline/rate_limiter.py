@@ -1,4 +1,4 @@
-"""How fast an account is called: one request after the other at an even rate_limiter, over all processes.
+"""How fast an account is called: one request after the other at an even rate, over all processes.
 
 Each request takes the account's next free slot, and the one after it comes an interval later: no
 bursts, whatever waits. The slots are kept in Redis, where every worker finds them; without one, or
