@@ -185,6 +185,16 @@ def test_of_several_deletions_of_an_order_that_was_not_known_the_last_one_counts
     assert shop.order().decision == "invoice"
 
 
+def test_a_deletion_that_was_processed_counts_though_its_body_was_erased_since(shop: Shop) -> None:
+    created, trashed = shop.receive(paid(1)), shop.receive(DELETED, "order.deleted")
+    shop.process(trashed)
+    with shop.context.ledger.write() as connection:
+        erased = update(tables.deliveries).where(tables.deliveries.c.id == trashed)
+        connection.execute(erased.values(body=b""))
+    shop.process(created)
+    assert (shop.order().decision, shop.order().deleted_arrival) == ("skip", trashed)
+
+
 @pytest.mark.parametrize(("is_late", "decision"), [(True, "skip"), (False, "invoice")])
 def test_a_deletion_of_which_an_older_version_kept_no_arrival_has_that_of_its_delivery(
     shop: Shop, is_late: bool, decision: str

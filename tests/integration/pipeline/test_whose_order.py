@@ -222,6 +222,15 @@ def test_of_several_orders_of_an_id_the_one_of_the_same_moment_has_changed_its_k
     assert [(one.order_key, one.former_key) for one in known(shop)] == [("a", "a"), ("b", None)]
 
 
+def test_of_several_orders_of_the_same_moment_the_youngest_has_changed_its_key(shop: Shop) -> None:
+    undated: dict[str, Any] = {"date_created_gmt": None, "date_created": None}
+    shop.process(shop.receive(of_site("shop.example", order_key="a")))
+    shop.process(shop.receive(of_site("shop.example", 2, order_key="b", **undated)))
+    for second, order_key in ((3, "b"), (4, "c")):
+        shop.process(shop.receive(of_site("shop.example", second, order_key=order_key)))
+    assert [(one.order_key, one.former_key) for one in known(shop)] == [("a", None), ("b", "b")]
+
+
 def test_an_order_whose_moment_an_older_version_did_not_keep_is_asked_of_its_delivery(shop: Shop) -> None:
     shop.process(shop.receive(of_site("shop.example", order_key="a")))
     with shop.context.ledger.write() as connection:
