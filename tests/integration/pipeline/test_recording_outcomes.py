@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -33,15 +34,11 @@ def context(shop: Shop) -> Context:
     return replace(shop.context, random=LongestWaits())
 
 
-def end(shop: Shop, context: Context, *ended: Completed) -> None:
-    """Record outcomes together."""
+def end(shop: Shop, context: Context, *ended: Completed) -> Collection[int]:
+    """Record outcomes together; the ids of stores of which something may be due then."""
     with context.ledger.write() as connection:
-        record(
-            context,
-            connection,
-            ended,
-            orders.lock_each(connection, {one.attempt.order_id for one in ended}),
-        )
+        order_ids = {one.attempt.order_id for one in ended}
+        return record(context, connection, ended, orders.lock_each(connection, order_ids))
 
 
 def tried(shop: Shop, *, number: int = 1, ago: timedelta = timedelta()) -> StartedAttempt:
@@ -154,6 +151,17 @@ def test_a_store_that_an_outcome_has_paused_is_known_to_be_paused(
     assert context.recent_store(shop.store_id).paused_at is None
     end(shop, context, Completed(attempt, Outcome(Effect.ACCOUNT_REFUSED, "401", status=401), duration=0.1))
     assert context.recent_store(shop.store_id).paused_at == shop.clock.now()
+
+
+def test_of_a_store_that_a_probe_resumes_something_may_be_due(shop: Shop, context: Context) -> None:
+    attempt = tried(shop)
+    with shop.context.ledger.write() as connection:
+        now = shop.clock.now()
+        store_pauses.pause(connection, shop.store_id, reason="?", now=now, next_probe_at=now)
+    issued = Completed(attempt, Outcome(Effect.ISSUED, "issued"), duration=0.1, is_probe=True)
+    assert list(end(shop, context, issued)) == [shop.store_id]
+    assert shop.store().paused_at is None
+    assert list(end(shop, context, issued)) == []
 
 
 def test_a_store_that_wants_it_so_has_what_may_exist_sent_again(shop: Shop) -> None:
