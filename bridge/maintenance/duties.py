@@ -16,5 +16,5 @@ DUTIES = (
     Duty("sweep", 3.0, sweep),
     Duty("refresh configs", 3.0, find_stale_configs),
     Duty("redecide", 3.0, redecide),
-    Duty("end previous secrets", 60.0, end_previous_secrets),
+    Duty("end previous secrets", 3.0, end_previous_secrets),
 )

@@ -21,7 +21,7 @@ from bridge.pipeline.store_configs import refresh_config
 from tests.support.counter import IDS, Counter, open_counter
 from tests.support.recorded import load
 from tests.support.running import run_command
-from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward_issuance, maintain
+from tests.support.shop import ORGANIZATION, TOKEN, WOOCOMMERCE, Shop, at, forward, forward_issuance, maintain
 
 WHO = "anna@host"
 ORDER = load("life-of-a-store")[4]
@@ -156,7 +156,8 @@ def test_another_object_under_the_same_name_is_another_store(shop: Shop) -> None
 
 def test_a_store_is_removed_while_workers_are_at_it(shop: Shop) -> None:
     """Nobody waits for ever for another, and whatever was sent is known."""
-    due = [shop.paid(number) for number in range(1, 41)]
+    for number in range(1, 41):
+        shop.paid(number)
     received = [
         shop.receive({**at(1, status="processing"), "id": number, "order_key": f"wc_order_{number}"})
         for number in range(41, 61)
@@ -165,8 +166,7 @@ def test_a_store_is_removed_while_workers_are_at_it(shop: Shop) -> None:
 
     def work(step: int) -> None:
         start.wait()
-        for one in due[step::8]:
-            forward_issuance(shop.context, one)
+        forward(shop.context, shop.store_id, threads=2)
         for one in received[step::8]:
             process_deliveries(shop.context, [one])
         shop.context.close()

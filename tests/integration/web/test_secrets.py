@@ -110,17 +110,15 @@ def known(bridge: RunningBridge, name: str) -> bool:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """SQLAlchemy's statements that are executed meanwhile, but those that begin and end transactions.
+    """SQLAlchemy's statements that are executed meanwhile, but INSERTs and the limits of transactions."""
 
-    The INSERT of a delivery is not among them: the driver executes it.
-    """
     seen: list[str] = []
 
     mine = threading.get_ident()  # refused requests are counted by a thread of their own
 
     def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
         if threading.get_ident() == mine and not statement.startswith(
-            ("BEGIN", "SELECT 1", "SELECT pg_catalog", "SET", "SHOW")
+            ("BEGIN", "SELECT 1", "SELECT pg_catalog", "SELECT set_config", "SET", "SHOW", "INSERT")
         ):
             seen.append(" ".join(statement.split()[:2]))
 
