@@ -18,10 +18,17 @@ class Process:
     """A Python module run as a process, in a session of its own; its output goes to a file."""
 
     def __init__(
-        self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: Path
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        python: str = sys.executable,
     ) -> None:
         """`folder`: where it runs, and where Python looks for its modules first."""
         self.arguments = arguments
+        self._python = python
         self._folder = folder
         self._environment = {**os.environ, **environment}
         self._log = log
@@ -31,7 +38,7 @@ class Process:
         """Start it; returns at once."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *self.arguments],
+                [self._python, "-m", *self.arguments],
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -204,6 +204,12 @@ print(json.dumps([plain, conf.worker_pool, conf.worker_concurrency, bool(conf.be
 """
 
 
+def python_of(checkout: Path) -> str:
+    """The interpreter of a checkout: that of its virtual environment, or else the one that runs this."""
+    own = checkout / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
 _asking = Lock()
 
 
@@ -217,7 +223,7 @@ def shape_of(checkout: Path) -> Shape:
 def _ask_for_shape(checkout: Path) -> Shape:
     environment = {**os.environ, "SPACEBRIDGE_SECRET_KEY": "A" * 43 + "=", "SPACEBRIDGE_DATABASE_URL": ""}
     answer = subprocess.run(
-        [sys.executable, "-c", _ASK],
+        [python_of(checkout), "-c", _ASK],
         cwd=checkout,
         env=environment,
         check=True,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from copy import copy
 
 from bench.processes import Process
-from bench.servers import ISSUED_WITHIN, ORGANIZATION, SECRET, Database, Sandbox, Site, shape_of
+from bench.servers import ISSUED_WITHIN, ORGANIZATION, SECRET, Database, Sandbox, Site, python_of, shape_of
 from bench.sides import Side
 from bench.waiting import wait_for
 from bridge.vault.encryption import make_key
@@ -62,14 +61,18 @@ class Bridge(Side):
 
     def process(self, arguments: Sequence[str]) -> Process:
         return Process(
-            arguments, folder=self._checkout, environment=self.environment, log=self.folder / "log"
+            arguments,
+            folder=self._checkout,
+            environment=self.environment,
+            log=self.folder / "log",
+            python=python_of(self._checkout),
         )
 
     def command(self, *lines: str) -> None:
         """`spacebridge` commands, to their end; raises RuntimeError for one that fails."""
         secrets = {"TOKEN": self.sandbox.token, "WEBHOOK_SECRET": SECRET}
         done = subprocess.run(
-            [sys.executable, "-c", _COMMANDS],
+            [python_of(self._checkout), "-c", _COMMANDS],
             cwd=self._checkout,
             env={**os.environ, **self.environment, **secrets},
             input="\n".join(lines),
@@ -98,7 +101,7 @@ class Bridge(Side):
         The first opens the ledger.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "bench.sweeping", str(times)],
+            [python_of(self._checkout), "-m", "bench.sweeping", str(times)],
             cwd=self.folder,
             env={**os.environ, **self.environment, "PYTHONPATH": str(self._checkout)},
             check=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.settings import load_settings_or_exit
 from bridge.telemetry import STDOUT, configure_logging, multiprocess
@@ -61,3 +61,10 @@ control_socket_disable = True
 def post_fork(_: Arbiter, worker: BufferingWorker) -> None:
     """Set the limit that gunicorn has no setting for."""
     worker.max_body_bytes = settings.max_body_bytes
+
+
+def worker_exit(_: Arbiter, worker: BufferingWorker) -> None:
+    """Have the receiver write what it keeps in memory."""
+    app: Any = getattr(worker, "wsgi", None)
+    if app is not None:  # the worker has started
+        app.extensions["webhook_receiver"].close()

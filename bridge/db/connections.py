@@ -16,11 +16,8 @@ from sqlalchemy import (
     Dialect,
     Engine,
     ExceptionContext,
-    bindparam,
     create_engine,
     event,
-    func,
-    select,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import IsolationLevel
@@ -121,15 +118,24 @@ def postgresql_engine(
     return engine
 
 
-def set_timeouts(connection: Connection, **seconds: float) -> None:
-    """Set these of PostgreSQL's timeouts for a transaction.
+def begin_with_timeouts(connection: Connection, **seconds: float) -> None:
+    """Begin a transaction of PostgreSQL with these timeouts, in one exchange with the server.
 
-    So they also hold behind a pooler, which drops start-up options.
+    The connection is in the driver's autocommit mode, in which the driver begins none by itself. Set for the
+    transaction, the timeouts also hold behind a pooler, which drops start-up options. Raises the driver's
+    error.
     """
     if (connection.dialect.server_version_info or ()) < (17,):
         seconds.pop("transaction_timeout", None)
-    settings = (func.set_config(name, bindparam(name), True) for name in seconds)
-    connection.execute(select(*settings), {name: f"{value * 1000:.0f}" for name, value in seconds.items()})
+    settings = [f"SET LOCAL {name} = {value * 1000:.0f}" for name, value in seconds.items()]
+    # After waiting for a row's lock, a transaction has to see what the one before it has written.
+    begin = "; ".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *settings])
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(begin, prepare=False)  # what is prepared is one statement
+    except connection.dialect.loaded_dbapi.Error as error:
+        connection.invalidate(error)
+        raise
 
 
 def require_no_failure(connection: Connection) -> None:

@@ -17,9 +17,9 @@ from bridge.db.after_commit import collect_hooks, run_hooks
 from bridge.db.closing import Closed
 from bridge.db.connections import (
     IDLE_TRANSACTION_TIMEOUT,
+    begin_with_timeouts,
     postgresql_engine,
     require_no_failure,
-    set_timeouts,
     sqlite_engine,
     with_driver,
 )
@@ -79,8 +79,7 @@ class Ledger:
             self._writer = write(
                 pool_size=pool_size - pool_size // 2,
                 lock_timeout=lock_timeout,
-                # After waiting for a row's lock, a transaction has to see what the one before it has written.
-                isolation_level="READ COMMITTED",
+                isolation_level="AUTOCOMMIT",  # `write` begins its transactions itself
             )
             self._direct = write(
                 pool_size=DIRECT_WRITERS,
@@ -122,7 +121,7 @@ class Ledger:
             connection = stack.enter_context(self._writer.begin())
             hooks = collect_hooks(connection)
             if not self._is_sqlite:
-                set_timeouts(
+                begin_with_timeouts(
                     connection,
                     lock_timeout=self._row_timeout if lock_timeout is None else lock_timeout,
                     idle_in_transaction_session_timeout=0 if no_time_limit else IDLE_TRANSACTION_TIMEOUT,
@@ -166,7 +165,8 @@ class Ledger:
                     connection.rollback()
                     _migrate(connection)
                 return
-            with self._direct.connect() as lock, self._writer.connect() as connection:
+            migrating = self._writer.execution_options(isolation_level="READ COMMITTED")
+            with self._direct.connect() as lock, migrating.connect() as connection:
                 # It polls, with neither an open transaction nor a statement that waits: CREATE INDEX
                 # CONCURRENTLY waits for every snapshot, and so would wait for those who wait here.
                 key = {"key": _UPGRADE_LOCK}

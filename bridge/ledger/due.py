@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
+    Row,
+    Select,
     and_,
     bindparam,
     exists,
     func,
+    literal,
     literal_column,
     or_,
     select,
+    true,
 )
 
 from bridge.db.tables import issuances, orders, stores
@@ -37,20 +44,38 @@ class LockedDue:
 
 def of_store(connection: Connection, store_id: int, *, now: datetime, limit: int) -> Sequence[int]:
     """Ids of the issuances of a store that may be sent by now, in the order they fell due."""
-    query = select(issuances.c.id).where(*_IS_DUE).order_by(*_PLACE).limit(limit)
-    return connection.execute(query, {"store_id": store_id, **_times(now)}).scalars().all()
+    query = select(issuances.c.id).where(*_is_due(literal(store_id))).order_by(*_PLACE).limit(limit)
+    return connection.execute(query, _times(now)).scalars().all()
 
 
-def lock_of_store(connection: Connection, store_id: int, *, now: datetime, limit: int) -> Sequence[LockedDue]:
-    """The same with their orders, which are locked; those that another transaction has locked are skipped.
+def lock_of_stores(
+    connection: Connection, limits: Mapping[int, int], *, now: datetime
+) -> Mapping[int, Sequence[LockedDue]]:
+    """The same of each of these stores up to its limit, with their orders locked; by the stores' ids.
 
-    One request for an order at a time: two could overtake each other on their way, and the estimate come
-    after the invoice. So what is due of an order that has a document under way is left out, and of an order
-    that has two due, the one that was added first is taken.
+    Those that another transaction has locked are skipped. One request for an order at a time: two could
+    overtake each other on their way, and the estimate come after the invoice. So what is due of an order that
+    has a document under way is left out, and of an order that has two due, the one that was added first is
+    taken.
     """
-    parameters = {"store_id": store_id, "limit": limit, **_times(now)}
-    rows = connection.execute(_LOCK_OF_STORE, parameters)
-    return [LockedDue(row.issuance_id, known_order(row)) for row in rows]
+    found: dict[int, list[LockedDue]] = {store_id: [] for store_id in limits}
+    for row in _lock_of_stores(connection, limits, _times(now)):
+        found[row.store_id].append(LockedDue(row.issuance_id, known_order(row)))
+    return found
+
+
+def _lock_of_stores(
+    connection: Connection, limits: Mapping[int, int], times: Mapping[str, datetime]
+) -> Iterable[Row[Any]]:
+    if connection.dialect.name == "postgresql":
+        lists = {"store_ids": list(limits), "limits": list(limits.values())}
+        return connection.execute(_LOCK_OF_STORES, {**lists, **times})
+    # SQLite has no LATERAL, and no server that is to be asked as seldom as can be.
+    return [
+        row
+        for store_id, limit in limits.items()
+        for row in connection.execute(_LOCK_OF_STORE, {"store_id": store_id, "limit": limit, **times})
+    ]
 
 
 def stores_with_some(connection: Connection, *, now: datetime, limit: int) -> Sequence[int]:
@@ -83,14 +108,17 @@ def _fallen_due(table: FromClause) -> ColumnElement[bool]:
     return (at <= bindparam("now", type_=at.type)) | (at > bindparam("too_far", type_=at.type))
 
 
+def _is_due(store_id: ColumnElement[int]) -> Sequence[ColumnElement[bool]]:
+    return (
+        issuances.c.store_id == store_id,
+        # In the text: a plan for any state knows no index of those that are due.
+        issuances.c.state == literal_column(f"'{DUE}'"),
+        _fallen_due(issuances),
+    )
+
+
 # Made once: to make a statement takes longer than to execute it.
 _PLACE = (issuances.c.next_attempt_at, issuances.c.id)
-_IS_DUE = (
-    issuances.c.store_id == bindparam("store_id"),
-    # In the text: a plan for any state knows no index of those that are due.
-    issuances.c.state == literal_column(f"'{DUE}'"),
-    _fallen_due(issuances),
-)
 _SIBLING = issuances.alias("sibling")
 _IS_UNDER_WAY = exists().where(
     _SIBLING.c.order_id == issuances.c.order_id,
@@ -99,12 +127,25 @@ _IS_UNDER_WAY = exists().where(
         and_(_SIBLING.c.state == DUE, _SIBLING.c.id < issuances.c.id, _fallen_due(_SIBLING)),
     ),
 )
-_LOCK_OF_STORE = (
-    select(orders, stores.c.name.label("store"), issuances.c.id.label("issuance_id"))
-    .select_from(issuances.join(orders, orders.c.id == issuances.c.order_id))
-    .join(stores, stores.c.id == orders.c.store_id)
-    .where(*_IS_DUE, ~_IS_UNDER_WAY)
-    .order_by(*_PLACE)
-    .limit(bindparam("limit"))
-    .with_for_update(of=orders, skip_locked=True)
+
+
+def _lock(store_id: ColumnElement[int], limit: ColumnElement[int]) -> Select[Any]:
+    return (
+        select(orders, stores.c.name.label("store"), issuances.c.id.label("issuance_id"))
+        .select_from(issuances.join(orders, orders.c.id == issuances.c.order_id))
+        .join(stores, stores.c.id == orders.c.store_id)
+        .where(*_is_due(store_id), ~_IS_UNDER_WAY)
+        .order_by(*_PLACE)
+        .limit(limit)
+        .with_for_update(of=orders, skip_locked=True)
+    )
+
+
+_LOCK_OF_STORE = _lock(bindparam("store_id"), bindparam("limit"))
+_LIMITS = (
+    func.unnest(bindparam("store_ids", type_=ARRAY(BigInteger)), bindparam("limits", type_=ARRAY(BigInteger)))
+    .table_valued("store_id", "most")
+    .render_derived("quota")
 )
+_OF_ITS_STORE = _lock(_LIMITS.c.store_id, _LIMITS.c.most).lateral("locked")
+_LOCK_OF_STORES = select(_OF_ITS_STORE).select_from(_LIMITS.join(_OF_ITS_STORE, true()))

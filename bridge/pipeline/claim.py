@@ -91,13 +91,14 @@ def _claim(
     now = context.now()
     by_store = stores.get_each(connection, [quota.store.id for quota in quotas])
     context.remember(by_store.values())
-    locked: list[tuple[Quota, due.LockedDue]] = []
-    for quota in quotas:
-        store = by_store[quota.store.id]
-        if _may_send(context, store, quota):
-            of_store = due.lock_of_store(connection, store.id, now=now, limit=quota.limit)
-            due_ids.extend(one.issuance_id for one in of_store)
-            locked += [(replace(quota, store=store), one) for one in of_store]
+    sendable = [
+        replace(quota, store=by_store[quota.store.id])
+        for quota in quotas
+        if _may_send(context, by_store[quota.store.id], quota)
+    ]
+    found = due.lock_of_stores(connection, {one.store.id: one.limit for one in sendable}, now=now)
+    locked = [(quota, one) for quota in sendable for one in found[quota.store.id]]
+    due_ids.extend(one.issuance_id for _, one in locked)
     candidates = list(_candidates(connection, locked, now))
     started = attempts.start(
         connection,

@@ -163,7 +163,8 @@ def _read(connection: Connection, delivery_ids: Collection[int]) -> _Batch:
         ],
     )
     known = orders.lock_of_resources(connection, resources)
-    documents = issuances.of_orders(connection, known)
+    described = [order_id for order_id, one in known.items() if one.snapshot is not None]
+    documents = issuances.of_orders(connection, described) if described else {}
     return _Batch(
         read=read,
         stores=by_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -22,8 +21,8 @@ class Refusals:
     """Keeps counts in memory, which a thread of its own writes.
 
     Anybody can send any number of requests that are refused. So each process writes at most once in ten
-    seconds for a store, and no answer waits for that. While the ledger is away, the counts are kept. When a
-    process ends, those of its last seconds are lost.
+    seconds for a store, and no answer waits for that. While the ledger is away, the counts are kept. A
+    process that is killed loses those of its last seconds.
     """
 
     def __init__(
@@ -31,15 +30,17 @@ class Refusals:
         ledger: Ledger,
         now: Callable[[], datetime],
         *,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._ledger = ledger
         self._now = now
-        self._sleep = sleep
+        self._is_closing = threading.Event()
+        self._sleep = sleep or self._is_closing.wait
         self._lock = threading.Lock()
         self._counts: dict[int, tuple[int, datetime]] = {}  # by the stores' ids: how many, and the last one
         self._has_counts = threading.Event()
         self._pid: int | None = None
+        self._thread: threading.Thread | None = None
 
     def note(self, store_id: int) -> None:
         """Count a request that was refused for this store, which exists. Returns at once."""
@@ -47,6 +48,13 @@ class Refusals:
         if self._pid != os.getpid():  # threads do not survive the fork of a gunicorn worker
             self._start()
         self._has_counts.set()
+
+    def close(self) -> None:
+        """Write what is not written yet, if the ledger can be reached, and end the thread of this process."""
+        self._is_closing.set()
+        self._has_counts.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join()
 
     def _keep(self, store_id: int, number: int, at: datetime) -> None:
         with self._lock:
@@ -56,15 +64,17 @@ class Refusals:
     def _start(self) -> None:
         with self._lock:
             if self._pid != os.getpid():
-                threading.Thread(target=self._run, name="refusals", daemon=True).start()
+                self._thread = threading.Thread(target=self._run, name="refusals", daemon=True)
+                self._thread.start()
                 self._pid = os.getpid()
 
     def _run(self) -> None:
-        while True:
+        while not self._is_closing.is_set():
             self._has_counts.wait()
             self._has_counts.clear()
             self._write()
             self._sleep(PAUSE)
+        self._write()  # what has come in the last pause
 
     def _write(self) -> None:
         with self._lock:

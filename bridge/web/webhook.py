@@ -89,6 +89,7 @@ class WebhookReceiver:
         self._store_cache = StoreCache()
         self._refusals = Refusals(ledger, now)
         self._app = app.wsgi_app
+        app.extensions["webhook_receiver"] = self
         app.wsgi_app = self  # type: ignore[method-assign]  # as Flask's documentation has it
         app.add_url_rule(
             "/webhooks/<name>",
@@ -97,6 +98,10 @@ class WebhookReceiver:
             strict_slashes=False,
             methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
         )
+
+    def close(self) -> None:
+        """Write what is kept in memory. To be called when no more requests come."""
+        self._refusals.close()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = _PATH.fullmatch(environ["PATH_INFO"])

@@ -19,8 +19,8 @@ def _queue(books: Books, *, limit: int = 99, now: datetime = NOW) -> list[int]:
 
 def _locked(books: Books, *, limit: int = 99) -> list[int]:
     with books.ledger.write() as connection:
-        found = due.lock_of_store(connection, books.store_id, now=NOW, limit=limit)
-    return [one.issuance_id for one in found]
+        found = due.lock_of_stores(connection, {books.store_id: limit}, now=NOW)
+    return [one.issuance_id for one in found[books.store_id]]
 
 
 def test_a_queue_is_in_the_order_in_which_its_entries_fell_due(books: Books) -> None:
@@ -49,9 +49,29 @@ def test_what_another_transaction_has_locked_is_passed_over(books: Books) -> Non
     if books.url.startswith("sqlite"):
         return  # one transaction writes at a time
     with books.ledger.write() as connection:
-        assert len(due.lock_of_store(connection, books.store_id, now=NOW, limit=2)) == 2
+        found = due.lock_of_stores(connection, {books.store_id: 2}, now=NOW)
+        assert len(found[books.store_id]) == 2
         assert _locked(books, limit=2) == ids[2:]
     assert _locked(books) == ids
+
+
+def test_each_store_has_its_own_limit(books: Books) -> None:
+    with books.ledger.write() as connection:
+        others = [add_store(connection, name) for name in ("second", "third")]
+        for store_id in others:
+            for number in (1, 2, 3):
+                add_due(connection, store_id, number)
+    mine = books.due(1).id
+    limits = {others[0]: 2, books.store_id: 5, others[1]: 0}
+    with books.ledger.write() as connection:
+        found = due.lock_of_stores(connection, limits, now=NOW)
+    assert {store_id: len(of_store) for store_id, of_store in found.items()} == {
+        others[0]: 2,
+        books.store_id: 1,
+        others[1]: 0,
+    }
+    assert [one.issuance_id for one in found[books.store_id]] == [mine]
+    assert {one.order.store_id for one in found[others[0]]} == {others[0]}
 
 
 @pytest.mark.parametrize(

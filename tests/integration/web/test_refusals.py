@@ -108,3 +108,25 @@ def test_what_cannot_be_written_is_kept_until_it_can_and_nobody_waits_for_it(
     pauses.wait_for_one()
     assert store(ledger, shop).refused_deliveries == 2
     impatient.close()
+
+
+def test_what_came_in_the_last_pause_is_written_by_the_close(ledger: Ledger, pauses: Pauses) -> None:
+    shop = add(ledger, "shop")
+    refusals = Refusals(ledger, now, sleep=pauses.sleep)
+    refusals.note(shop)
+    pauses.wait_for_one()
+    refusals.note(shop)
+    assert store(ledger, shop).refused_deliveries == 1
+    pauses.end_one()
+    pauses.end_one()
+    refusals.close()
+    assert store(ledger, shop).refused_deliveries == 2
+
+
+def test_a_close_ends_a_pause(ledger: Ledger) -> None:
+    shop = add(ledger, "shop")
+    refusals = Refusals(ledger, now)
+    refusals.note(shop)
+    refusals.close()
+    assert store(ledger, shop).refused_deliveries == 1
+    Refusals(ledger, now).close()  # without a refusal there is no thread

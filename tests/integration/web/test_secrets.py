@@ -130,9 +130,9 @@ def statements() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def receiver(shop: Shop) -> FlaskClient:
+def receiver(shop: Shop) -> Iterator[FlaskClient]:
     app = Flask("receiver")
-    WebhookReceiver(
+    receiver = WebhookReceiver(
         app,
         shop.context.ledger,
         shop.context.vault,
@@ -140,7 +140,8 @@ def receiver(shop: Shop) -> FlaskClient:
         publish=lambda _: None,
         now=shop.clock.now,
     )
-    return app.test_client()
+    yield app.test_client()
+    receiver.close()
 
 
 def deliver(receiver: FlaskClient, number: int, secret: str) -> tuple[int, list[str]]:

@@ -19,10 +19,9 @@ import requests
 
 from bridge.ledger import deliveries
 from bridge.web import gunicorn_worker
-from tests.support.gunicorn_settings import gunicorn_setting
 from tests.support.recorded import load
 from tests.support.running import Process, RunningBridge, answers, sign
-from tests.support.servers import RedisServer, free_port, wait_until
+from tests.support.servers import START_WITHIN, RedisServer, free_port, wait_until
 
 ORDER = load("life-of-a-store")[4]
 AT_ONCE = 100
@@ -142,7 +141,7 @@ def impatient(
 
 
 @contextmanager
-def impatient_receiver(bridge: RunningBridge, folder: Path) -> Iterator[tuple[Process, int]]:
+def impatient_receiver(bridge: RunningBridge, folder: Path, *options: str) -> Iterator[tuple[Process, int]]:
     port = free_port()
     arguments = [
         "gunicorn",
@@ -150,6 +149,7 @@ def impatient_receiver(bridge: RunningBridge, folder: Path) -> Iterator[tuple[Pr
         "python:tests.support.impatient_receiver",
         "--bind",
         f"127.0.0.1:{port}",
+        *options,
     ]
     environment = {**bridge.environment, "SPACEBRIDGE_MAX_BODY_BYTES": str(2**20)}
     receiver = Process(arguments, environment, folder / "log")
@@ -275,10 +275,11 @@ def test_bodies_that_would_fill_the_memory_are_cut_off_and_a_good_delivery_is_no
 def test_a_receiver_that_is_told_to_stop_waits_for_no_silent_client(
     bridge: RunningBridge, tmp_path: Path
 ) -> None:
-    with impatient_receiver(bridge, tmp_path) as (receiver, port), Crowd(port, b""):
+    patient = ("--graceful-timeout", f"{2 * START_WITHIN:.0f}")  # for requests under way, of which there are none
+    with impatient_receiver(bridge, tmp_path, *patient) as (receiver, port), Crowd(port, b""):
         assert receiver.process is not None
         os.kill(receiver.process.pid, signal.SIGTERM)
-        assert receiver.process.wait(gunicorn_setting("graceful_timeout") / 2) == 0
+        assert receiver.process.wait(START_WITHIN) == 0
 
 
 def test_woocommerce_is_answered_before_it_gives_up() -> None:

@@ -154,6 +154,25 @@ def test_a_receiver_that_is_told_to_stop_answers_the_request_under_way(
     assert receiver.lines()[-1]["event"] == "Shutting down: Master"
 
 
+def test_a_receiver_that_is_told_to_stop_writes_how_many_requests_it_has_refused(
+    bridge: RunningBridge, tmp_path: Path
+) -> None:
+    bridge.add_store("strange")
+    port = free_port()
+    with running(
+        tmp_path / "receiver", [*GUNICORN, "--bind", f"127.0.0.1:{port}"], bridge.environment
+    ) as receiver:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "a ready receiver")
+        for number in range(20):  # of each of its processes, the first is written at once
+            refused = requests.post(
+                f"http://127.0.0.1:{port}/webhooks/strange", data=body_of(number), timeout=60
+            )
+            assert refused.status_code == 401
+        receiver.process.terminate()
+        assert receiver.process.wait(60) == 0
+    assert bridge.store("strange").refused_deliveries == 20
+
+
 @pytest.mark.parametrize("in_container", [False, True], ids=["as any process", "as the first process"])
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_worker_that_is_told_to_stop_records_the_attempt_under_way(
