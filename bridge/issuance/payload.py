@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ CONFIG_PROPERTIES = (
 )
 
 _decode = json.JSONDecoder().raw_decode
-_WHITESPACE = " \t\n\r"
+_MARK = re.compile(r"[ \t\n\r]*([{}:,])[ \t\n\r]*").match
 ORIGINALS = "woocommerce"  # in `custom`: the shop's own values of what is overridden
 
 
@@ -84,34 +85,25 @@ def compose(
 def _members(text: str) -> dict[str, str]:
     """The members of a JSON object as raw text; the last of a repeated name counts, as in PHP."""
     members: dict[str, str] = {}
-    at = _after("{", text, 0)
-    if not text.startswith("}", at):
-        while True:
-            name, at = _decode(text, at)
-            if not isinstance(name, str):
-                raise ValueError(f"expected a name before character {at} of the order")
-            start = _after(":", text, at)
-            _, end = _decode(text, start)
-            members[name] = text[start:end]
-            at = _skip(text, end)
-            if text.startswith("}", at):
-                break
-            at = _after(",", text, at)
-    at = _after("}", text, at)
+    mark, at = _mark("{", text, 0)
+    if text.startswith("}", at):
+        mark, at = _mark("}", text, at)
+    while mark != "}":
+        name, at = _decode(text, at)
+        if not isinstance(name, str):
+            raise ValueError(f"expected a name before character {at} of the order")
+        _, start = _mark(":", text, at)
+        _, end = _decode(text, start)
+        members[name] = text[start:end]
+        mark, at = _mark(",}", text, end)
     if at != len(text):
         raise ValueError(f"the order goes on after its end at character {at}")
     return members
 
 
-def _after(character: str, text: str, at: int) -> int:
-    """Where the text goes on after this character and the whitespace around it."""
-    at = _skip(text, at)
-    if not text.startswith(character, at):
-        raise ValueError(f"expected {character!r} at character {at} of the order")
-    return _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at : at + 1] and text[at] in _WHITESPACE:
-        at += 1
-    return at
+def _mark(expected: str, text: str, at: int) -> tuple[str, int]:
+    """Which of the expected marks comes next, and where the text goes on after it."""
+    found = _MARK(text, at)
+    if found is None or found[1] not in expected:
+        raise ValueError(f"expected {' or '.join(expected)} at character {at} of the order")
+    return found[1], found.end()
