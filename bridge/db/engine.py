@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,7 @@ from sqlalchemy import Connection, Dialect, Engine, func, select, text
 from bridge.db import closing
 from bridge.db.after_commit import collect_hooks, run_hooks
 from bridge.db.closing import Closed
-from bridge.db.connections import (
-    IDLE_TRANSACTION_TIMEOUT,
-    begin_with_timeouts,
-    postgresql_engine,
-    require_no_failure,
-    sqlite_engine,
-    with_driver,
-)
+from bridge.db.connections import with_driver
 from bridge.db.direct_writer import DirectWriter
 from bridge.db.error_translation import translated_errors
 from bridge.db.errors import LedgerMovedError, LedgerNotMigratedError
@@ -32,9 +25,6 @@ from bridge.db.write_lock import WriteLock
 LOCK_TIMEOUT = 20.0  # seconds a transaction waits for another's lock; shorter than gunicorn's own timeout
 DIRECT_WRITERS = 4  # threads in `write_by_driver` at once, in PostgreSQL: it syncs their commits together
 DIRECT_LOCK_TIMEOUT = 0.5  # seconds `write_by_driver` waits for a lock in PostgreSQL: many requests share it
-# Seconds after which PostgreSQL from 17 on ends a transaction that writes: longer than three waits of
-# LOCK_TIMEOUT for a lock, and shorter than any lease.
-TRANSACTION_TIMEOUT = 60.0
 _UPGRADE_LOCK = 0x5BACEB12  # PostgreSQL's advisory lock: any number, the same in every process
 
 _Result = TypeVar("_Result")
@@ -67,11 +57,15 @@ class Ledger:
         if self._is_sqlite:
             self._path = Path(self._url.database or "")
             self._write_lock = WriteLock(self._path.with_name(self._path.name + ".lock"))
+            from bridge.db.sqlite import sqlite_engine  # noqa: PLC0415 - each database has its own driver
+
             connect = partial(sqlite_engine, self._url, pool_size=pool_size, lock_timeout=lock_timeout)
             # IMMEDIATE: a transaction that reads first and writes later cannot wait for the lock; it fails.
             self._writer = self._direct = connect(begin="BEGIN IMMEDIATE")
             self._reader = connect(begin="BEGIN", query_only="ON")
         else:
+            from bridge.db.postgresql import postgresql_engine  # noqa: PLC0415
+
             connect = partial(postgresql_engine, self._url, response_timeout=lock_timeout)
             # Statements of transactions that write find their rows by ids or by constants, so one generic
             # plan serves; planning takes longer than executing.
@@ -115,21 +109,9 @@ class Ledger:
         `no_time_limit`: the server lets it run or be idle for any time. It ends all other transactions after
         a while, so that a process that stands still does not keep its locks for ever.
         """
-        with self._translated_errors(), ExitStack() as stack:
-            if self._is_sqlite:
-                stack.enter_context(self._hold_write_lock())
-            connection = stack.enter_context(self._writer.begin())
+        with self._translated_errors(), self._transaction(lock_timeout, no_time_limit) as connection:
             hooks = collect_hooks(connection)
-            if not self._is_sqlite:
-                begin_with_timeouts(
-                    connection,
-                    lock_timeout=self._row_timeout if lock_timeout is None else lock_timeout,
-                    idle_in_transaction_session_timeout=0 if no_time_limit else IDLE_TRANSACTION_TIMEOUT,
-                    transaction_timeout=0 if no_time_limit else TRANSACTION_TIMEOUT,
-                )
             yield connection
-            if not self._is_sqlite:
-                require_no_failure(connection)
         run_hooks(hooks)
 
     def write_by_driver(self, work: Callable[[Any], _Result]) -> _Result:
@@ -145,6 +127,18 @@ class Ledger:
                 with self._hold_write_lock():
                     return self._direct_writer.write_to_sqlite(work)
             return self._direct_writer.write_to_postgresql(work)
+
+    @contextmanager
+    def _transaction(self, lock_timeout: float | None, no_time_limit: bool) -> Iterator[Connection]:
+        if self._is_sqlite:
+            with self._hold_write_lock(), self._writer.begin() as connection:
+                yield connection
+            return
+        from bridge.db.postgresql import begin  # noqa: PLC0415
+
+        wait = self._row_timeout if lock_timeout is None else lock_timeout
+        with begin(self._writer, lock_timeout=wait, no_time_limit=no_time_limit) as connection:
+            yield connection
 
     def _hold_write_lock(self) -> AbstractContextManager[None]:
         return self._write_lock.hold(timeout=self._lock_timeout)

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from bridge.db import Ledger, LedgerNotMigratedError, LedgerUnavailableError, connections, tables
+from bridge.db import Ledger, LedgerNotMigratedError, LedgerUnavailableError, postgresql, tables
 from bridge.ledger import deliveries, stores
 from tests.support.books import SECRET, Books, add_store, as_logged, delivery_of, insert_delivery
 from tests.support.crowds import START_WITHIN
@@ -233,7 +233,7 @@ def test_a_connection_that_has_not_been_used_for_long_is_tried_before_it_is(
     for _ in range(3):
         _insert(served.ledger)
     assert asked == []
-    monkeypatch.setattr(connections, "PING_AFTER", 0)
+    monkeypatch.setattr(postgresql, "PING_AFTER", 0)
     _insert(served.ledger)
     assert len(asked) == 1
 

@@ -19,7 +19,7 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from bridge.db import Ledger, LedgerUnavailableError, engine
+from bridge.db import Ledger, LedgerUnavailableError, postgresql
 from bridge.db.errors import LedgerBusyError
 from bridge.db.tables import deliveries as delivery_table
 from bridge.ledger import deliveries, orders, stores
@@ -257,7 +257,7 @@ def test_a_server_ends_the_transaction_of_a_process_that_stands_still_which_then
 def _stand_still(url: str, after: str, pipe: Any) -> None:
     """Stop in a transaction that has order 1 locked; then go on, and try to commit."""
     for name in ("IDLE_TRANSACTION_TIMEOUT", "TRANSACTION_TIMEOUT"):
-        setattr(engine, name, 2.0)
+        setattr(postgresql, name, 2.0)
     change = "UPDATE orders SET reason = 'changed by one that stood still'"
     try:
         with Ledger(url).write() as connection:
