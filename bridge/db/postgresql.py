@@ -71,6 +71,7 @@ def postgresql_engine(
         pool_size=pool_size,
         max_overflow=10,
         isolation_level=isolation_level,
+        skip_autocommit_rollback=False,  # `begin` begins transactions in the driver's autocommit mode
         connect_args={
             "connect_timeout": 5,
             "prepare_threshold": 1,  # at once: nearly all statements are executed again
