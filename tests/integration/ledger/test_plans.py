@@ -50,7 +50,6 @@ class Filled:
         def keep(*executed: Any) -> None:
             connection, _, statement, parameters, *_ = executed
             is_planned = statement.split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}
-            is_planned &= "set_config" not in statement
             if is_planned and connection.engine.url == self.url:
                 # One that is carried out for many rows has a list of theirs.
                 values = parameters[0] if isinstance(parameters, list) else parameters
