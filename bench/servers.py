@@ -194,7 +194,13 @@ class Shape:
     has_beat: bool  # whether its schedule is a process of its own, as it was in former versions
 
 
-# Pending in a process of its own: the checkout may be another than the one that this code is of.
+def python_of(checkout: Path) -> str:
+    """The interpreter of a checkout: that of its virtual environment, or else the one that runs this."""
+    own = checkout / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
+# Asked in a process of its own: the checkout may be another than the one that this code is of.
 _ASK = """
 import json, bridge.gunicorn_config, worker.app
 plain = {name: value for name, value in vars(bridge.gunicorn_config).items()
@@ -202,12 +208,6 @@ plain = {name: value for name, value in vars(bridge.gunicorn_config).items()
 conf = worker.app.app.conf
 print(json.dumps([plain, conf.worker_pool, conf.worker_concurrency, bool(conf.beat_schedule)]))
 """
-
-
-def python_of(checkout: Path) -> str:
-    """The interpreter of a checkout: that of its virtual environment, or else the one that runs this."""
-    own = checkout / ".venv" / "bin" / "python"
-    return str(own) if own.exists() else sys.executable
 
 
 _asking = Lock()

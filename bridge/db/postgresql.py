@@ -107,7 +107,7 @@ def begin(engine: Engine, *, lock_timeout: float, no_time_limit: bool) -> Iterat
 
 
 def _begin(connection: Connection, **seconds: float) -> None:
-    """Begin a transaction with these timeouts, in one exchange with the server.
+    """Begin a transaction with this isolation and these timeouts, in one exchange with the server.
 
     Set for the transaction, they also hold behind a pooler, which drops start-up options. Raises the driver's
     error.
@@ -115,7 +115,6 @@ def _begin(connection: Connection, **seconds: float) -> None:
     if (connection.dialect.server_version_info or ()) < (17,):
         seconds.pop("transaction_timeout", None)
     settings = [f"SET LOCAL {name} = {value * 1000:.0f}" for name, value in seconds.items()]
-    # After waiting for a row's lock, a transaction has to see what the one before it has written.
     begin = "; ".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *settings])
     driver: Any = connection.connection.driver_connection
     try:

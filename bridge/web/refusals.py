@@ -13,6 +13,7 @@ from bridge.db import Ledger
 from bridge.ledger import stores
 
 PAUSE = 10.0  # seconds between two rounds of writing
+CLOSE_WITHIN = 10.0  # seconds, of gunicorn's `graceful_timeout`
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +51,11 @@ class Refusals:
         self._has_counts.set()
 
     def close(self) -> None:
-        """Write what is not written yet, if the ledger can be reached, and end the thread of this process."""
+        """Write what is not written yet, if the ledger takes it in time, and end this process' thread."""
         self._is_closing.set()
         self._has_counts.set()
         if self._thread is not None and self._pid == os.getpid():
-            self._thread.join()
+            self._thread.join(CLOSE_WITHIN)
 
     def _keep(self, store_id: int, number: int, at: datetime) -> None:
         with self._lock:

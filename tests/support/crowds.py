@@ -15,9 +15,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import text
 
 from bridge.db import Ledger, batch_writer, write_lock
-from tests.support.servers import wait_until
-
-START_WITHIN = 60.0  # seconds
+from tests.support.servers import START_WITHIN, wait_until
 
 _Result = TypeVar("_Result")
 _barriers: list[Barrier] = []  # of a process of a crew: the one where it meets the other

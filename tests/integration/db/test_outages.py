@@ -20,8 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from bridge.db import Ledger, LedgerNotMigratedError, LedgerUnavailableError, postgresql, tables
 from bridge.ledger import deliveries, stores
 from tests.support.books import SECRET, Books, add_store, as_logged, delivery_of, insert_delivery
-from tests.support.crowds import START_WITHIN
-from tests.support.servers import PostgresServer, free_port
+from tests.support.servers import START_WITHIN, PostgresServer, free_port
 
 
 def _read(ledger: Ledger) -> None:

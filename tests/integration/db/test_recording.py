@@ -37,8 +37,8 @@ from tests.support.books import (
     add_store,
     delivery_of,
 )
-from tests.support.crowds import START_WITHIN, Crew, Other
-from tests.support.servers import wait_until
+from tests.support.crowds import Crew, Other
+from tests.support.servers import START_WITHIN, wait_until
 
 KINDS: list[dict[str, Any]] = [
     {},

@@ -25,7 +25,8 @@ from tests.support.books import (
     lock_or_add,
     save_deletion,
 )
-from tests.support.crowds import START_WITHIN, Crew, Other
+from tests.support.crowds import Crew, Other
+from tests.support.servers import START_WITHIN
 
 ORDER_OF_NO_STORE = insert(tables.orders).values(store_id=99, resource_id=1, order_key="")
 CHANGES: dict[str, Callable[[Connection], object]] = {

@@ -17,7 +17,8 @@ import pytest
 from bridge.db import Ledger, LedgerUnavailableError
 from bridge.ledger import store_pauses, stores
 from tests.support.books import NOW, add_store
-from tests.support.crowds import START_WITHIN, Other, at_once
+from tests.support.crowds import Other, at_once
+from tests.support.servers import START_WITHIN
 
 
 @pytest.fixture

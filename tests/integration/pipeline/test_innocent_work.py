@@ -31,9 +31,9 @@ from tests.integration.conftest import MigratedDatabase
 from tests.support import proc
 from tests.support.api import Api, failing_api
 from tests.support.books import add_due, add_store, claim
-from tests.support.crowds import START_WITHIN, Other
+from tests.support.crowds import Other
 from tests.support.running import RunningBridge
-from tests.support.servers import PostgresServer, RedisServer, wait_until
+from tests.support.servers import START_WITHIN, PostgresServer, RedisServer, wait_until
 from tests.support.shop import Shop, at, dispatching, forward, maintain, open_shop
 
 SOON = 30.0  # seconds within which innocent work is done, on however busy a machine

@@ -111,9 +111,7 @@ def known(bridge: RunningBridge, name: str) -> bool:
 @contextmanager
 def statements() -> Iterator[list[str]]:
     """SQLAlchemy's statements that are executed meanwhile, but INSERTs and what a new connection asks."""
-
     seen: list[str] = []
-
     mine = threading.get_ident()  # refused requests are counted by a thread of their own
 
     def note(_c: object, _cursor: object, statement: str, *_: object) -> None:

@@ -275,10 +275,8 @@ def test_bodies_that_would_fill_the_memory_are_cut_off_and_a_good_delivery_is_no
 def test_a_receiver_that_is_told_to_stop_waits_for_no_silent_client(
     bridge: RunningBridge, tmp_path: Path
 ) -> None:
-    patient = (
-        "--graceful-timeout",
-        f"{2 * START_WITHIN:.0f}",
-    )  # for requests under way, of which there are none
+    # It would wait longer for requests under way, of which there are none.
+    patient = ("--graceful-timeout", f"{2 * START_WITHIN:.0f}")
     with impatient_receiver(bridge, tmp_path, *patient) as (receiver, port), Crowd(port, b""):
         assert receiver.process is not None
         os.kill(receiver.process.pid, signal.SIGTERM)
