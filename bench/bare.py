@@ -9,7 +9,7 @@ from celery import Celery
 from bench.baselines import bare_flask
 from bench.orders import body_of
 from bench.processes import Process
-from bench.servers import SECRET, Database, Sandbox, Site, shape_of
+from bench.servers import SECRET, Database, Sandbox, Site, python_of, shape_of
 from bench.sides import Side
 from bridge.issuance import compose
 
@@ -52,6 +52,7 @@ class Bare(Side):
                 "BARE_TOKEN": self.sandbox.token,
             },
             log=self.folder / "log",
+            python=python_of(self.site.plan.checkout),  # whose worker class is among gunicorn's settings
         )
 
     def publish(self, count: int) -> None:
