@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """The revisions of bridge/db/migrations, the newest last."""
 
 _VERSION = table("alembic_version", column("version_num"))

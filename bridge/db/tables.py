@@ -148,6 +148,8 @@ deliveries = Table(
     # The place in the sequence of ids that a repeated deletion took; null: the delivery's id.
     Column("arrival", BigInteger),
     Column("shop_url", Text),  # the address of the site that the delivery names
+    # How it came: webhook | reconcile | backfill
+    Column("source", Text, nullable=False, server_default="webhook"),
     # received | processed | ignored | quarantined | unreadable | failed
     Column("state", Text, nullable=False),
     Column("reason", Text),
@@ -259,4 +261,108 @@ actions = Table(
     Column("issuance_id", BigId, ForeignKey("issuances.id"), index=True),
     Column("store_id", BigId, ForeignKey("stores.id"), index=True),
     Column("order_id", BigId, index=True),
+)
+
+# The REST API of a store's shop, once it is connected.
+shops = Table(
+    "shops",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False, unique=True),
+    Column("url", Text, nullable=False),  # the shop's address, as it was given
+    Column("api", Text, nullable=False),  # the address of its API
+    Column("login", Text, nullable=False),  # a Login
+    Column("consumer_key", Text, nullable=False),  # encrypted
+    Column("consumer_secret", Text, nullable=False),  # encrypted
+    Column("can_write", Boolean, nullable=False),
+    Column("page_size", Integer, nullable=False, server_default=text("100")),
+    Column("connected_at", UTCDateTime, nullable=False),
+    Column("highest_order_id", BigInteger, nullable=False),  # when it was connected
+    # The watermark, by the shop's own clock: all that was modified before it has been compared.
+    Column("compared_until", UTCDateTime),
+    # What was modified since then is compared again, whatever the watermark: deliveries may have been lost.
+    Column("compare_from", UTCDateTime),
+    # When each kind of comparison ended last.
+    Column("compared_at", UTCDateTime),
+    Column("compared_recent_at", UTCDateTime),
+    Column("compared_content_at", UTCDateTime),
+    Column("compared_trash_at", UTCDateTime),
+    # One process at a time asks the shop.
+    Column("lease_ends_at", UTCDateTime),
+    Column("next_round_at", UTCDateTime),
+    # Why the shop cannot be asked, since when, and the kind of error; the key was refused so often in a row.
+    Column("error", Text),
+    Column("error_kind", Text),
+    Column("failing_since", UTCDateTime),
+    Column("refusals", Integer, nullable=False, server_default=text("0")),
+)
+
+# Approvals of a connection that were begun: each is good for one store, once, and for a while.
+shop_approvals = Table(
+    "shop_approvals",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False, index=True),
+    Column("state_digest", LargeBinary(32), nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),
+    Column("result", Text),
+)
+
+# The webhooks of a shop that deliver to its store, a row for each topic, as the shop showed them last.
+shop_webhooks = Table(
+    "shop_webhooks",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("webhook_id", BigInteger),  # null: the shop has none
+    Column("status", Text, nullable=False),  # active | paused | disabled | deleted
+    Column("since", UTCDateTime, nullable=False),  # when this status was first seen
+    Column("modified", UTCDateTime),  # by the shop: when it last tried a delivery, or somebody saved it
+    Column("seen_at", UTCDateTime, nullable=False),
+    Column("secret_set_at", UTCDateTime),  # when the store's present secret was written to it
+    Column("remade", JSON(none_as_null=True)),  # when it was made anew, ISO 8601, the last few
+    Column("problem", Text),  # why it was not made anew
+    UniqueConstraint("store_id", "topic"),
+)
+
+# Orders that the shop had, and the ledger had not, or had in an older state.
+finds = Table(
+    "finds",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
+    Column("resource_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),  # missing | stale | trashed | restored | gone
+    Column("reason", Text, nullable=False),  # why no webhook told
+    Column("delivery_id", BigId, ForeignKey("deliveries.id"), index=True),
+    Column("changed_at", UTCDateTime),  # in the shop
+    Column("found_at", UTCDateTime, nullable=False),
+    Index("ix_finds_resource", "store_id", "resource_id"),
+    Index("ix_finds_found_at", "found_at"),
+)
+
+# When some receiver last had the ledger: a row for each thing that beats.
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("at", UTCDateTime, nullable=False),
+)
+
+# Times in which no receiver could take a store's deliveries, until it is known that nothing is missing.
+absences = Table(
+    "absences",
+    metadata,
+    Column("id", BigId, Identity(), primary_key=True),
+    Column("store_id", BigId, ForeignKey("stores.id"), nullable=False),
+    Column("began_at", UTCDateTime, nullable=False),
+    Column("ended_at", UTCDateTime, nullable=False),
+    Column("settled_at", UTCDateTime),
+    Column("settled_by", Text),
+    _partial_index("ix_absences_open", "store_id", where="settled_at IS NULL"),
 )

@@ -39,11 +39,11 @@ def content_digest(topic: str, body: bytes, shop: str = "") -> bytes:
     return digest.digest()
 
 
-def read_delivery(topic: str, body: bytes, source: str = "") -> About:
+def read_delivery(topic: str, body: bytes, site: str = "") -> About:
     """Read what a delivery is about from its body. Never raises.
 
     WooCommerce's headers are not signed, so the body decides. Only a bare `{"id": n}` needs the topic: the
-    deletions of an order, a customer and a product look the same. `source` is the header X-WC-Webhook-Source,
+    deletions of an order, a customer and a product look the same. `site` is the header X-WC-Webhook-Source,
     which counts only if the body does not name its site.
     """
     try:
@@ -56,7 +56,7 @@ def read_delivery(topic: str, body: bytes, source: str = "") -> About:
         return NotAnOrder("unreadable: not a JSON object")
     shop = shop_of(data)
     if "id" in data and len(data) == 1:
-        return _bare_id(topic, _resource_id(data["id"]), address_of(source))
+        return _bare_id(topic, _resource_id(data["id"]), address_of(site))
     about = _not_about_a_current_order(data) or _read_order(topic, data)
     return replace(about, shop=shop)
 

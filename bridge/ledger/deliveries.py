@@ -16,6 +16,7 @@ from bridge.db.tables import deliveries, orders, stores
 RECEIVED, PROCESSED, IGNORED, FAILED = "received", "processed", "ignored", "failed"
 QUARANTINED = "quarantined"  # from an address that is not the shop's
 UNREADABLE = "unreadable"  # looks like an order, and cannot be read
+WEBHOOK, RECONCILE, BACKFILL = "webhook", "reconcile", "backfill"  # how a delivery came
 STATES = (RECEIVED, PROCESSED, IGNORED, QUARANTINED, UNREADABLE, FAILED)
 
 
@@ -36,6 +37,7 @@ class Delivery:
     last_received_at: datetime
     arrival: int  # its place in the database's sequence; a repeated deletion takes a new place
     shop_url: str | None
+    source: str
     compressed_body: bytes = field(repr=False)
 
     @property
@@ -125,6 +127,7 @@ def delivery_of(row: Row[Any]) -> Delivery:
         last_received_at=row.last_received_at,
         arrival=row.id if row.arrival is None else row.arrival,
         shop_url=row.shop_url,
+        source=row.source,
         compressed_body=row.body,
     )
 

@@ -28,6 +28,7 @@ class NewDelivery(TypedDict):
     resource_id: int | None
     is_deletion: bool
     shop_url: str | None
+    source: str
     state: str
     reason: str | None
     received_at: datetime

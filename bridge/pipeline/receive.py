@@ -17,7 +17,7 @@ from bridge.db.batch_writer import BatchWriter
 from bridge.db.errors import LedgerBusyError
 from bridge.issuance import About, Deletion, content_digest, printable, read_delivery
 from bridge.ledger import stores
-from bridge.ledger.deliveries import compressed
+from bridge.ledger.deliveries import WEBHOOK, compressed
 from bridge.ledger.insertion import Insertion, NewDelivery, insert, insert_together
 from bridge.pipeline.quarantine import judged, shop_urls_of
 
@@ -63,10 +63,13 @@ class DeliveryRecorder:
         self._now = now
         self._batch_writer = BatchWriter(self._insert_together, concurrency=ledger.direct_writers)
 
-    def record(self, store: DeliveryStore, topic: str, body: bytes, source: str = "") -> RecordedDelivery:
+    def record(
+        self, store: DeliveryStore, topic: str, body: bytes, site: str = "", *, source: str = WEBHOOK
+    ) -> RecordedDelivery:
         """Record a delivery that is known to be the store's. It is committed when this returns.
 
-        `source` is the address of the site that it comes from, for a body that does not name it.
+        `site` is the address of the site that it comes from, for a body that does not name it; `source` tells
+        how it came.
 
         1. Read what it is about, and whether it is to be processed.
         2. Insert it together with others. Alone, if that failed, or if its address is not known to be the
@@ -78,8 +81,8 @@ class DeliveryRecorder:
 
         Raises StoreChangedError, LedgerUnavailableError, and LedgerFaultError; nothing is recorded then.
         """
-        about = read_delivery(topic, body, source)
-        new, shop_urls = describe(store, topic, body, about, now=self._now()), store.shop_urls
+        about = read_delivery(topic, body, site)
+        new, shop_urls = describe(store, topic, body, about, source=source, now=self._now()), store.shop_urls
         insertion = None
         if not about.shop or about.shop in shop_urls:
             insertion = self._batch_writer.write(new)
@@ -98,6 +101,7 @@ class DeliveryRecorder:
             delivery=insertion.delivery_id,
             order=new["resource_id"],
             topic=new["topic"],
+            source=source,
             outcome=outcome,
         )
         return RecordedDelivery(insertion.delivery_id, outcome, reason, shop_urls)
@@ -128,7 +132,9 @@ class DeliveryRecorder:
         return insertion, shop_urls
 
 
-def describe(store: DeliveryStore, topic: str, body: bytes, about: About, *, now: datetime) -> NewDelivery:
+def describe(
+    store: DeliveryStore, topic: str, body: bytes, about: About, *, source: str = WEBHOOK, now: datetime
+) -> NewDelivery:
     """What is inserted of a delivery that arrives now and is about this."""
     state, reason = judged(about, store.shop_urls)
     is_deletion = isinstance(about, Deletion)
@@ -141,6 +147,7 @@ def describe(store: DeliveryStore, topic: str, body: bytes, about: About, *, now
         "resource_id": about.resource_id,
         "is_deletion": is_deletion,
         "shop_url": about.shop or None,
+        "source": source,
         "state": state,
         "reason": reason,
         "received_at": now,

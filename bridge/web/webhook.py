@@ -62,7 +62,7 @@ class Request:
     """The headers of a delivery's request, and the name of its store once that is known to exist."""
 
     topic: str
-    source: str
+    site: str
     signature: str
     store_name: str = ""
 
@@ -110,7 +110,7 @@ class WebhookReceiver:
         begun_at = time.perf_counter()
         request = Request(
             topic=environ.get("HTTP_X_WC_WEBHOOK_TOPIC", ""),
-            source=environ.get("HTTP_X_WC_WEBHOOK_SOURCE", ""),
+            site=environ.get("HTTP_X_WC_WEBHOOK_SOURCE", ""),
             signature=environ.get("HTTP_X_WC_WEBHOOK_SIGNATURE", ""),
         )
         try:
@@ -150,7 +150,7 @@ class WebhookReceiver:
                 return _WRONG_SIGNATURE
         request.store_name = name
         try:
-            delivery = self._recorder.record(store, request.topic, body, request.source)
+            delivery = self._recorder.record(store, request.topic, body, request.site)
         except StoreChangedError:
             self._store_cache.drop(name)
             request.store_name = ""
