@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.db.tables import shop_approvals, shop_webhooks, shops, stores
+from bridge.db.tables import absences, shop_approvals, shop_webhooks, shops, stores
 from bridge.ledger.store import Store
 from bridge.vault.encryption import Vault
 
@@ -129,6 +129,39 @@ def take_due(
     ids = list(connection.execute(query.with_for_update(of=shops, skip_locked=True)).scalars())
     connection.execute(update(shops).where(shops.c.store_id.in_(ids)).values(lease_ends_at=now + LEASE))
     return ids
+
+
+def count_due(connection: Connection, now: datetime) -> int:
+    """How many shops' rounds are due, and in no process' hands."""
+    query = select(func.count()).select_from(shops.join(stores))
+    is_due = or_(shops.c.next_round_at.is_(None), shops.c.next_round_at <= now)
+    is_free = or_(shops.c.lease_ends_at.is_(None), shops.c.lease_ends_at <= now)
+    return connection.execute(query.where(is_due, is_free, stores.c.removed_at.is_(None))).scalar_one()
+
+
+def hasten(connection: Connection, now: datetime) -> None:
+    """Have the next round of each shop begin now, but for those whose key is refused."""
+    connection.execute(
+        update(shops).where(shops.c.next_round_at > now, shops.c.refusals < 2).values(next_round_at=now)
+    )
+
+
+def hasten_after_absences(connection: Connection, now: datetime) -> None:
+    """The same for the stores for which no receiver was up since their shops were compared."""
+    since_compared = (
+        select(absences.c.id)
+        .where(
+            absences.c.store_id == shops.c.store_id,
+            absences.c.settled_at.is_(None),
+            or_(shops.c.compared_at.is_(None), absences.c.ended_at > shops.c.compared_at),
+        )
+        .exists()
+    )
+    connection.execute(
+        update(shops)
+        .where(shops.c.next_round_at > now, shops.c.refusals < 2, shops.c.error.is_(None), since_compared)
+        .values(next_round_at=now)
+    )
 
 
 def renew(connection: Connection, store_id: int, now: datetime) -> None:

@@ -73,6 +73,7 @@ class Context:
     api_url: str
     api_timeout: float  # seconds
     config_ttl: float  # seconds
+    public_url: str = ""  # where the world reaches the receiver; empty if that is not set
     rate_limiter: RateLimiter = field(default_factory=RateLimiter)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Random = field(default_factory=Random)
