@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Give addresses or networks (10.0.0.0/8), with commas, or * for any."
     )
+    public_url: str = Field(
+        "", description="Give the bridge's address as the shops reach it, https://HOST, or leave it unset."
+    )
     log_format: Literal["text", "json"] | None = Field(
         None, description="Give text or json, or leave it unset for text on a terminal and json elsewhere."
     )
@@ -104,6 +107,11 @@ class Settings(BaseSettings):
         if not value.startswith(("https://", "http://")) or not urlsplit(value).hostname:
             raise ValueError("it is not an http(s) address")
         return value.rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_address(cls, value: str) -> str:
+        return checked_public_url(value) if value.strip() else ""
 
     @field_validator("api_token")
     @classmethod
@@ -140,6 +148,10 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether the ledger is the SQLite file in the data directory."""
         return not self.database_url.get_secret_value()
+
+    def delivery_url(self, store: str) -> str:
+        """Where a store's webhooks deliver; with a placeholder where the public address is not known."""
+        return f"{self.public_url or 'https://<this bridge>'}/webhooks/{store}"
 
     @property
     def ledger_url(self) -> str:
@@ -182,6 +194,23 @@ class Settings(BaseSettings):
                 "its back-up."
             )
         file.make()
+
+
+def checked_public_url(url: str) -> str:
+    """The address of a bridge as others reach it, without a slash at its end; raises ValueError."""
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("it is not an http(s) address") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
+        raise ValueError("it is not an http(s) address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it has a user or a password in it")
+    if "?" in url or "#" in url:
+        raise ValueError("it has a query or a fragment in it")
+    return url.rstrip("/")
 
 
 def read_value_file(name: str, path: Path) -> str:

@@ -78,17 +78,19 @@ def _run(supervisor: Supervisor, settings: Settings, ledger: Ledger, address: st
     if demo:
         threading.Thread(target=_print_demo, args=(settings, ledger, address), daemon=True).start()
     else:
-        _print_stores(ledger, address)
+        _print_stores(ledger, settings, address)
     click.echo("Stop it with Ctrl-C.", err=True)
     supervisor.run()
     click.echo("Spacebridge has stopped. What was accepted is in the ledger.", err=True)
 
 
-def _print_stores(ledger: Ledger, address: str) -> None:
+def _print_stores(ledger: Ledger, settings: Settings, address: str) -> None:
     with ledger.read() as connection:
         stores = ledger_stores.every(connection)
     for store in stores:
-        click.echo(f"Store {store.name} delivers to {address}/webhooks/{store.name}", err=True)
+        click.echo(
+            f"Store {store.name} delivers to {settings.public_url or address}/webhooks/{store.name}", err=True
+        )
     if not stores:
         click.echo("It has no store yet: `spacebridge stores add --help` shows how to add one.", err=True)
 

@@ -85,7 +85,9 @@ def add(
             is_back = manage_stores.add(connection, session.vault, new, fetched, who=who, now=now())
     except StoreExistsError:
         fail(_already_there(name))
-    _print(name, None if webhook_secret_file else secret, fetched, is_back=is_back, as_json=as_json)
+    shown = None if webhook_secret_file else secret
+    url = session.settings.delivery_url(name)
+    _print(name, url, shown, fetched, is_back=is_back, as_json=as_json)
 
 
 def _options(issue_from: str, url: str | None) -> StoreOptions:
@@ -127,7 +129,7 @@ def _already_there(name: str) -> str:
 
 
 def _print(
-    name: str, new_secret: str | None, fetched: Fetched | None, *, is_back: bool, as_json: bool
+    name: str, url: str, new_secret: str | None, fetched: Fetched | None, *, is_back: bool, as_json: bool
 ) -> None:
     path = f"/webhooks/{name}"
     document = {"name": name, "delivery_path": path, "checked": fetched is not None, "taken_back": is_back}
@@ -137,7 +139,7 @@ def _print(
         sentences = [f"Store {name} is added: its orders go to {destination!r} in Space Invoices."]
     if is_back:
         sentences.append("It was there before. What it issued then is known, and is not issued again.")
-    sentences.append(f"Delivery URL: https://<this bridge>{path}")
+    sentences.append(f"Delivery URL: {url}")
     if new_secret:
         document["webhook_secret"] = new_secret
         sentences.append(f"Secret:       {new_secret}   (shown this once)")

@@ -104,7 +104,7 @@ def _apply_to(
         with session.ledger.write() as connection, connection.begin_nested() as savepoint:
             before = ledger_stores.find(connection, name)
             if before is None:
-                action, lines = ADDED, _add(connection, session.vault, desired, fetched, who=who)
+                action, lines = ADDED, _add(connection, session, desired, fetched, who=who)
             else:
                 lines = _change(connection, session.vault, before.id, desired, fetched, who=who)
                 action = CHANGED if lines else UNCHANGED
@@ -171,7 +171,7 @@ def _change(
 
 
 def _add(
-    connection: Connection, vault: Vault, desired: _Desired, fetched: Fetched | None, *, who: str
+    connection: Connection, session: StoreSession, desired: _Desired, fetched: Fetched | None, *, who: str
 ) -> list[str]:
     """Add the store; returns what there is to say of it, in a line each."""
     described = desired.described
@@ -189,8 +189,8 @@ def _add(
         desired.webhook_secret,
         store_options.with_values(store_options.of_new_store(at), described.values),
     )
-    lines = [f"delivery URL: https://<this bridge>/webhooks/{described.name}"]
-    if manage_stores.add(connection, vault, new, fetched, who=who, now=at):
+    lines = [f"delivery URL: {session.settings.delivery_url(described.name)}"]
+    if manage_stores.add(connection, session.vault, new, fetched, who=who, now=at):
         lines.append("it was there before: what it issued then is known, and is not issued again")
     return lines
 

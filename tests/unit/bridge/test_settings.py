@@ -73,6 +73,7 @@ def test_without_any_variable_everything_has_its_default() -> None:
     assert settings.web_workers is None  # by the cores
     assert settings.trusted_proxies == ()
     assert settings.metrics_port is None
+    assert settings.public_url == ""
     assert settings.log_format is None  # as the output is
 
 
@@ -91,6 +92,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
         WEB_WORKERS="3",
         TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1,2001:db8::/32,",
         METRICS_PORT="9540",
+        PUBLIC_URL="https://bridge.example/orders/",
         LOG_FORMAT="text",
     )
 
@@ -105,6 +107,7 @@ def test_every_setting_has_its_variable(given: Callable[..., Settings]) -> None:
     assert settings.web_workers == 3
     assert settings.trusted_proxies == ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
     assert settings.metrics_port == 9540
+    assert settings.public_url == "https://bridge.example/orders"
     assert settings.log_format == "text"
 
 
@@ -153,6 +156,14 @@ def test_a_setting_may_be_in_a_file(
 
 def test_a_token_is_taken_without_the_space_around_it(given: Callable[..., Settings]) -> None:
     assert given(API_TOKEN="\t t0ken \n").api_token.get_secret_value() == "t0ken"
+
+
+def test_delivery_urls_begin_with_the_public_address_where_it_is_known(
+    given: Callable[..., Settings],
+) -> None:
+    assert load_settings().delivery_url("shop") == "https://<this bridge>/webhooks/shop"
+    settings = given(PUBLIC_URL=" https://bridge.example:8443/ ")
+    assert settings.delivery_url("shop") == "https://bridge.example:8443/webhooks/shop"
 
 
 def test_a_file_may_hold_many_keys(given: Callable[..., Settings], tmp_path: Path) -> None:
@@ -244,6 +255,14 @@ def test_a_wrong_value_in_a_file_is_not_quoted(given: Callable[..., Settings], t
         ("API_URL", "https://"),
         ("API_URL", "https:///v1"),
         ("API_URL", f"https://[{HIDDEN}/v1"),
+        ("PUBLIC_URL", f"{HIDDEN}.example"),
+        ("PUBLIC_URL", f"ftp://{HIDDEN}.example"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", f"https://bridge.example:{HIDDEN}"),
+        ("PUBLIC_URL", f"https://user:{HIDDEN}@bridge.example"),
+        ("PUBLIC_URL", f"https://bridge.example/?{HIDDEN}"),
+        ("PUBLIC_URL", f"https://bridge.example/#{HIDDEN}"),
+        ("PUBLIC_URL", f"https://bridge.example/ {HIDDEN}"),
         ("DATABASE_URL", HIDDEN),
         ("DATABASE_URL", f"mysql://user:{HIDDEN}@host/db"),
         ("DATABASE_URL", f"postgresql://user:{HIDDEN}@host:port/db"),

@@ -266,9 +266,10 @@ def test_the_ports_that_are_named_are_those_of_the_containers() -> None:
     (service,) = [one for one in MANIFESTS.values() if one["kind"] == "Service"]
     assert [port["targetPort"] for port in service["spec"]["ports"]] == ["http"]
     (ingress,) = [one for one in MANIFESTS.values() if one["kind"] == "Ingress"]
-    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
-    assert path["path"] == "/webhooks/"
-    assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"name": "http"}}
+    paths = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert [path["path"] for path in paths] == ["/webhooks/", "/connect/"]
+    for path in paths:
+        assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"name": "http"}}
 
 
 def test_the_ingress_takes_deliveries_whole_by_https_alone_and_up_to_the_receivers_limit() -> None:

@@ -58,6 +58,7 @@ OTHERS = {
     "Redis of a provider": Endpoint("203.0.113.7"),
     "Space Invoices": Endpoint("203.0.113.80"),
     "Space Invoices by IPv6": Endpoint("2001:db8::80"),
+    "a shop": Endpoint("198.51.100.80"),
     "the provider's metadata": Endpoint("169.254.169.254"),
     "a machine of the house": Endpoint("10.9.9.9"),
     "a machine of the house by IPv6": Endpoint("fd00::9"),
@@ -85,6 +86,8 @@ def _needed() -> set[Connection]:
         ("Prometheus", "worker", "TCP", SERVES_METRICS),
         ("worker", "Space Invoices", "TCP", 443),
         ("worker", "Space Invoices by IPv6", "TCP", 443),
+        ("worker", "a shop", "TCP", 443),
+        ("receiver", "a shop", "TCP", 443),
     }
     for name in BRIDGE:
         named |= {(name, "DNS", "TCP", 53), (name, "DNS", "UDP", 53)}
@@ -122,8 +125,9 @@ def test_nothing_else_may_connect() -> None:
         for source, target, protocol, port in allowed(POLICIES) - NEEDED
         if not (protocol == "TCP" and port in by_port.get(source, set()) and target not in BRIDGE)
     }
-    # Any server of the internet may be Space Invoices.
-    left -= {("worker", "Redis of a provider", "TCP", 443)}
+    # Any server of the internet may be Space Invoices or a shop.
+    in_the_internet = ("Redis of a provider", "Space Invoices", "Space Invoices by IPv6")
+    left -= {(name, there, "TCP", 443) for name in ("receiver", "worker") for there in in_the_internet}
     assert left == set()
 
 
