@@ -8,6 +8,7 @@ from sqlalchemy import Connection, literal_column, select, update
 
 from bridge.db.tables import issuances, orders, stores
 from bridge.issuance import Decision, Kind
+from bridge.ledger import shops
 from bridge.ledger.issuances import DUE, WITHDRAWN
 from bridge.ledger.store import Store, store_of, update_store
 from bridge.ledger.stores import NAME, StoreExistsError, find, get, start_redeciding
@@ -60,6 +61,7 @@ def remove(connection: Connection, store: Store, *, who: str, now: datetime) -> 
         next_probe_at=None,
         failures=0,
     )
+    shops.disconnect(connection, store.id)
     # A worker may just have decided on an order by what the store was: the sweep decides it again.
     start_redeciding(connection, store.id, now)
     version = get(connection, store.id).decision_version

@@ -75,7 +75,8 @@ def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Findi
     for store in contents.stores:
         fetch = fetches.get(store.id)
         cause = wrong[0] if wrong else _cause(api, fetch)
-        yield from check_store(StoreObservation(store, contents.backlogs[store.id], fetch, cause, clock()))
+        backlog, shop = contents.backlogs[store.id], contents.shops.get(store.id)
+        yield from check_store(StoreObservation(store, backlog, fetch, cause, clock(), shop))
 
 
 def _check_api(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.admin.rekey import is_readable
+from bridge.admin.rekey import is_readable, is_shop_readable
 from bridge.broker import BrokerError, make_celery, messages_waiting
 from bridge.data_folder import is_up
 from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError, Schema
 from bridge.doctor.clocks import Clock, ahead
 from bridge.doctor.finding import Finding, Level, format_names
 from bridge.doctor.mounts import network_file_system
-from bridge.ledger import backlog, stores
+from bridge.ledger import backlog, shops, stores
 from bridge.ledger.backlog import StoreBacklog
+from bridge.ledger.shops import Shop
 from bridge.ledger.stores import Store
 from bridge.settings import KEY_FILE, Settings, SettingsError
 from bridge.vault import Vault
@@ -29,6 +30,7 @@ class LedgerContents:
     stores: Sequence[Store]
     backlogs: Mapping[int, StoreBacklog]  # by the store's id
     clock_ahead: timedelta | None
+    shops: Mapping[int, Shop] = field(default_factory=dict)  # those that are connected, by the store's id
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +104,23 @@ def check_key(settings: Settings, contents: LedgerContents | None) -> tuple[Find
         return _missing_key(settings, error), None
     all_stores = contents.stores if contents else []
     unreadable = [store.name for store in all_stores if not is_readable(store, vault)]
-    if not unreadable:
+    connected = contents.shops if contents else {}
+    names = {store.id: store.name for store in all_stores}
+    of_shops = [names[id_] for id_, shop in connected.items() if not is_shop_readable(shop, vault)]
+    if not unreadable and not of_shops:
         decrypts = ", and it decrypts every store's secrets" if all_stores else ""
         return Finding("key", Level.OK, f"There is a key{decrypts}."), vault
     mend = f"Put the former key back from its back-up: cp <back-up> {_key_file(settings)}"
     if settings.secret_key:
         mend = "For every process: export SPACEBRIDGE_SECRET_KEY=<the present value>,<the former key>"
+    commands = ["spacebridge stores set-token NAME", "spacebridge stores rotate-secret NAME"]
+    if of_shops:
+        commands = [*(commands if unreadable else []), "spacebridge stores connect NAME --url URL"]
     return Finding(
         "key",
         Level.WRONG,
-        f"Secrets of {format_names(unreadable)} were encrypted with another key.",
-        f"{mend}. If it is lost, for each of them: spacebridge stores set-token NAME, "
-        "and spacebridge stores rotate-secret NAME",
+        f"Secrets of {format_names(sorted({*unreadable, *of_shops}))} were encrypted with another key.",
+        f"{mend}. If it is lost, for each of them: {', and '.join(commands)}",
     ), vault
 
 
@@ -178,10 +185,11 @@ def _read(ledger: Ledger, clock: Clock) -> LedgerContents:
     with ledger.read() as connection:
         all_stores = stores.every(connection)
         backlogs = backlog.of_stores(connection, clock())
+        connected = shops.every(connection)
     asked = clock()
     theirs = ledger.server_time()
     clock_ahead = None if theirs is None else ahead(theirs, asked=asked, answered=clock())
-    return LedgerContents(all_stores, backlogs, clock_ahead)
+    return LedgerContents(all_stores, backlogs, clock_ahead, connected)
 
 
 def _missing_key(settings: Settings, error: SettingsError | OSError) -> Finding:

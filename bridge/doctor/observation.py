@@ -8,6 +8,7 @@ from datetime import datetime
 from bridge.doctor.configs import ConfigFetch
 from bridge.doctor.finding import Level, format_duration
 from bridge.ledger.backlog import StoreBacklog
+from bridge.ledger.shops import Shop
 from bridge.ledger.stores import Store
 
 Result = tuple[Level, str, str | None]  # of a check: the level, the message and the mend of a finding
@@ -17,8 +18,8 @@ Result = tuple[Level, str, str | None]  # of a check: the level, the message and
 class StoreObservation:
     """A store's row and backlog, and its config as just fetched.
 
-    `fetch` is None if Space Invoices was not asked. `cause` is the check, not one of the store's own, that
-    found why the store's work waits; None if no check did.
+    `fetch` is None if Space Invoices was not asked, `shop` if the store is not connected. `cause` is the
+    check, not one of the store's own, that found why the store's work waits; None if no check did.
     """
 
     store: Store
@@ -26,6 +27,7 @@ class StoreObservation:
     fetch: ConfigFetch | None
     cause: str | None
     now: datetime
+    shop: Shop | None = None
 
     def since(self, moment: datetime) -> str:
         """The time that has passed since a moment."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from bridge.admin.store_options import lost_in_bare_body
 from bridge.doctor.finding import Finding, Level, format_duration
 from bridge.doctor.observation import Result, StoreObservation
+from bridge.doctor.shops import check_connection
 from bridge.ledger.deliveries import FAILED, QUARANTINED, UNREADABLE
 from bridge.ledger.stores import flags
 from bridge.ledger.waiting import PENDING, PENDING_PAID, UNKNOWN_STATUS
@@ -290,4 +291,5 @@ _CHECKS: Mapping[str, Callable[[StoreObservation], Iterator[Result]]] = {
     "issuances": _issuances,
     "orders": _orders,
     "deliveries": _deliveries,
+    "connection": check_connection,
 }

@@ -99,6 +99,20 @@ def disconnect(connection: Connection, store_id: int) -> bool:
     return connection.execute(delete(shops).where(shops.c.store_id == store_id)).rowcount > 0
 
 
+def re_encrypt(connection: Connection, shop: Shop, vault: Vault) -> int:
+    """Encrypt those keys of a locked store's shop that the vault's first key does not; returns how many.
+
+    Raises WrongKeyError.
+    """
+    tokens = {"consumer_key": shop.encrypted_key, "consumer_secret": shop.encrypted_secret}
+    values = {
+        name: again for name, token in tokens.items() if (again := vault.reencrypted(token)) is not None
+    }
+    if values:
+        connection.execute(update(shops).where(shops.c.store_id == shop.store_id).values(**values))
+    return len(values)
+
+
 def of_store(connection: Connection, store_id: int) -> Shop | None:
     """The store's shop; None if it is not connected."""
     row = connection.execute(select(shops).where(shops.c.store_id == store_id)).one_or_none()

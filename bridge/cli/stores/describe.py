@@ -1,4 +1,4 @@
-"""Describes the state and the config of a store in sentences, for a person on call at night: pure."""
+"""Describes a store's state, config and shop in sentences, for a person on call at night: pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bridge.ledger.shops import Shop
 from bridge.ledger.store import PREVIOUS_SECRET_LASTS
 from bridge.ledger.stores import Store, flags
 
@@ -103,6 +104,26 @@ def webhook_secret(store: Store, now: datetime) -> str | None:
         f"The new webhook secret was first seen {distance(seen_at, now)}. The one before is good until "
         f"{when(seen_at + PREVIOUS_SECRET_LASTS, now)}: by then, enter the new one in each webhook."
     )
+
+
+def shop_document(shop: Shop) -> Mapping[str, object]:
+    """The connection to a store's shop, for JSON. It has no key."""
+    names = ("url", "login", "can_write", "connected_at", "highest_order_id")
+    state = ("compared_at", "error", "error_kind", "failing_since")
+    return {name: getattr(shop, name) for name in (*names, *state)}
+
+
+def connection(shop: Shop, now: datetime) -> Sequence[str]:
+    """The connection to a store's shop: where, since when, what its key may, and how it stands."""
+    may = "read and write" if shop.can_write else "read, and not write: webhooks are not mended"
+    sentences = [
+        f"{shop.url}, connected {when(shop.connected_at, now)}",
+        f"Its key may {may}. It logs in by {shop.login}.",
+        f"Compared with the ledger: {when(shop.compared_at, now)}",
+    ]
+    if shop.error is not None and shop.failing_since is not None:
+        sentences.append(f"It cannot be asked, since {when(shop.failing_since, now)}: {shop.error}")
+    return sentences
 
 
 def _next_try(store: Store, now: datetime) -> str:

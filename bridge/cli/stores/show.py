@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 import click
 
 from bridge.admin import store_options
-from bridge.cli.ledger_access import open_ledger, require_store_or_its_new_name
+from bridge.cli.ledger_access import open_ledger, require_store_or_its_new_name, settings_of_command
 from bridge.cli.stores import describe
 from bridge.cli.terminal import JSON_OPTION, print_json, print_rows
-from bridge.ledger import actions, workload
+from bridge.ledger import actions, shops, workload
 from bridge.ledger import stores as ledger_stores
 from bridge.ledger.actions import Action
 from bridge.ledger.issuances import DUE, FAILED, HELD, SENDING
+from bridge.ledger.shops import Shop
 from bridge.ledger.stores import Store
 from bridge.ledger.workload import Workload
+from bridge.settings import Settings
 
 COLUMNS = ["name", "state", "due", "held", "failed", "last_ping_at", "last_delivery_at"]
 LATEST_ACTIONS = 5
@@ -40,16 +42,22 @@ def list_(removed: bool, as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show how a store stands: why it is paused, its config in Space Invoices, and what waits."""
     now = datetime.now(UTC)
-    with open_ledger().read() as connection:
+    settings = settings_of_command()
+    with open_ledger(settings).read() as connection:
         store = require_store_or_its_new_name(connection, name)
+        shop = shops.of_store(connection, store.id)
         load = workload.of_store(connection, store.id)
         to_redecide = workload.count_to_redecide(connection, store)
         latest = actions.of_store(connection, store.id, limit=LATEST_ACTIONS)
     if as_json:
-        print_json(_document(store, load, to_redecide, latest, now))
+        document = _document(store, load, to_redecide, latest, now)
+        print_json({**document, "shop": None if shop is None else describe.shop_document(shop)})
         return
     click.echo(f"Store {store.name} {describe.state(store, now)}\n")
-    lines = list(_lines(store, load, to_redecide, latest, now))
+    lines = [
+        *_roads(store, shop, load, settings, now),
+        *_lines(store, load, to_redecide, latest, now),
+    ]
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         click.echo(f"{label:{width}}  {text}")
@@ -90,21 +98,29 @@ def _document(
     }
 
 
-def _lines(
-    store: Store, load: Workload, to_redecide: int, latest: Sequence[Action], now: datetime
+def _roads(
+    store: Store, shop: Shop | None, load: Workload, settings: Settings, now: datetime
 ) -> Iterator[tuple[str, str]]:
+    """Where its orders come from, and where they go."""
     named = f"{store.config['name']!r}, " if store.config and store.config.get("name") else ""
     yield (
         "Space Invoices",
         f"{named}Woocommerce object {store.woocommerce_id}, organization {store.organization_id}",
     )
     if store.removed_at is None:
-        yield "Delivery URL", f"https://<this bridge>/webhooks/{store.name}"
+        yield "Delivery URL", settings.delivery_url(store.name)
         yield "Last ping", describe.when(store.last_ping_at, now)
     yield "Last delivery", describe.when(load.last_delivery_at, now)
     if store.refused_deliveries:
         last = describe.when(store.last_refused_at, now)
         yield "Refused", f"{store.refused_deliveries} (401), the last {last}"
+    for number, sentence in enumerate(describe.connection(shop, now) if shop else ()):
+        yield "" if number else "Shop", sentence
+
+
+def _lines(
+    store: Store, load: Workload, to_redecide: int, latest: Sequence[Action], now: datetime
+) -> Iterator[tuple[str, str]]:
     yield (
         "To do",
         f"deliveries: {load.unprocessed}, documents due: {load.of(DUE)}, being sent: {load.of(SENDING)}",
