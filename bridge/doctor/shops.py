@@ -42,8 +42,8 @@ def _failing(observation: StoreObservation, shop: Shop, error: str) -> Result:
     name, kind = observation.store.name, shop.error_kind
     failing_since = shop.failing_since or observation.now
     message = (
-        f"The shop at {shop.url} cannot be asked, for {observation.since(failing_since)}: {error} Until then, "
-        "orders without a webhook are not found."
+        f"The shop at {shop.url} cannot be asked, for {observation.since(failing_since)}: {error} Until "
+        "then, orders without a webhook are not found."
     )
     mend = f"When that is mended, at once: spacebridge stores reconcile {name}"
     if kind in _OF_THE_KEY:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
-from bridge.db.tables import actions, deliveries, issuances, stores
+from bridge.db.tables import actions, deliveries, issuances, shops, stores
 from bridge.ledger import waiting as waiting_orders
 from bridge.ledger.deliveries import FAILED as FAILED_DELIVERY
 from bridge.ledger.deliveries import QUARANTINED, RECEIVED, UNREADABLE
@@ -42,6 +42,7 @@ class Backlog:
     orders_attention_recent: int = 0  # since a day ago
     inactive_orders: Mapping[str, int] = field(default_factory=dict)  # that came while the store is inactive
     last_refused_at: Mapping[str, datetime] = field(default_factory=dict)  # within the last day
+    shops_failing_seconds: Mapping[str, float] = field(default_factory=dict)  # of those that cannot be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def measure(connection: Connection, now: datetime) -> Backlog:
             for store in known
             if store.last_refused_at is not None and now - store.last_refused_at < RECENT
         },
+        shops_failing_seconds={name: _age(since, now) for name, since in connection.execute(_FAILING_SHOPS)},
     )
 
 
@@ -162,6 +164,13 @@ _STORES = select(
     stores.c.inactive_after_delivery,
     stores.c.last_refused_at,
 ).where(stores.c.removed_at.is_(None))
+
+
+_FAILING_SHOPS = (
+    select(stores.c.name, shops.c.failing_since)
+    .join(shops)
+    .where(stores.c.removed_at.is_(None), shops.c.failing_since.is_not(None))
+)
 
 
 def _while_inactive(connection: Connection, store: Any) -> WhileInactive:

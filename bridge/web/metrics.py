@@ -117,6 +117,12 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
         "store",
         {store: at.timestamp() for store, at in backlog.last_refused_at.items()},
     )
+    yield _by_label(
+        "spacebridge_shop_failing_seconds",
+        "Since when a connected shop cannot be asked for its orders. Stores whose shop cannot.",
+        "store",
+        backlog.shops_failing_seconds,
+    )
 
 
 def _of_orders(backlog: Backlog) -> Iterator[Metric]:

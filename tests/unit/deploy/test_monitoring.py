@@ -51,6 +51,7 @@ TOLD: dict[str, Labels] = {
     "spacebridge_late_seconds": {"store": ANY},
     "spacebridge_inactive_store_orders": {"store": ANY},
     "spacebridge_last_refused_timestamp_seconds": {"store": ANY},
+    "spacebridge_shop_failing_seconds": {"store": ANY},
     "spacebridge_info": {"version": ANY},
     **{
         f"spacebridge_{name}": {}
