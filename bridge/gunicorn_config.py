@@ -63,6 +63,12 @@ def post_fork(_: Arbiter, worker: BufferingWorker) -> None:
     worker.max_body_bytes = settings.max_body_bytes
 
 
+def post_worker_init(worker: BufferingWorker) -> None:
+    """Have the receiver note that it is up, until the worker is told to stop and accepts nothing more."""
+    app: Any = worker.wsgi
+    app.extensions["webhook_receiver"].start(is_up=lambda: worker.alive)
+
+
 def worker_exit(_: Arbiter, worker: BufferingWorker) -> None:
     """Have the receiver write what it keeps in memory."""
     app: Any = getattr(worker, "wsgi", None)

@@ -6,18 +6,27 @@ more. That stands until the shop was compared, or an operator says that nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.db.tables import absences, heartbeats, stores
+from bridge.db.tables import absences, deliveries, heartbeats, stores
 
 RECEIVER = "receiver"
 INTERVAL = 2.0  # seconds between two beats of a receiver's process
 LONGEST_GAP = timedelta(seconds=INTERVAL + 5)  # without a beat; a longer one is an absence
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which no receiver had the ledger, and the names of the stores that may have lost orders."""
+
+    began_at: datetime
+    ended_at: datetime
+    stores: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +39,34 @@ class Absence:
     ended_at: datetime
 
 
-def beat(connection: Connection, now: datetime) -> timedelta | None:
-    """A receiver has the ledger now. Returns how long none had it, if that was an absence.
+def beat(connection: Connection, now: datetime) -> Gap | None:
+    """A process of a receiver has the ledger, for the first time or again. Returns the gap before, if any.
 
-    Of several processes, the first after a gap records it. A clock that is set back records nothing.
+    A gap is an absence of each store in use that ever had a delivery, and it is kept as one in this
+    transaction. Of several processes that come back, the first does that: the others wait for its row. The
+    first beat ever follows no gap. Nor does a time before the last beat, by a clock that was set back.
     """
-    is_postgresql = connection.dialect.name == "postgresql"
-    dialect = postgresql if is_postgresql else sqlite
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     first = dialect.insert(heartbeats).values(name=RECEIVER, at=now).on_conflict_do_nothing()
     connection.execute(first)
     row = select(heartbeats.c.id, heartbeats.c.at).where(heartbeats.c.name == RECEIVER).with_for_update()
     beat_id, last = connection.execute(row).one()
     connection.execute(update(heartbeats).where(heartbeats.c.id == beat_id).values(at=now))
-    gap: timedelta = now - last
-    if gap <= LONGEST_GAP:
+    if now - last <= LONGEST_GAP:
         return None
-    in_use = select(stores.c.id).where(stores.c.removed_at.is_(None), stores.c.created_at < now)
-    rows = [
-        {"store_id": store_id, "began_at": last, "ended_at": now}
-        for store_id in connection.execute(in_use).scalars()
-    ]
-    if rows:
+    has_deliveries = select(deliveries.c.id).where(deliveries.c.store_id == stores.c.id).exists()
+    in_use = select(stores.c.id, stores.c.name).where(stores.c.removed_at.is_(None), has_deliveries)
+    concerned = connection.execute(in_use.order_by(stores.c.name)).all()
+    if concerned:
+        rows = [{"store_id": store.id, "began_at": last, "ended_at": now} for store in concerned]
         connection.execute(insert(absences), rows)
-    return gap
+    return Gap(last, now, [store.name for store in concerned])
+
+
+def go_on(connection: Connection, now: datetime) -> bool:
+    """A process that beat a moment ago still has the ledger. False if there is no beat to move on."""
+    moved = connection.execute(update(heartbeats).where(heartbeats.c.name == RECEIVER).values(at=now))
+    return moved.rowcount > 0
 
 
 def unsettled(connection: Connection, store_id: int | None = None) -> Sequence[Absence]:
@@ -69,7 +83,10 @@ def unsettled(connection: Connection, store_id: int | None = None) -> Sequence[A
 
 
 def settle(connection: Connection, store_id: int, *, ended_before: datetime, who: str, now: datetime) -> int:
-    """Nothing is missing of what the store's shop did until then; returns how many absences that settles."""
+    """Nothing is missing of what the store's shop did until then; returns how many absences that settles.
+
+    One that ends later, or that a receiver records at this moment, stays.
+    """
     return connection.execute(
         update(absences)
         .where(
@@ -79,3 +96,14 @@ def settle(connection: Connection, store_id: int, *, ended_before: datetime, who
         )
         .values(settled_at=now, settled_by=who)
     ).rowcount
+
+
+def count_unsettled(connection: Connection) -> Mapping[str, int]:
+    """How many absences are not settled, by the names of the stores that have any."""
+    query = (
+        select(stores.c.name, func.count().label("number"))
+        .join_from(absences, stores)
+        .where(absences.c.settled_at.is_(None), stores.c.removed_at.is_(None))
+        .group_by(stores.c.name)
+    )
+    return {store.name: store.number for store in connection.execute(query)}

@@ -22,6 +22,7 @@ from bridge.pipeline.receive import DeliveryRecorder, StoreChangedError
 from bridge.telemetry import access, answers
 from bridge.vault import Vault
 from bridge.web.answer import Answer, failure, problem
+from bridge.web.heartbeat import Heartbeat
 from bridge.web.refusals import Refusals
 from bridge.web.signature import is_signed
 from bridge.web.store_cache import CachedStore, StoreCache
@@ -88,6 +89,7 @@ class WebhookReceiver:
         self._now = now
         self._store_cache = StoreCache()
         self._refusals = Refusals(ledger, now)
+        self._heartbeat = Heartbeat(ledger, now)
         self._app = app.wsgi_app
         app.extensions["webhook_receiver"] = self
         app.wsgi_app = self  # type: ignore[method-assign]  # as Flask's documentation has it
@@ -99,8 +101,16 @@ class WebhookReceiver:
             methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
         )
 
+    def start(self, is_up: Callable[[], bool] = lambda: True) -> None:
+        """Note in the ledger that this process takes deliveries, until `is_up` says that it does no more.
+
+        To be called in each process that serves the app, after its fork.
+        """
+        self._heartbeat.start(is_up)
+
     def close(self) -> None:
         """Write what is kept in memory. To be called when no more requests come."""
+        self._heartbeat.close()
         self._refusals.close()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
