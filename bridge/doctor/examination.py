@@ -75,8 +75,17 @@ def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Findi
     for store in contents.stores:
         fetch = fetches.get(store.id)
         cause = wrong[0] if wrong else _cause(api, fetch)
-        backlog, shop = contents.backlogs[store.id], contents.shops.get(store.id)
-        yield from check_store(StoreObservation(store, backlog, fetch, cause, clock(), shop))
+        observation = StoreObservation(
+            store,
+            contents.backlogs[store.id],
+            fetch,
+            cause,
+            clock(),
+            shop=contents.shops.get(store.id),
+            absences=[absence for absence in contents.absences if absence.store_id == store.id],
+            silences=contents.silences.get(store.name, ()),
+        )
+        yield from check_store(observation)
 
 
 def _check_api(

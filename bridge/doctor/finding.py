@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from bridge.settings import SettingsError
 
+WEBHOOKS = "WooCommerce > Settings > Advanced > Webhooks"  # where a person finds them in a shop
+
 
 class Level(StrEnum):
     """How bad a finding is; only `wrong` has to be mended."""

@@ -15,9 +15,11 @@ from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError, Schema
 from bridge.doctor.clocks import Clock, ahead
 from bridge.doctor.finding import Finding, Level, format_names
 from bridge.doctor.mounts import network_file_system
-from bridge.ledger import backlog, shops, stores
+from bridge.ledger import absences, backlog, shops, silence, stores
+from bridge.ledger.absences import Absence
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.shops import Shop
+from bridge.ledger.silence import Silence
 from bridge.ledger.stores import Store
 from bridge.settings import KEY_FILE, Settings, SettingsError
 from bridge.vault import Vault
@@ -31,6 +33,8 @@ class LedgerContents:
     backlogs: Mapping[int, StoreBacklog]  # by the store's id
     clock_ahead: timedelta | None
     shops: Mapping[int, Shop] = field(default_factory=dict)  # those that are connected, by the store's id
+    absences: Sequence[Absence] = ()  # of all stores, those that are not settled
+    silences: Mapping[str, Sequence[Silence]] = field(default_factory=dict)  # by the store's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +190,12 @@ def _read(ledger: Ledger, clock: Clock) -> LedgerContents:
         all_stores = stores.every(connection)
         backlogs = backlog.of_stores(connection, clock())
         connected = shops.every(connection)
+        away = absences.unsettled(connection)
+        silences = silence.measure(connection, clock())
     asked = clock()
     theirs = ledger.server_time()
     clock_ahead = None if theirs is None else ahead(theirs, asked=asked, answered=clock())
-    return LedgerContents(all_stores, backlogs, clock_ahead, connected)
+    return LedgerContents(all_stores, backlogs, clock_ahead, connected, away, silences)
 
 
 def _missing_key(settings: Settings, error: SettingsError | OSError) -> Finding:

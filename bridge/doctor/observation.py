@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.doctor.configs import ConfigFetch
 from bridge.doctor.finding import Level, format_duration
+from bridge.ledger.absences import Absence
 from bridge.ledger.backlog import StoreBacklog
 from bridge.ledger.shops import Shop
+from bridge.ledger.silence import Silence
 from bridge.ledger.stores import Store
 
 Result = tuple[Level, str, str | None]  # of a check: the level, the message and the mend of a finding
@@ -19,7 +22,8 @@ class StoreObservation:
     """A store's row and backlog, and its config as just fetched.
 
     `fetch` is None if Space Invoices was not asked, `shop` if the store is not connected. `cause` is the
-    check, not one of the store's own, that found why the store's work waits; None if no check did.
+    check, not one of the store's own, that found why the store's work waits; None if no check did. `absences`
+    are those that are not settled.
     """
 
     store: Store
@@ -28,6 +32,8 @@ class StoreObservation:
     cause: str | None
     now: datetime
     shop: Shop | None = None
+    absences: Sequence[Absence] = ()
+    silences: Sequence[Silence] = ()
 
     def since(self, moment: datetime) -> str:
         """The time that has passed since a moment."""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
 from bridge.db.tables import actions, deliveries, issuances, shops, stores
+from bridge.ledger import absences
 from bridge.ledger import waiting as waiting_orders
 from bridge.ledger.deliveries import FAILED as FAILED_DELIVERY
 from bridge.ledger.deliveries import QUARANTINED, RECEIVED, UNREADABLE
@@ -43,6 +44,9 @@ class Backlog:
     inactive_orders: Mapping[str, int] = field(default_factory=dict)  # that came while the store is inactive
     last_refused_at: Mapping[str, datetime] = field(default_factory=dict)  # within the last day
     shops_failing_seconds: Mapping[str, float] = field(default_factory=dict)  # of those that cannot be asked
+    absences: Mapping[str, int] = field(
+        default_factory=dict
+    )  # of receivers, after which orders may be missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ def measure(connection: Connection, now: datetime) -> Backlog:
             if store.last_refused_at is not None and now - store.last_refused_at < RECENT
         },
         shops_failing_seconds={name: _age(since, now) for name, since in connection.execute(_FAILING_SHOPS)},
+        absences=absences.count_unsettled(connection),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -17,15 +18,23 @@ log = structlog.get_logger(__name__)
 class SingleFlight(Generic[_Result]):
     """Runs a function in one thread at a time: a server that hangs does not block ever more threads."""
 
-    def __init__(self, name: str, work: Callable[[], _Result]) -> None:
-        """`name` is for the log. `work` may raise, and may take any time."""
+    def __init__(self, name: str, work: Callable[[], _Result], *, keep: float = 0.0) -> None:
+        """`name` is for the log. `work` may raise, and may take any time.
+
+        `keep`: seconds for which a result is returned again instead of running it anew.
+        """
         self._name = name
         self._work = work
         self._lock = threading.Lock()
         self._running: Future[_Result] | None = None
+        self._keep = keep
+        self._kept_until = 0.0  # by time.monotonic
 
     def result(self, *, timeout: float) -> _Result | None:
-        """The result of the run that is under way, or begins now; None if it fails or times out (seconds)."""
+        """The result that is kept, or else of the run that is under way or begins now.
+
+        None if it fails, or takes longer than `timeout` (seconds).
+        """
         try:
             return self._start().result(timeout)
         except Exception as error:
@@ -34,7 +43,8 @@ class SingleFlight(Generic[_Result]):
 
     def _start(self) -> Future[_Result]:
         with self._lock:
-            if self._running is None or self._running.done():
+            is_over = self._running is None or self._running.done()
+            if self._running is None or (is_over and time.monotonic() >= self._kept_until):
                 self._running = Future()
                 # A daemon, so that the process does not wait for it at its end.
                 threading.Thread(target=self._run, args=(self._running,), daemon=True).start()
@@ -42,6 +52,8 @@ class SingleFlight(Generic[_Result]):
 
     def _run(self, future: Future[_Result]) -> None:
         try:
-            future.set_result(self._work())
+            result = self._work()
+            self._kept_until = time.monotonic() + self._keep
+            future.set_result(result)
         except Exception as error:
             future.set_exception(error)

@@ -10,6 +10,7 @@ from flask import Flask, Response, jsonify
 
 from bridge.broker import TaskPublisher, make_celery, messages_waiting
 from bridge.db import Ledger, LedgerMovedError, LedgerNotMigratedError, LedgerUnavailableError
+from bridge.ledger import silence
 from bridge.ledger.backlog import Backlog, measure
 from bridge.settings import Settings, load_settings
 from bridge.telemetry import STDOUT, configure_logging
@@ -18,6 +19,10 @@ from bridge.web import metrics
 from bridge.web.answer import register_error_handlers
 from bridge.web.coalescing_publisher import CoalescingPublisher
 from bridge.web.webhook import WebhookReceiver
+
+SILENCES_KEPT = (
+    600.0  # seconds: they last for hours, and reading the weeks before takes up to a second or two
+)
 
 log = structlog.get_logger(__name__)
 
@@ -100,11 +105,17 @@ def _add_metrics(app: Flask, ledger: Ledger, celery: Celery) -> None:
         with ledger.read() as connection:
             return measure(connection, datetime.now(UTC))
 
+    def measure_silences() -> metrics.Silences:
+        with ledger.read() as connection:
+            return silence.measure(connection, datetime.now(UTC))
+
     backlog = SingleFlight("the ledger's backlog", measure_backlog)
     queue = SingleFlight("the broker's queue", lambda: messages_waiting(celery))
+    silences = SingleFlight("the stores' silences", measure_silences, keep=SILENCES_KEPT)
 
     @app.get("/metrics")
     def show_metrics() -> Response:
         return Response(
-            metrics.render(backlog, queue), content_type="text/plain; version=0.0.4; charset=utf-8"
+            metrics.render(backlog, queue, silences, datetime.now(UTC)),
+            content_type="text/plain; version=0.0.4; charset=utf-8",
         )

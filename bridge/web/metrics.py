@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -11,11 +12,14 @@ from prometheus_client.registry import Collector
 
 from bridge import __version__
 from bridge.ledger.backlog import Backlog
+from bridge.ledger.silence import Silence
 from bridge.telemetry import counts, multiprocess
 from bridge.telemetry.single_flight import SingleFlight
 
-# Under the ten seconds after which Prometheus gives up.
-LEDGER_WITHIN, BROKER_WITHIN = 5.0, 1.0
+# Together under the ten seconds after which Prometheus gives up. Later silences are in the next scrape.
+LEDGER_WITHIN, BROKER_WITHIN, SILENCES_WITHIN = 5.0, 1.0, 2.0
+
+Silences = Mapping[str, Sequence[Silence]]  # by the stores' names
 
 
 class _Gauges(Collector):
@@ -28,14 +32,20 @@ class _Gauges(Collector):
         return self._gauges
 
 
-def render(backlog: SingleFlight[Backlog], queue: SingleFlight[int]) -> bytes:
+def render(
+    backlog: SingleFlight[Backlog], queue: SingleFlight[int], silences: SingleFlight[Silences], now: datetime
+) -> bytes:
     """All metrics, in Prometheus' text format.
 
-    Those of the ledger (`backlog`) or of the broker (`queue`: its messages) are left out if it is too slow.
+    Those of the ledger (`backlog`, `silences`) or of the broker (`queue`: its messages) are left out if it is
+    too slow.
     """
     registry = counted()
     messages = queue.result(timeout=BROKER_WITHIN)
-    registry.register(_Gauges(_of_servers(messages, backlog.result(timeout=LEDGER_WITHIN))))
+    measured = backlog.result(timeout=LEDGER_WITHIN)
+    registry.register(_Gauges(_of_servers(messages, measured)))
+    if measured is not None and (silent := silences.result(timeout=SILENCES_WITHIN)) is not None:
+        registry.register(_Gauges([_of_silences(silent, now)]))
     return generate_latest(registry)
 
 
@@ -123,6 +133,12 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
         "store",
         backlog.shops_failing_seconds,
     )
+    yield _by_label(
+        "spacebridge_absences",
+        "Times in which no receiver was up or had the ledger, until they are compared with the store's shop.",
+        "store",
+        backlog.absences,
+    )
 
 
 def _of_orders(backlog: Backlog) -> Iterator[Metric]:
@@ -148,6 +164,19 @@ def _of_orders(backlog: Backlog) -> Iterator[Metric]:
         "store",
         backlog.inactive_orders,
     )
+
+
+def _of_silences(silences: Silences, now: datetime) -> Metric:
+    gauge = GaugeMetricFamily(
+        "spacebridge_silent_seconds",
+        "Since when nothing of a topic has come, where the store's rhythm does not explain that. "
+        "Stores whose shop is not connected.",
+        labels=["store", "topic"],
+    )
+    for store, of_store in silences.items():
+        for silence in of_store:
+            gauge.add_metric([store, silence.topic], (now - silence.since).total_seconds())
+    return gauge
 
 
 def _by_label(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:
