@@ -52,6 +52,8 @@ TOLD: dict[str, Labels] = {
     "spacebridge_inactive_store_orders": {"store": ANY},
     "spacebridge_last_refused_timestamp_seconds": {"store": ANY},
     "spacebridge_shop_failing_seconds": {"store": ANY},
+    "spacebridge_absences": {"store": ANY},
+    "spacebridge_silent_seconds": {"store": ANY, "topic": {"order.created", "order.updated"}},
     "spacebridge_info": {"version": ANY},
     **{
         f"spacebridge_{name}": {}
@@ -86,6 +88,7 @@ KNOWN: dict[str, Labels] = {
         "store": ANY,
         "instance": ANY,
         "reason": ANY,
+        "topic": ANY,
     },
     **{rule["record"]: {"store": ANY} for rule in RULES if "record" in rule},
 }
