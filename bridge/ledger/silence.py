@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -19,9 +20,10 @@ CREATED, UPDATED = "order.created", "order.updated"  # deletions and restoration
 WEEKS = 4  # of history before a topic's last delivery
 HISTORY = timedelta(weeks=WEEKS)
 LOOKBACK = 2 * HISTORY  # from now: deliveries before it are not read
-USUAL_HOURS = 14.0  # of silence; at the usual rate, chance makes such a pause once in a million (e^-14)
+USUAL_HOURS = 14.0  # of silence, at least; at the usual rate, chance makes that once in a million (e^-14)
+TIMES_LONGER = 3  # than anything of the history: deliveries that come in bunches leave longer pauses
 LEAST_HOURS = 28  # with a delivery, in the history; with less of it, nothing is said
-LEAST_ORDERS = 10  # created since the last update, and three times as many as ever before
+LEAST_ORDERS = 10  # created since the last update, at least
 FOLLOWS_WITHIN = timedelta(hours=2)  # of the creation of an order, there is an update of it or of another
 _HOUR = timedelta(hours=1)
 
@@ -83,7 +85,7 @@ def find(hours: Mapping[str, Hours], now: datetime) -> Sequence[Silence]:
     Hours with a delivery are counted, and not deliveries: an order makes several at a time, and somebody who
     completes forty orders at once makes forty. The rhythm is that of the weekdays and their hours in the four
     weeks before the topic's last delivery, so nights, weekends and closing times are no silence, and the
-    silence itself does not count.
+    silence itself does not count. It also has to be three times as long as any pause of these weeks.
     """
     found = []
     for topic in (CREATED, UPDATED):
@@ -91,24 +93,25 @@ def find(hours: Mapping[str, Hours], now: datetime) -> Sequence[Silence]:
             continue
         last = max(hours[topic])
         history = [hour for hour in hours[topic] if hour > last - HISTORY]
-        usual = _usual_hours(history, last, now)
+        rhythm = Counter((hour.weekday(), hour.hour) for hour in history)
+        usual = _usual_hours(rhythm, last, _beginning(now))
+        pauses = (_usual_hours(rhythm, *pause) for pause in pairwise(sorted(history)))
+        is_silent = usual >= max(USUAL_HOURS, TIMES_LONGER * max(pauses, default=0.0))
         orders = 0
         if topic == UPDATED and CREATED in hours:
             orders = _orders_since(hours[CREATED], history, now)
         # Orders that were imported together have no updates, either: some usual time has to pass as well.
         is_left_behind = orders > 0 and usual >= USUAL_HOURS / 4
-        if len(history) >= LEAST_HOURS and (usual >= USUAL_HOURS or is_left_behind):
+        if len(history) >= LEAST_HOURS and (is_silent or is_left_behind):
             since = hours[topic][last].last_at
             found.append(Silence(topic, since, usual, orders if is_left_behind else 0))
     return found
 
 
-def _usual_hours(history: Sequence[datetime], last: datetime, now: datetime) -> float:
-    """How many hours with a delivery the whole hours from after `last` until now would have."""
-    rhythm = Counter((hour.weekday(), hour.hour) for hour in history)
-    begun = int((now - last) / _HOUR)
-    since = (last + number * _HOUR for number in range(1, begun))
-    return sum(rhythm[hour.weekday(), hour.hour] for hour in since) / WEEKS
+def _usual_hours(rhythm: Mapping[tuple[int, int], int], after: datetime, until: datetime) -> float:
+    """How many of the hours between two usually have a delivery."""
+    between = (after + number * _HOUR for number in range(1, int((until - after) / _HOUR)))
+    return sum(rhythm.get((hour.weekday(), hour.hour), 0) for hour in between) / WEEKS
 
 
 def _orders_since(created: Hours, updated: Sequence[datetime], now: datetime) -> int:
@@ -122,7 +125,7 @@ def _orders_since(created: Hours, updated: Sequence[datetime], now: datetime) ->
         if last - HISTORY < hour <= last:
             run = 0 if hour in updated else run + created[hour].number
             longest = max(longest, run)
-    return number if number >= max(LEAST_ORDERS, 3 * longest) else 0
+    return number if number >= max(LEAST_ORDERS, TIMES_LONGER * longest) else 0
 
 
 def _not_connected(connection: Connection) -> Mapping[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -15,28 +14,9 @@ from bridge.ledger.stores import Store
 from bridge.web.refusals import PAUSE, Refusals
 from tests.support.books import NOW, add_store
 from tests.support.crowds import at_once
+from tests.support.pauses import Pauses
 
 MANY = 1000
-
-
-class Pauses:
-    """Pauses that last until the test says so."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Semaphore(0)
-        self.lengths: list[float] = []
-        self._over = threading.Semaphore(0)
-
-    def sleep(self, seconds: float) -> None:
-        self.lengths.append(seconds)
-        self.begun.release()
-        self._over.acquire()
-
-    def wait_for_one(self) -> None:
-        assert self.begun.acquire(timeout=30)
-
-    def end_one(self) -> None:
-        self._over.release()
 
 
 @pytest.fixture
