@@ -165,6 +165,7 @@ def delivery_of(store_id: int, body: bytes, *, now: datetime = NOW, **given: Any
         "resource_id": 1,
         "is_deletion": False,
         "shop_url": None,
+        "source": "webhook",
         "state": "received",
         "reason": None,
         "received_at": now,
