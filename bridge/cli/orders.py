@@ -18,6 +18,7 @@ from bridge.issuance import LABELS, Decision
 from bridge.ledger import actions as ledger_actions
 from bridge.ledger import attempts as ledger_attempts
 from bridge.ledger import deliveries as ledger_deliveries
+from bridge.ledger import finds as ledger_finds
 from bridge.ledger import issuances as ledger_issuances
 from bridge.ledger import kept_deliveries
 from bridge.ledger import orders as ledger_orders
@@ -104,10 +105,11 @@ def explain(store: str, order: int, as_json: bool) -> None:
             attempt for row in known_orders for attempt in ledger_attempts.of_order(connection, row.id)
         ]
         actions = ledger_actions.of_resource(connection, store_id, order)
+        found = ledger_finds.of_resource(connection, store_id, order)
     if not deliveries:
         fail(f"Store {store} never sent a delivery on an order {order}.")
     unreadable = [unreadable_row(delivery) for delivery in deliveries if delivery.state == UNREADABLE]
-    events = [asdict(event) for event in timeline(deliveries, attempts, actions)]
+    events = [asdict(event) for event in timeline(deliveries, attempts, actions, found)]
     if as_json:
         print_json({"events": events, "orders": [*map(order_row, known_orders), *unreadable]})
         return

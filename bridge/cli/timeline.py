@@ -8,7 +8,8 @@ from datetime import datetime
 
 from bridge.ledger.actions import Action
 from bridge.ledger.attempts import Attempt
-from bridge.ledger.deliveries import Delivery
+from bridge.ledger.deliveries import WEBHOOK, Delivery
+from bridge.ledger.finds import Find
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +22,30 @@ class Event:
 
 
 def timeline(
-    deliveries: Sequence[Delivery], attempts: Sequence[Attempt], actions: Sequence[Action]
+    deliveries: Sequence[Delivery],
+    attempts: Sequence[Attempt],
+    actions: Sequence[Action],
+    finds: Sequence[Find] = (),
 ) -> Sequence[Event]:
     """All events in time order; of the same moment, a cause before its effect.
 
+    A find tells why its delivery did not come by a webhook.
+
     Each sequence has to be in the order in which it happened.
     """
-    events = [event for delivery in deliveries for event in _delivery_events(delivery)]
+    found = {find.delivery_id: find for find in finds}
+    events = [
+        event for delivery in deliveries for event in _delivery_events(delivery, found.get(delivery.id))
+    ]
     events += map(_action_event, actions)
     events += map(_attempt_event, attempts)
     return sorted(events, key=lambda event: event.at)  # a stable sort keeps the order of the same moment
 
 
-def _delivery_events(delivery: Delivery) -> Iterator[Event]:
+def _delivery_events(delivery: Delivery, find: Find | None) -> Iterator[Event]:
     result = delivery.reason or delivery.state
+    if delivery.source != WEBHOOK:
+        result = f"{_way(delivery, find)}: {result}"
     if delivery.duplicates == 0:
         yield Event(delivery.received_at, f"delivery {delivery.id}", f"{delivery.topic}: {result}")
         return
@@ -43,6 +54,17 @@ def _delivery_events(delivery: Delivery) -> Iterator[Event]:
     yield Event(delivery.received_at, f"delivery {delivery.id}", f"{delivery.topic}: {first}")
     times = f"for the last of {delivery.duplicates + 1} times"
     yield Event(delivery.last_received_at, f"delivery {delivery.id} again", f"{times}: {again}")
+
+
+def _way(delivery: Delivery, find: Find | None) -> str:
+    """How a delivery came that no webhook brought, and why none did."""
+    if find is None:
+        return f"came by {delivery.source}"
+    late = ""
+    if find.changed_at is not None:
+        minutes = max(0, round((find.found_at - find.changed_at).total_seconds() / 60))
+        late = f", {minutes} minutes after the change"
+    return f"came by {delivery.source}{late} (the webhook: {find.reason})"
 
 
 def _attempt_event(attempt: Attempt) -> Event:

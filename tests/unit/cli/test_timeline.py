@@ -9,6 +9,7 @@ from bridge.issuance import Kind
 from bridge.ledger.actions import Action
 from bridge.ledger.attempts import Attempt
 from bridge.ledger.deliveries import Delivery
+from bridge.ledger.finds import Find
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -18,7 +19,13 @@ def after(seconds: float) -> datetime:
 
 
 def delivery(
-    number: int, at: datetime, *, reason: str | None, last: datetime | None = None, duplicates: int = 0
+    number: int,
+    at: datetime,
+    *,
+    reason: str | None,
+    last: datetime | None = None,
+    duplicates: int = 0,
+    source: str = "webhook",
 ) -> Delivery:
     is_deletion = (reason or "").startswith("deletes")
     return Delivery(
@@ -35,6 +42,7 @@ def delivery(
         last_received_at=last or at,
         arrival=number,
         shop_url=None,
+        source=source,
         compressed_body=b"",
     )
 
@@ -104,4 +112,22 @@ def test_a_repeated_deletion_has_its_effect_where_it_came_last() -> None:
         ("delivery 1", "order.deleted: arrived"),
         ("delivery 2", "order.updated: restored"),
         ("delivery 1 again", "for the last of 2 times: deletes the order"),
+    ]
+
+
+def test_what_no_webhook_told_says_how_it_came_and_why() -> None:
+    found = Find(1, 1, "missing", "switched off", 5, after(0), after(720))
+    events = timeline(
+        [
+            delivery(5, after(720), reason="order 1 is processing", source="reconcile"),
+            delivery(6, after(721), reason="order 1 is completed", source="backfill"),
+        ],
+        [],
+        [],
+        [found],
+    )
+    assert [event.result for event in events] == [
+        "order.updated: came by reconcile, 12 minutes after the change (the webhook: switched off): "
+        "order 1 is processing",
+        "order.updated: came by backfill: order 1 is completed",
     ]
