@@ -147,15 +147,6 @@ def test_a_shop_that_never_came_is_a_note_on_its_webhooks(patient: Patient) -> N
     assert "/webhooks/second" in (note.mend or "")
 
 
-@ON_SQLITE
-def test_a_shop_that_was_silent_for_a_week_is_a_note(patient: Patient) -> None:
-    patient.change(delivery_table, last_received_at=hours_ago(8 * 24))
-    found = the("deliveries", patient.look())
-    assert found.level is Level.WARNING
-    assert "8 days ago" in found.message
-    assert "Active" in (found.mend or "")
-
-
 @pytest.mark.parametrize(
     ("state", "mend"),
     [("held", "spacebridge issuances mark-issued ID"), ("failed", "spacebridge issuances resend ID")],

@@ -19,6 +19,21 @@ def test_an_error_is_no_result() -> None:
     assert SingleFlight("a number", ask).result(timeout=30) is None
 
 
+def test_a_result_that_is_kept_is_not_asked_for_again_and_an_error_is() -> None:
+    answers = iter([OSError("a server that is away"), 7, 8])
+
+    def ask() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    flight = SingleFlight("a number", ask, keep=3600)
+    assert [flight.result(timeout=30) for _ in range(4)] == [None, 7, 7, 7]
+    flight = SingleFlight("a number", ask)
+    assert flight.result(timeout=30) == 8
+
+
 def test_a_server_that_hangs_is_asked_by_one_thread_until_it_answers() -> None:
     asked: SimpleQueue[threading.Thread] = SimpleQueue()
     may_answer = threading.Event()
