@@ -75,7 +75,7 @@ def test_after_an_absence_orders_may_be_missing_until_somebody_says_that_none_is
 
 @ON_SQLITE
 def test_several_absences_are_one_finding(patient: Patient) -> None:
-    for began, ended in ((50, 49), (30, 29.5), (3, 2.5)):
+    for began, ended in ((50, 49), (30, 29.4), (3, 2.2)):
         be_away(patient, hours_ago(began), hours_ago(ended))
     finding = the("absences", patient.look())
     assert finding.message.startswith(
