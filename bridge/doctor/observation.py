@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.doctor.configs import ConfigFetch
@@ -23,7 +23,7 @@ class StoreObservation:
 
     `fetch` is None if Space Invoices was not asked, `shop` if the store is not connected. `cause` is the
     check, not one of the store's own, that found why the store's work waits; None if no check did. `absences`
-    are those that are not settled.
+    are those that are not settled; `found` counts orders of which no webhook told.
     """
 
     store: Store
@@ -34,6 +34,9 @@ class StoreObservation:
     shop: Shop | None = None
     absences: Sequence[Absence] = ()
     silences: Sequence[Silence] = ()
+    found: Mapping[str, int] = field(
+        default_factory=dict
+    )  # since a day ago, by reason
 
     def since(self, moment: datetime) -> str:
         """The time that has passed since a moment."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from bridge.admin.store_options import lost_in_bare_body
 from bridge.doctor.absences import check_absences
 from bridge.doctor.finding import WEBHOOKS, Finding, Level, format_duration
+from bridge.doctor.finds import check_finds
 from bridge.doctor.observation import Result, StoreObservation
 from bridge.doctor.shops import check_connection
 from bridge.doctor.silence import check_silence
@@ -289,4 +290,5 @@ _CHECKS: Mapping[str, Callable[[StoreObservation], Iterator[Result]]] = {
     "absences": check_absences,
     "silence": check_silence,
     "connection": check_connection,
+    "found": check_finds,
 }

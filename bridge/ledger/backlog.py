@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
 from bridge.db.tables import actions, deliveries, issuances, shops, stores
-from bridge.ledger import absences
+from bridge.ledger import absences, finds
 from bridge.ledger import waiting as waiting_orders
 from bridge.ledger.deliveries import FAILED as FAILED_DELIVERY
 from bridge.ledger.deliveries import QUARANTINED, RECEIVED, UNREADABLE
@@ -44,9 +44,8 @@ class Backlog:
     inactive_orders: Mapping[str, int] = field(default_factory=dict)  # that came while the store is inactive
     last_refused_at: Mapping[str, datetime] = field(default_factory=dict)  # within the last day
     shops_failing_seconds: Mapping[str, float] = field(default_factory=dict)  # of those that cannot be asked
-    absences: Mapping[str, int] = field(
-        default_factory=dict
-    )  # of receivers, after which orders may be missing
+    absences: Mapping[str, int] = field(default_factory=dict)  # after which orders may be missing
+    found: Mapping[tuple[str, str], int] = field(default_factory=dict)  # in the last day, by store and reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +120,7 @@ def measure(connection: Connection, now: datetime) -> Backlog:
         },
         shops_failing_seconds={name: _age(since, now) for name, since in connection.execute(_FAILING_SHOPS)},
         absences=absences.count_unsettled(connection),
+        found=_found(connection, {store.id: store.name for store in known}, now),
     )
 
 
@@ -169,6 +169,17 @@ _STORES = select(
     stores.c.inactive_after_delivery,
     stores.c.last_refused_at,
 ).where(stores.c.removed_at.is_(None))
+
+
+def _found(connection: Connection, names: Mapping[int, str], now: datetime) -> Mapping[tuple[str, str], int]:
+    """How many orders were found in the shops in the last day, by the store's name and why."""
+    counts = finds.counts_since(connection, now - RECENT)
+    return {
+        (names[store_id], reason): number
+        for store_id, of_store in counts.items()
+        if store_id in names
+        for reason, number in of_store.items()
+    }
 
 
 _FAILING_SHOPS = (

@@ -42,11 +42,14 @@ def of_resource(connection: Connection, store_id: int, resource_id: int) -> Sequ
     ]
 
 
-def counts_since(connection: Connection, since: datetime) -> Mapping[tuple[int, str], int]:
+def counts_since(connection: Connection, since: datetime) -> Mapping[int, Mapping[str, int]]:
     """How many orders were found since then, by their store and why no webhook told."""
     query = (
         select(finds.c.store_id, finds.c.reason, func.count())
         .where(finds.c.found_at >= since)
         .group_by(finds.c.store_id, finds.c.reason)
     )
-    return {(store_id, reason): number for store_id, reason, number in connection.execute(query)}
+    counts: dict[int, dict[str, int]] = {}
+    for store_id, reason, number in connection.execute(query):
+        counts.setdefault(store_id, {})[reason] = number
+    return counts

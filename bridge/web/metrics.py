@@ -139,6 +139,14 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
         "store",
         backlog.absences,
     )
+    found = GaugeMetricFamily(
+        "spacebridge_orders_found",
+        "Orders of which no webhook told, found in the shop within the last day, by why none did.",
+        labels=["store", "reason"],
+    )
+    for labels, number in backlog.found.items():
+        found.add_metric(labels, number)
+    yield found
 
 
 def _of_orders(backlog: Backlog) -> Iterator[Metric]:
