@@ -11,17 +11,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bridge.db import Ledger
-from bridge.ledger import stores
+from bridge.ledger import shops, stores
 from bridge.settings import KEY_FILE, Settings
 from bridge.vault import Vault
 from bridge.vault.encryption import make_key
 from bridge.vault.key_file import KeyFile
+from tests.support.connected import CONSUMER_SECRET, KEY, connect_shop
 from tests.support.counter import Counter, open_counter
 from tests.support.recorded import load
 from tests.support.running import ORGANIZATION, RunningBridge, run_command
@@ -61,6 +63,26 @@ def test_secrets_are_encrypted_with_the_first_key_of_the_settings_once(counter: 
     assert secrets_of(after, Vault([new])) == secrets_of(before, Vault([old]))
 
 
+def test_the_keys_of_a_shop_are_among_the_secrets(counter: Counter) -> None:
+    counter.add()
+    with counter.ledger.write() as connection:
+        connect_shop(connection, counter.vault, counter.store().id, datetime.now(UTC))
+    old, new = counter.environment["SPACEBRIDGE_SECRET_KEY"], make_key()
+    both = {"SPACEBRIDGE_SECRET_KEY": f"{new},{old}"}
+    for changed in (4, 0):
+        assert counter.json("keys", "rotate", **both) == {"secrets": 4, "encrypted_anew": changed}
+    with counter.ledger.write() as connection:
+        shop = shops.of_store(connection, counter.store().id)
+        assert shop is not None
+        assert shop.keys(Vault([new])) == (KEY, CONSUMER_SECRET)
+        # Nobody has the key to these two any more.
+        connect_shop(connection, Vault([make_key()]), counter.store().id, datetime.now(UTC))
+    refused = counter.run("keys", "rotate", **both)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "no key reads the secrets of shop" in refused.stderr
+    assert "spacebridge stores connect" in refused.stderr
+
+
 def secrets_of(store: stores.Store, vault: Vault) -> list[str]:
     tokens = [store.encrypted_api_token, store.encrypted_webhook_secret, *store.encrypted_previous_secrets]
     return [vault.decrypt(token) for token in tokens]
@@ -78,26 +100,37 @@ def embedded(tmp_path: Path) -> Path:
             folder, "stores", "add", name, *ids, "--token-file", "-", "--offline", given=f"token-of-{name}"
         )
         assert added.returncode == 0, added.stderr
+    settings = Settings(data_dir=folder)
+    with closing(Ledger(settings.ledger_url)) as ledger, ledger.write() as connection:
+        two = stores.find(connection, "two")
+        assert two is not None
+        connect_shop(connection, settings.vault(), two.id, datetime.now(UTC))
     return folder
 
 
 def readable(folder: Path) -> Mapping[str, list[str]]:
     """The secrets of each store, read with what a process that starts now finds."""
     settings = Settings(data_dir=folder)
-    ledger = Ledger(settings.ledger_url)
-    with ledger.read() as connection:
-        found = {store.name: secrets_of(store, settings.vault()) for store in stores.every(connection)}
-    ledger.close()
-    return found
+    vault = settings.vault()
+    with closing(Ledger(settings.ledger_url)) as ledger, ledger.read() as connection:
+        connected = shops.every(connection)
+        return {
+            store.name: [
+                *secrets_of(store, vault),
+                *(connected[store.id].keys(vault) if store.id in connected else ()),
+            ]
+            for store in stores.every(connection)
+        }
 
 
 ALL = {name: [f"token-of-{name}", secret] for name, secret in SECRETS.items()}
+ALL["two"] += [KEY, CONSUMER_SECRET]
 
 
 def test_the_embedded_ledgers_key_is_made_anew(embedded: Path) -> None:
     before = (embedded / KEY_FILE).read_text()
     rotated = run_command(embedded, "keys", "rotate", "--json")
-    assert json.loads(rotated.stdout) == {"secrets": 6, "encrypted_anew": 6}
+    assert json.loads(rotated.stdout) == {"secrets": 8, "encrypted_anew": 8}
     after = (embedded / KEY_FILE).read_text()
     assert len(after.split()) == 1
     assert after != before

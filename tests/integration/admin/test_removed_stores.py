@@ -9,15 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from bridge.admin import manage_stores
 from bridge.admin.manage_stores import NewStore
-from bridge.db import Ledger, LedgerUnavailableError
+from bridge.db import Ledger, LedgerUnavailableError, tables
 from bridge.issuance import StoreOptions
-from bridge.ledger import backlog, deliveries, issuances, orders, store_pauses, stores
+from bridge.ledger import (
+    backlog,
+    deliveries,
+    issuances,
+    orders,
+    shop_approvals,
+    shops,
+    store_pauses,
+    stores,
+)
 from bridge.maintenance.redecide import redecide
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.store_configs import refresh_config
+from tests.support.connected import connect_shop
 from tests.support.counter import IDS, Counter, open_counter
 from tests.support.recorded import load
 from tests.support.running import run_command
@@ -72,6 +83,22 @@ def test_a_store_that_was_paused_is_no_longer_counted_as_such(shop: Shop) -> Non
     remove(shop)
     with shop.context.ledger.read() as connection:
         assert backlog.measure(connection, shop.clock.now()).stores_paused == 0
+
+
+def test_the_keys_of_its_shop_are_erased_and_a_store_that_comes_back_is_not_connected(shop: Shop) -> None:
+    context = shop.context
+    with context.ledger.write() as connection:
+        connect_shop(connection, context.vault, shop.store_id, shop.clock.now())
+        shop_approvals.begin(
+            connection, shop.store_id, "https://shop.example", "0" * 32, who=WHO, now=shop.clock.now()
+        )
+    remove(shop)
+    with context.ledger.read() as connection:
+        assert connection.execute(select(tables.shops)).all() == []
+        assert shop_approvals.find(connection, "0" * 32) is None
+    assert add_again(shop)
+    with context.ledger.read() as connection:
+        assert shops.of_store(connection, shop.store_id) is None
 
 
 def test_a_delivery_that_was_on_its_way_is_kept_and_has_nothing_issued(shop: Shop) -> None:

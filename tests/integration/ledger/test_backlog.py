@@ -10,9 +10,19 @@ from sqlalchemy import update
 from bridge.admin import store_removal
 from bridge.db import tables
 from bridge.issuance import Kind
-from bridge.ledger import backlog, deliveries, issuances, processing, store_configs, store_pauses, stores
+from bridge.ledger import (
+    backlog,
+    deliveries,
+    issuances,
+    processing,
+    shops,
+    store_configs,
+    store_pauses,
+    stores,
+)
 from bridge.ledger.backlog import Backlog
-from tests.support.books import NOW, Books, add_due, add_store, finish, mark_issued, withdraw
+from tests.support.books import NOW, VAULT, Books, add_due, add_store, finish, mark_issued, withdraw
+from tests.support.connected import connect_shop
 
 NOTHING = {"due": 0, "sending": 0, "held": 0, "failed": 0}
 KEPT = {"failed": 0, "unreadable": 0, "quarantined": 0}
@@ -58,6 +68,25 @@ def test_what_is_open_is_counted_and_the_oldest_of_it_dated(books: Books) -> Non
         kept_deliveries={**KEPT, "failed": 1},
         orders_waiting=WAITING,
     )
+
+
+def test_a_shop_that_cannot_be_asked_is_measured_until_it_can(books: Books) -> None:
+    removed = books.write(add_store, "removed")
+    for store_id in (books.store_id, removed):
+        books.write(connect_shop, VAULT, store_id, NOW - DAY)
+        for minutes in (30, 10):
+            books.write(
+                shops.note_error,
+                store_id,
+                error="It is away.",
+                kind="ShopUnreachableError",
+                is_refusal=False,
+                now=NOW - timedelta(minutes=minutes),
+            )
+    books.write(store_removal.remove, books.read(stores.get, removed), who="ana", now=NOW)
+    assert books.read(backlog.measure, NOW).shops_failing_seconds == {"shop": 1800.0}
+    books.write(shops.note_success, books.store_id)
+    assert books.read(backlog.measure, NOW).shops_failing_seconds == {}
 
 
 def test_what_was_dated_by_a_clock_that_was_set_back_since_is_of_no_age(books: Books) -> None:
