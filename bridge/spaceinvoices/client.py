@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
+from bridge.retry_after import parse_retry_after
 from bridge.spaceinvoices.api import Answer
 from bridge.spaceinvoices.errors import SpaceInvoicesError, message_of
 from bridge.spaceinvoices.filters import Filter, Where, as_json
@@ -19,7 +20,6 @@ from bridge.spaceinvoices.outcome import (
     Effect,
     effect_of,
     outcome_of_answer,
-    parse_retry_after,
 )
 from bridge.spaceinvoices.transport import ApiConnection, NoReply, Reply
 

@@ -7,14 +7,14 @@ what is not known to have failed may have taken effect.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from enum import StrEnum
 from http.client import HTTPException
 
 from urllib3.exceptions import HTTPError
 
-MAX_RETRY_AFTER = 3600.0  # seconds
+from bridge.retry_after import parse_retry_after
+
 MAX_EXCERPT = 2000  # characters of an answer that are kept
 
 
@@ -73,25 +73,6 @@ def outcome_of_failure(error: Exception, *, sent: Sent) -> Outcome:
     if sent is Sent.IN_PART or (sent is Sent.PERHAPS and _is_of_the_connection(error)):
         return Outcome(Effect.NOT_TAKEN, f"the order could not be sent ({kind})")
     return Outcome(Effect.UNKNOWN, f"the order was sent and no answer came ({kind})")
-
-
-def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds to wait, from 0 to an hour; None for a header that is missing or cannot be read.
-
-    RFC 9110, 10.2.3: a number of seconds, or a date.
-    """
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        seconds = float(value)  # more digits than a float holds become infinity
-    else:
-        try:
-            date = parsedate_to_datetime(value)
-            seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
-        except (ValueError, OverflowError):
-            return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _is_of_the_connection(error: BaseException | None) -> bool:

@@ -17,7 +17,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from bridge import __version__
-from bridge.spaceinvoices.deadline import Deadline, DeadlineAdapter
+from bridge.deadline import Deadline, DeadlineAdapter
 from bridge.spaceinvoices.outcome import Outcome, Sent, outcome_of_failure
 
 # A connection that was idle for longer is not used again: the server may be closing it at that moment, and

@@ -12,13 +12,13 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.retry_after import parse_retry_after
 from bridge.spaceinvoices.outcome import (
     Effect,
     Outcome,
     Sent,
     outcome_of_answer,
     outcome_of_failure,
-    parse_retry_after,
 )
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
