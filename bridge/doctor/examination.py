@@ -47,7 +47,7 @@ def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Findi
         # The workers share the rate limit if the broker can be reached.
         shared = settings.broker_url.get_secret_value() if broker.finding.level is Level.OK else ""
         limiter = RateLimiter(settings.request_rate, broker_url=shared)
-        context = Context(ledger, vault, settings.api_url, timeout, settings.config_ttl, limiter)
+        context = Context(ledger, vault, settings.api_url, timeout, settings.config_ttl, rate_limiter=limiter)
         fetches = fetch_configs(context, [store for store in contents.stores if is_readable(store, vault)])
     api_finding = _check_api(settings, api, contents, fetches)
     yield api_finding
