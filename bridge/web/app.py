@@ -18,6 +18,7 @@ from bridge.telemetry.single_flight import SingleFlight
 from bridge.web import metrics
 from bridge.web.answer import register_error_handlers
 from bridge.web.coalescing_publisher import CoalescingPublisher
+from bridge.web.connect import add_connect_pages
 from bridge.web.webhook import WebhookReceiver
 
 SILENCES_KEPT = (
@@ -32,7 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings is None:
         settings = load_settings()
         configure_logging(settings.log_format, to=STDOUT)
-    ledger = Ledger(settings.ledger_url)
+    ledger, vault = Ledger(settings.ledger_url), settings.vault()
     celery = make_celery(settings.broker_url.get_secret_value())
     publisher = TaskPublisher(celery)
     app = Flask("spacebridge", static_folder=None)
@@ -40,14 +41,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     WebhookReceiver(
         app,
         ledger,
-        settings.vault(),
+        vault,
         max_body_bytes=settings.max_body_bytes,
         publish=CoalescingPublisher(publisher.deliveries).publish,
-        now=lambda: datetime.now(UTC),
+        now=_now,
     )
+    add_connect_pages(app, ledger, vault, _now)
     _add_status_pages(app, ledger, publisher, allow_unsynced_commits=settings.allow_unsynced_commits)
     _add_metrics(app, ledger, celery)
     return app
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _add_status_pages(

@@ -18,6 +18,8 @@ _COMMANDS = {
     "rotate-secret": "secret",
     "set-token": "secret",
     "apply": "apply",
+    "connect": "connect",
+    "disconnect": "connect",
 }
 
 
