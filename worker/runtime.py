@@ -75,5 +75,6 @@ def make_context(settings: Settings, *, connections: int = 20) -> Context:
         api_url=settings.api_url,
         api_timeout=settings.api_timeout,
         config_ttl=settings.config_ttl,
+        public_url=settings.public_url,
         rate_limiter=RateLimiter(settings.request_rate, broker_url=settings.broker_url.get_secret_value()),
     )

@@ -48,7 +48,13 @@ class StoreSession:
         """What the pipeline's functions need."""
         settings = self.settings
         return Context(
-            self.ledger, self.vault, settings.api_url, settings.api_timeout, settings.config_ttl, now=now
+            self.ledger,
+            self.vault,
+            settings.api_url,
+            settings.api_timeout,
+            settings.config_ttl,
+            settings.public_url,
+            now=now,
         )
 
     def store(self, name: str) -> Store:
