@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from bridge.db.tables import deliveries, shops, stores
 from bridge.ledger.deliveries import WEBHOOK
@@ -26,6 +26,7 @@ LEAST_HOURS = 28  # with a delivery, in the history; with less of it, nothing is
 LEAST_ORDERS = 10  # created since the last update, at least
 FOLLOWS_WITHIN = timedelta(hours=2)  # of the creation of an order, there is an update of it or of another
 _HOUR = timedelta(hours=1)
+SHORTEST = USUAL_HOURS / 4 * _HOUR  # no silence is shorter; busy stores are told by that, without their hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +59,29 @@ def measure(connection: Connection, now: datetime) -> Mapping[str, Sequence[Sile
 
     Reads the deliveries of eight weeks, without an index: for people, and for what is kept for minutes.
     """
-    hours: defaultdict[str, defaultdict[str, dict[datetime, Arrivals]]] = defaultdict(
+    names = _not_connected(connection)
+    at = deliveries.c.received_at
+    is_read = and_(
+        deliveries.c.id > _last_before(connection, now - LOOKBACK),
+        deliveries.c.topic.in_([CREATED, UPDATED]),
+        deliveries.c.source == WEBHOOK,
+    )
+    of_topic = (deliveries.c.store_id, deliveries.c.topic)
+    lasts = connection.execute(
+        select(deliveries.c.store_id, func.max(at, type_=at.type)).where(is_read).group_by(*of_topic)
+    )
+    quiet = {store_id for store_id, last_at in lasts if last_at < now - SHORTEST and store_id in names}
+    hours: defaultdict[int, defaultdict[str, dict[datetime, Arrivals]]] = defaultdict(
         lambda: defaultdict(dict)
     )
-    at = deliveries.c.received_at
-    query = (
-        select(deliveries.c.store_id, deliveries.c.topic, func.count(), func.max(at, type_=at.type))
-        .where(
-            deliveries.c.id > _last_before(connection, now - LOOKBACK),
-            deliveries.c.topic.in_([CREATED, UPDATED]),
-            deliveries.c.source == WEBHOOK,
-        )
-        .group_by(deliveries.c.store_id, deliveries.c.topic, _hour_of(connection, at))
+    arrivals = (
+        select(*of_topic, func.count(), func.max(at, type_=at.type))
+        .where(is_read, deliveries.c.store_id.in_(quiet))
+        .group_by(*of_topic, _hour_of(connection, at))
     )
-    names = _not_connected(connection)
-    for store_id, topic, number, last_at in connection.execute(query):
-        if store_id in names:
-            hours[names[store_id]][topic][_beginning(last_at)] = Arrivals(number, last_at)
-    silences = {name: find(by_topic, now) for name, by_topic in hours.items()}
+    for store_id, topic, number, last_at in connection.execute(arrivals) if quiet else ():
+        hours[store_id][topic][_beginning(last_at)] = Arrivals(number, last_at)
+    silences = {names[store_id]: find(by_topic, now) for store_id, by_topic in hours.items()}
     return {name: of_store for name, of_store in silences.items() if of_store}
 
 
