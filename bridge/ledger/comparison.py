@@ -53,7 +53,7 @@ def known(connection: Connection, store_id: int, resource_ids: Collection[int]) 
     return found
 
 
-def open_orders(connection: Connection, store_id: int, *, limit: int) -> Collection[int]:
+def open_orders(connection: Connection, store_id: int, *, limit: int) -> set[int]:
     """WooCommerce ids of the store's orders that wait for more of the shop, the youngest first."""
     query = (
         select(orders.c.resource_id)

@@ -72,14 +72,23 @@ Report = Callable[[Comparison, float], None]  # is given the share of the times 
 
 
 def plan_of(
-    shop: ShopRow, store: Store, clock: datetime, delay: timedelta, now: datetime, *, was_away: bool
+    shop: ShopRow,
+    store: Store,
+    clock: datetime,
+    delay: timedelta,
+    now: datetime,
+    *,
+    was_away: bool,
+    untold_until: datetime | None,
 ) -> Plan:
     """What the next round of a shop is to cover.
 
     `clock`: the shop's; `delay`: usual for its webhooks; `was_away`: no receiver was up for a while, which no
-    round has made good yet.
+    round has made good yet; `untold_until`: its webhooks were off until then, so that none can still tell.
     """
     wait = max(NOT_YET, min(2 * delay, LONGEST_DELAY))
+    if untold_until is not None:
+        wait = max(timedelta(0), min(wait, clock - untold_until))
     earliest = max(store.created_at, clock - OLD)  # of a shop that was never compared
     since = earliest if shop.compared_until is None else shop.compared_until - OVERLAP
     if shop.compare_from is not None:
@@ -127,13 +136,15 @@ class Reconciler:
         self._seen: set[int] = set()  # ids that were compared by content
         self._recorder = DeliveryRecorder(context.ledger, publish=self._note_delivery, now=context.now)
 
-    def plan(self) -> Plan:
-        """What is due. Asks the shop for its clock; raises ShopError."""
+    def plan(self, untold_until: datetime | None = None) -> Plan:
+        """What is due, as `plan_of` has it. Asks the shop for its clock; raises ShopError."""
         with self._context.ledger.read() as connection:
             delay = comparison.usual_delay(connection, self._store.id)
             was_away = bool(absences.unsettled(connection, self._store.id))
         clock, now = self._client.clock, self._context.now()
-        return plan_of(self._shop, self._store, clock, delay, now, was_away=was_away)
+        return plan_of(
+            self._shop, self._store, clock, delay, now, was_away=was_away, untold_until=untold_until
+        )
 
     def run(self, plan: Plan) -> Comparison:
         """Compare, and record what is missing or newer.

@@ -89,19 +89,29 @@ def _round(context: Context, store_id: int, request: Request, report: Report) ->
     store, shop = _read(context, store_id)
     client = client_of(context, shop)
     try:
+        untold_until = None
         if not request.is_rehearsal:
-            shop_webhooks.watch(context, store, shop, client, public_url=context.public_url)
+            untold_until = _watch_webhooks(context, store, shop, client)
             store, shop = _read(context, store_id)  # it may have asked for more
         reconciler = Reconciler(
             context, store, shop, client, is_rehearsal=request.is_rehearsal, report=report
         )
-        comparison = reconciler.run(_widened(reconciler.plan(), request))
+        comparison = reconciler.run(_widened(reconciler.plan(untold_until), request))
     finally:
         client.close()
     if not request.is_rehearsal:
         with context.ledger.write() as connection:
             shops.note_success(connection, store_id)
     return comparison
+
+
+def _watch_webhooks(context: Context, store: stores.Store, shop: ShopRow, client: Shop) -> datetime | None:
+    """Look at the webhooks, and mend them. Returns until when, by the shop's clock, they were all off."""
+    clock, began_at = client.clock, context.now()
+    webhooks = shop_webhooks.watch(context, store, shop, client, public_url=context.public_url)
+    of_orders = [webhooks.get(topic) for topic in ("order.created", "order.updated")]
+    were_off = all(one is not None and any(at >= began_at for at in one.remade) for one in of_orders)
+    return clock if were_off else None
 
 
 def _widened(plan: Plan, request: Request) -> Plan:
