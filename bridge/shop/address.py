@@ -22,8 +22,8 @@ _PAGE = re.compile(r"(/index\.php)?/wp-json(/.*)?$|/wp-(admin(/.*)?|login\.php)$
 def shop_url(url: str) -> str:
     """The shop's address in one form: scheme, host, port and path, with no slash at its end.
 
-    `shop.example` is https. A page of the administration and the address of the API stand for the shop. Raises
-    NotAShopError for what is no address, or has a name and password in it.
+    `shop.example` is https. A page of the administration and the address of the API stand for the shop.
+    Raises NotAShopError for what is no address, or has a name and password in it.
     """
     text = url.strip()
     if "://" not in text:

@@ -29,9 +29,7 @@ NO_WEBHOOK = "woocommerce_rest_shop_webhook_invalid_id"
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml|!--)", re.IGNORECASE)
-_PHP = re.compile(
-    rb"<b>(Notice|Warning|Deprecated|Fatal error|Parse error)</b>|^\s*PHP (Notice|Warning)|\b(Notice|Warning|Deprecated): "
-)
+_PHP = re.compile(rb"\s*(<br ?/?>\s*)*(<b>)?(PHP )?(Notice|Warning|Deprecated|(Fatal|Parse) error)(</b>)?:")
 _TELLS_OF_READING = re.compile(r"\bread permission", re.IGNORECASE)  # in English; its code tells nothing
 _ALLOW = f"allow requests of {USER_AGENT.partition('/')[0]} (its User-Agent) to /wp-json/wc/v3/ there"
 # 502 and 504: the web server has no answer from PHP; 520 to 527: Cloudflare has none from the shop.
@@ -71,10 +69,10 @@ def data_of(host: str, answer: Answer) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         pass
-    if _PHP.search(body[:4000]):
+    if _PHP.match(body):
         raise AnswerError(
-            f"{host} printed warnings of PHP into its answer: switch off their display there (display_errors, "
-            "WP_DEBUG_DISPLAY).",
+            f"{host} printed errors of PHP before its answer: switch off their display there "
+            "(display_errors, WP_DEBUG_DISPLAY).",
             status=answer.status,
         )
     if _PAGE.match(body):
@@ -128,14 +126,14 @@ def _of_wordpress(host: str, status: int, refusal: Refusal, *, is_write: bool) -
             )
         may_be = " It may have been deleted, or may only read." if is_write else ""
         return KeyRefusedError(
-            f"{host} does not accept the key ({code}).{may_be} Look at it under WooCommerce, Settings, Advanced, "
-            "REST API; or connect the shop again.",
+            f"{host} does not accept the key ({code}).{may_be} Look at it under WooCommerce, Settings, "
+            "Advanced, REST API; or connect the shop again.",
             status=status,
         )
     if status == 403 and (refusal.is_of_woocommerce or code == "rest_forbidden"):
         return RightsError(
-            f"The key of {host} is accepted, and its user may not do this ({code}): make a key for a shop manager "
-            "or an administrator, with the permission Read/Write.",
+            f"The key of {host} is accepted, and its user may not do this ({code}): make a key for a shop "
+            "manager or an administrator, with the permission Read/Write.",
             status=status,
         )
     if status in {401, 403}:
@@ -145,7 +143,7 @@ def _of_wordpress(host: str, status: int, refusal: Refusal, *, is_write: bool) -
         )
     if code == "rest_no_route":
         return NotAShopError(
-            f"{host} answers, without this part of WooCommerce's API: the plugin is switched off, or too old.",
+            f"{host} answers without this part of WooCommerce's API: the plugin is off, or too old.",
             status=status,
         )
     if status >= 500:
@@ -162,15 +160,16 @@ def _of_somebody_else(host: str, answer: Answer, *, is_pretty: bool) -> ShopErro
     if status in {404, 410}:
         if is_pretty:
             return PermalinksError(
-                f"{host} has no page at /wp-json/ ({status}): permalinks are switched off, or it is not WordPress. "
-                "If they were, choose any but Plain under Settings, Permalinks; or connect the shop again.",
+                f"{host} has no page at /wp-json/ ({status}): permalinks are switched off, or it is not "
+                "WordPress. If they are, choose any but Plain under Settings, Permalinks; or connect the "
+                "shop again.",
                 status=status,
             )
         return NotAShopError(f"{host} has no API of WordPress ({status}): check the address.", status=status)
     if status == 401 and answer.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
         return FirewallError(
-            f"{host} asks for a password of its web server's (401), as copies of a shop do: take /wp-json/wc/v3/ "
-            "out of it.",
+            f"{host} asks for a password of its web server's (401), as copies of a shop do: take "
+            "/wp-json/wc/v3/ out of it.",
             status=status,
         )
     if status >= 500:

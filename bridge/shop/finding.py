@@ -1,7 +1,7 @@
 """Finds where a shop's API is and which login it accepts, and says what is in the way if there is none.
 
-1. The index of WordPress's API is asked for without keys, at `/wp-json/` and then by `?rest_route=`. Only this
-   question may be redirected, and only from http to https of the same host.
+1. The index of WordPress's API is asked for without keys, at `/wp-json/` and then by `?rest_route=`. Only
+   this question may be redirected, and only from http to https of the same host.
 2. Where WooCommerce's API is, or may be, one order's id is asked for with each login in turn. A plain http
    address is only asked with a signature, which does not tell the secret.
 """
@@ -130,8 +130,8 @@ def _worst(host: str, errors: list[ShopError]) -> ShopError:
     if refused:
         return refused[0]
     return NotAShopError(
-        f"{host} is no WordPress with an API: neither /wp-json/ nor ?rest_route=/ answers. Check the address, "
-        "with the folder if the shop is in one."
+        f"{host} is no WordPress with an API: neither /wp-json/ nor ?rest_route=/ answers. Check the "
+        "address, with the folder if the shop is in one."
     )
 
 
@@ -170,8 +170,8 @@ def _refused(address: str, found: _Found, errors: list[ShopError], codes: set[st
         )
     if found.api.endswith(PLAIN) and codes == {_NOT_LOGGED_IN}:
         return PermalinksError(
-            f"Permalinks of {host} are switched off, and it does not read keys without them: choose any but Plain "
-            "under Settings, Permalinks."
+            f"Permalinks of {host} are switched off, and it does not read keys without them: choose any but "
+            "Plain under Settings, Permalinks."
         )
     hint = "" if is_https(address) else " If the shop has https, give its https:// address."
     return KeyRefusedError(f"{errors[-1]}{hint}", status=errors[-1].status)

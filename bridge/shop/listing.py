@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
 
 from bridge.shop import rows
@@ -54,7 +55,8 @@ Fetch = Callable[[Mapping[str, str]], Page]
 class Listing(Generic[_R]):
     """What is listed: the names of its parameters and of its date, and how a row is read.
 
-    `after` and `before` are exclusive. `status`: the one that all rows must have, if any. `host` is for errors.
+    `after` and `before` are exclusive. `status`: the one that all rows must have, if any. `host` is for
+    errors.
     """
 
     host: str
@@ -139,8 +141,8 @@ class Listing(Generic[_R]):
 
     def _ignored(self, name: str, row_id: int) -> AnswerError:
         return AnswerError(
-            f"{self.host} ignores the parameter {name} of its listings (seen at {row_id}): a plugin or a cache "
-            "changes them, and nothing that it lists can be relied on."
+            f"{self.host} ignores the parameter {name} of its listings (seen at {row_id}): a plugin or a "
+            "cache changes them, and nothing that it lists can be relied on."
         )
 
 
@@ -156,12 +158,12 @@ class _Row(Generic[_R]):
 
 
 def _is_last(page: Page, offset: int) -> bool:
-    """A short page is the last one, unless the total says that WooCommerce dropped rows that it cannot load."""
+    """A short page is the last one, unless the total tells that WooCommerce left out what it cannot load."""
     return len(page.rows) < page.size and (page.total is None or offset + page.size >= page.total)
 
 
 def _is_sorted(dates: Sequence[datetime]) -> bool:
-    return all(earlier <= later for earlier, later in zip(dates, dates[1:], strict=False))
+    return all(earlier <= later for earlier, later in pairwise(dates))
 
 
 def _floor(date: datetime) -> datetime:

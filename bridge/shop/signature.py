@@ -1,8 +1,8 @@
 """OAuth 1.0a as WooCommerce checks it: one-legged, HMAC-SHA256, all parameters in the query.
 
-The rules are RFC 5849, 3.4, but for the key: it is the consumer secret and `&`, where the secret is not escaped
-and no token's secret follows (`WC_REST_Authentication::check_oauth_signature`). WooCommerce sorts parameters by
-their names alone, as they are before they are escaped.
+The rules are RFC 5849, 3.4, but for the key: it is the consumer secret and `&`, where the secret is not
+escaped and no token's secret follows (`WC_REST_Authentication::check_oauth_signature`). WooCommerce sorts
+parameters by their names alone, as they are before they are escaped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to one shop: nothing is followed, everything is bounded, and no key gets into a log or an error."""
+"""Requests to one shop: all is bounded, nothing is followed, and no key gets into a log or an error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SELF_SIGNED, _UNKNOWN_ISSUER = {18, 19}, {2, 20, 21}
 
 
 class _WithoutQueries(logging.Filter):
-    """Cuts queries off the addresses that urllib3 logs: with OAuth, they hold a signature; with QUERY, the key."""
+    """Cuts queries off the addresses that urllib3 logs: they hold signatures, and with QUERY the key."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -68,7 +68,8 @@ class Answer:
     def date(self) -> datetime | None:
         """When the shop's host says that it answered."""
         try:
-            return parsedate_to_datetime(self.headers.get("Date", "")).astimezone(UTC)
+            date = parsedate_to_datetime(self.headers.get("Date", ""))
+            return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
         except (ValueError, OverflowError):
             return None
 
@@ -151,7 +152,7 @@ class ShopConnection:
                 return answer
             self.close()
             failure = AnswerError(
-                f"{self.host} answered with more than {MAX_ANSWER // 2**20} MB, which was not read to its end.",
+                f"{self.host} answered with more than {MAX_ANSWER // 2**20} MB, which was not read.",
                 is_lighter_better=True,
             )
         finally:
@@ -189,11 +190,12 @@ class ShopConnection:
                 return CertificateError(_of_certificate(self.host, cause.verify_code))
         if any(isinstance(cause, ssl.SSLError) for cause in causes) and was_https:
             return ShopUnreachableError(
-                f"{self.host} does not speak https, or in no version that is still safe: its host has to set it up."
+                f"{self.host} does not speak https, or in no version that is still safe: the shop's host has "
+                "to set it up."
             )
         if any(isinstance(cause, socket.gaierror) for cause in causes):
             return ShopUnreachableError(
-                f"There is no host {self.host} by its name (DNS): check the address, and whether it is public."
+                f"There is no host {self.host} by this name (DNS): check the address."
             )
         if any(isinstance(cause, ConnectTimeoutError) for cause in causes):
             seconds = f"{self._timeouts[0]:g} s"
@@ -243,10 +245,10 @@ def _of_certificate(host: str, code: int) -> str:
     if code == _NOT_YET_VALID:
         return f"The certificate of {host} is not valid yet: check this machine's clock, and the certificate."
     if code in {_WRONG_HOST, _WRONG_ADDRESS}:
-        return f"The certificate of {host} is of another host: check the address, or have it issued for this one."
+        return f"The certificate of {host} is of another host: check the address, or have one issued for it."
     if code in _UNKNOWN_ISSUER:
         return (
-            f"The certificate of {host} is of an authority that is not known here, or its chain is incomplete: "
-            "the shop's host has to install the certificates in between."
+            f"The certificate of {host} is of an authority that is not known here, or its chain is "
+            "incomplete: the shop's host has to install the certificates in between."
         )
     return f"The certificate of {host} cannot be verified (code {code}): the shop's host has to replace it."
