@@ -197,7 +197,7 @@ class ShopConnection:
             return ShopUnreachableError(
                 f"There is no host {self.host} by this name (DNS): check the address."
             )
-        if any(isinstance(cause, ConnectTimeoutError) for cause in causes):
+        if any(type(cause) is ConnectTimeoutError for cause in causes):  # others are kinds of it
             seconds = f"{self._timeouts[0]:g} s"
             return ShopUnreachableError(
                 f"{self.host} could not be connected to within {seconds}: it is down, or a firewall drops it."
@@ -212,7 +212,9 @@ class ShopConnection:
                 f"{self.host} refuses connections: its web server is down, or the port is wrong."
             )
         kind = type(causes[-1]).__name__
-        return ShopUnreachableError(f"The connection to {self.host} broke off ({kind}): try again later.")
+        return ShopUnreachableError(
+            f"There was no connection to {self.host}, or it broke off ({kind}): try again later."
+        )
 
 
 def _read(response: requests.Response) -> Answer | None:
