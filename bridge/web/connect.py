@@ -22,6 +22,7 @@ from bridge.shop import KeyRefusedError, ShopError, ShopKeys
 from bridge.telemetry import access
 from bridge.vault import Vault
 from bridge.web.answer import Answer, problem
+from bridge.web.webhook import read_body
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -48,6 +49,7 @@ _MALFORMED = problem(
     "This is not what WooCommerce sends when a connection is approved: a JSON object with key_id, user_id, "
     "consumer_key, consumer_secret and key_permissions.",
 )
+_TOO_LARGE = problem(413, "body_too_large", f"Keys take less than {MAX_BODY_BYTES} bytes.")
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'",
@@ -68,8 +70,10 @@ def add_connect_pages(app: Flask, ledger: Ledger, vault: Vault, now: Callable[[]
             return _UNKNOWN.of_flask()
         if approval.is_over(now()):
             return _OVER.of_flask()
-        request.max_content_length = MAX_BODY_BYTES  # a larger body is answered 413
-        keys = _keys_in(request.get_data(), state)
+        body = read_body(request.environ, MAX_BODY_BYTES)
+        if body is None:
+            return _TOO_LARGE.of_flask()
+        keys = _keys_in(body, state)
         if keys is None:
             return _MALFORMED.of_flask()
         try:

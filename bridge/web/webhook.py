@@ -124,7 +124,7 @@ class WebhookReceiver:
             signature=environ.get("HTTP_X_WC_WEBHOOK_SIGNATURE", ""),
         )
         try:
-            answer = self._receive(path[1], request, _read_body(environ, self._max_body_bytes))
+            answer = self._receive(path[1], request, read_body(environ, self._max_body_bytes))
         except Exception as error:
             answer = failure(error)
         if answer.outcome is not None:
@@ -209,7 +209,7 @@ class WebhookReceiver:
         return _PONG
 
 
-def _read_body(environ: WSGIEnvironment, limit: int) -> bytes | None:
+def read_body(environ: WSGIEnvironment, limit: int) -> bytes | None:
     """The raw body; None if it is larger than `limit` bytes, before more of it is in memory."""
     length = environ.get("CONTENT_LENGTH")
     if length and int(length) > limit:
