@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from queue import SimpleQueue
 
 from bridge.telemetry.single_flight import SingleFlight
@@ -20,7 +21,7 @@ def test_an_error_is_no_result() -> None:
 
 
 def test_a_result_that_is_kept_is_not_asked_for_again_and_an_error_is() -> None:
-    answers = iter([OSError("a server that is away"), 7, 8])
+    answers: Iterator[int | Exception] = iter([OSError("a server that is away"), 7, 8])
 
     def ask() -> int:
         answer = next(answers)
