@@ -25,7 +25,7 @@ from bridge.shop.redirects import redirected
 from bridge.shop.transport import USER_AGENT, Answer
 
 NO_ORDER = "woocommerce_rest_shop_order_invalid_id"
-NO_WEBHOOK = "woocommerce_rest_shop_webhook_invalid_id"
+
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml|!--)", re.IGNORECASE)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from functools import partial
+from typing import Self, TypeVar
 
 from bridge.shop import rows
-from bridge.shop.address import target
-from bridge.shop.answers import NO_ORDER, data_of, error_of, refusal_in
-from bridge.shop.errors import (
-    AnswerError,
-    BusyError,
-    FirewallError,
-    KeyRefusedError,
-    RightsError,
-    ShopError,
-)
-from bridge.shop.listing import Listing, Page
+from bridge.shop.answers import NO_ORDER, data_of, refusal_in
+from bridge.shop.calls import Calls
+from bridge.shop.errors import AnswerError, FirewallError, RightsError
+from bridge.shop.listing import Listing
 from bridge.shop.models import (
     Endpoint,
     Listed,
-    Login,
     Note,
     Permissions,
     Refund,
@@ -33,10 +25,7 @@ from bridge.shop.models import (
 )
 from bridge.shop.transport import Answer, ShopConnection
 
-PAGE_SIZES = (100, 50, 20, 10)
-MAX_WAIT = 60.0  # seconds that a Retry-After is waited for; a longer one is a BusyError
-WAIT = 10.0  # seconds, for a 429 that does not say how long
-MOST_TRIES = 3
+TRASH = "trash"
 NO_SUCH_WEBHOOK = 2**31 - 1
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,9 +53,7 @@ class Shop:
     ) -> None:
         """`pause`: seconds from an answer to the next request. `read_timeout`: for a request and all of its
         answer."""
-        self.page_size = page_size
-        self._endpoint, self._keys = endpoint, keys
-        self._sleep = sleep
+        self._endpoint = endpoint
         self._connection = ShopConnection(
             endpoint.api,
             pause=pause,
@@ -74,6 +61,7 @@ class Shop:
             read_timeout=read_timeout,
             sleep=sleep,
         )
+        self._calls = Calls(self._connection, endpoint, keys, page_size=page_size, sleep=sleep)
 
     def __repr__(self) -> str:
         return f"Shop({self._endpoint.url!r})"
@@ -94,20 +82,20 @@ class Shop:
         return self._connection.host
 
     @property
+    def page_size(self) -> int:
+        """How many rows a page has; less than it began with if the shop was not able to answer."""
+        return self._calls.page_size
+
+    @property
     def clock(self) -> datetime:
         """The time at the shop, in UTC, when it answered last; it is asked if it did not answer yet."""
         if self._connection.last_answer is None:
-            self.prove()
+            self._calls.prove()
         answer = self._connection.last_answer
         date = answer.date if answer is not None else None
         if date is None:
             raise AnswerError(f"{self.host} does not tell the time: its answers have no header Date.")
         return date
-
-    def prove(self) -> None:
-        """Ask for one order's id: whether the key is accepted and may read orders."""
-        query = {"per_page": "1", "_fields": "id"}
-        self._list(self._ask("GET", "orders", query))
 
     # Orders
 
@@ -120,25 +108,25 @@ class Shop:
         that is not before `before`. `any` has neither trash, nor checkout drafts, nor a status that no plugin
         of the shop's knows any more: absence proves nothing.
         """
-        return self._listed("modified", after, before, status)
+        return self._pages("modified", after, before, status)
 
     def created_since(
         self, after: datetime, before: datetime, *, status: str = "any"
     ) -> Iterator[Sequence[Listed]]:
         """The same by the date when the orders were made."""
-        return self._listed("created", after, before, status)
+        return self._pages("created", after, before, status)
 
     def trashed(self) -> Iterator[Sequence[Listed]]:
         """Pages of the orders in the trash."""
-        return self._listed("modified", _LONG_AGO, None, "trash")
+        return self._pages("modified", _LONG_AGO, None, TRASH)
 
     def order(self, order_id: int) -> bytes | None:
         """An order as the shop sent it; None if WooCommerce has none with this id (any more)."""
-        answer = self._ask("GET", f"orders/{order_id}", also={404})
+        answer = self._calls.get(f"orders/{order_id}", also={404})
         if answer.status == 404:
             refusal = refusal_in(answer)
             if refusal is None or refusal.code != NO_ORDER:
-                raise self._error(answer)
+                raise self._calls.error(answer)
             return None
         if rows.id_of(data_of(self.host, answer)) != order_id:
             raise AnswerError(f"{self.host} was asked for order {order_id} and answered with something else.")
@@ -147,7 +135,7 @@ class Shop:
     def highest_order_id(self) -> int:
         """The highest id of an order that is not in the trash; 0 if there is none."""
         query = {"orderby": "id", "order": "desc", "per_page": "1", "status": "any", "_fields": "id"}
-        listed = self._list(self._ask("GET", "orders", query))
+        listed = self._calls.list_of(self._calls.get("orders", query))
         if not listed:
             return 0
         highest = rows.id_of(listed[0])
@@ -160,16 +148,16 @@ class Shop:
         listing = Listing(
             self.host, "after", "before", "date", "date_created", rows.refund, rows.REFUND_FIELDS
         )
-        return listing.pages(lambda query: self._page("refunds", query), after, None, {})
+        return listing.pages(partial(self._calls.page, "refunds"), after, None, {})
 
     def notes(self, order_id: int) -> Sequence[Note]:
         """The notes of an order."""
-        listed = self._list(self._ask("GET", f"orders/{order_id}/notes"))
+        listed = self._calls.list_of(self._calls.get(f"orders/{order_id}/notes"))
         return [self._read(rows.note, row, "note") for row in listed]
 
     def add_note(self, order_id: int, text: str) -> None:
         """Add a note that the customer does not see. It moves no date of the order's, and sends nothing."""
-        self._write("POST", f"orders/{order_id}/notes", body={"note": text})
+        self._calls.write("POST", f"orders/{order_id}/notes", body={"note": text})
 
     # Webhooks
 
@@ -178,7 +166,7 @@ class Shop:
         webhooks: dict[int, Webhook] = {}
         for number in range(1, 101):
             query = {"status": "all", "orderby": "id", "order": "asc", "per_page": "100", "page": str(number)}
-            listed = self._list(self._ask("GET", "webhooks", query))
+            listed = self._calls.list_of(self._calls.get("webhooks", query))
             count = len(webhooks)
             webhooks |= {one.id: one for one in (self._read(rows.webhook, row, "webhook") for row in listed)}
             if len(listed) < 100:
@@ -203,7 +191,7 @@ class Shop:
             "secret": secret,
             "status": status,
         }
-        return self._webhook(self._write("POST", "webhooks", body=body))
+        return self._webhook(self._calls.write("POST", "webhooks", body=body))
 
     def update_webhook(
         self,
@@ -224,13 +212,15 @@ class Shop:
             "delivery_url": delivery_url,
         }
         body = {field: value for field, value in fields.items() if value is not None}
-        return self._webhook(self._write("PUT", f"webhooks/{webhook_id}", body=body))
+        return self._webhook(self._calls.write("PUT", f"webhooks/{webhook_id}", body=body))
 
     def delete_webhook(self, webhook_id: int) -> None:
         """Delete a webhook for good. One that does not exist is deleted."""
-        answer = self._write("DELETE", f"webhooks/{webhook_id}", query={"force": "true"}, also={400, 404})
-        if answer.status >= 400 and not self._names_no_webhook(answer):
-            raise self._error(answer, is_write=True)
+        answer = self._calls.write(
+            "DELETE", f"webhooks/{webhook_id}", query={"force": "true"}, also={400, 404}
+        )
+        if answer.status >= 400 and not _names_no_webhook(answer):
+            raise self._calls.error(answer, is_write=True)
 
     # The shop itself
 
@@ -240,17 +230,17 @@ class Shop:
         WooCommerce looks at the key's permission first, then at its user's right, and then for the webhook.
         """
         try:
-            answer = self._write("PUT", f"webhooks/{NO_SUCH_WEBHOOK}", body={}, also={400, 404})
+            answer = self._calls.write("PUT", f"webhooks/{NO_SUCH_WEBHOOK}", body={}, also={400, 404})
         except (RightsError, FirewallError) as error:
             return Permissions(can_write=False, why_not=str(error))
-        if answer.status >= 400 and not self._names_no_webhook(answer):
-            raise self._error(answer, is_write=True)
+        if answer.status >= 400 and not _names_no_webhook(answer):
+            raise self._calls.error(answer, is_write=True)
         return Permissions(can_write=True)
 
     def system_status(self) -> SystemStatus:
         """Versions and settings. Needs the right of an administrator or shop manager."""
         fields = "environment.home_url,environment.version,environment.wp_version,settings.HPOS_enabled"
-        data = data_of(self.host, self._ask("GET", "system_status", {"_fields": fields}))
+        data = data_of(self.host, self._calls.get("system_status", {"_fields": fields}))
         environment = data.get("environment") if isinstance(data, dict) else None
         if not isinstance(environment, dict):
             raise AnswerError(f"{self.host} answered with a status that has no environment.")
@@ -265,46 +255,21 @@ class Shop:
 
     # How it is asked
 
-    def _listed(
+    def _pages(
         self, date: str, after: datetime, before: datetime | None, status: str
     ) -> Iterator[Sequence[Listed]]:
-        after_name, before_name = f"{date}_after", f"{date}_before"
-        if date == "created":
-            after_name, before_name = "after", "before"
+        prefix = "modified_" if date == "modified" else ""
         listing = Listing(
             self.host,
-            after_name,
-            before_name,
+            f"{prefix}after",
+            f"{prefix}before",
             "modified" if date == "modified" else "date",
             f"date_{date}",
             rows.listed,
             rows.ORDER_FIELDS,
-            status=status if status == "trash" else None,
+            status=status if status == TRASH else None,
         )
-        return listing.pages(lambda query: self._page("orders", query), after, before, {"status": status})
-
-    def _page(self, path: str, query: Mapping[str, str]) -> Page:
-        """A page, in a size that the shop is able to answer."""
-        while True:
-            try:
-                answer = self._ask("GET", path, {**query, "per_page": str(self.page_size)})
-                break
-            except ShopError as error:
-                smaller = next((size for size in PAGE_SIZES if size < self.page_size), None)
-                if smaller is None or not error.is_lighter_better:
-                    raise
-            self.page_size = smaller
-        listed = self._list(answer)
-        if len(listed) > self.page_size:
-            raise AnswerError(f"{self.host} ignores the parameter per_page: it sent {len(listed)} rows.")
-        total = answer.headers.get("X-WP-Total", "")
-        return Page(listed, self.page_size, int(total) if total.isascii() and total.isdigit() else None)
-
-    def _list(self, answer: Answer) -> list[object]:
-        listed = data_of(self.host, answer)
-        if not isinstance(listed, list):
-            raise AnswerError(f"{self.host} answered with what is no list.", status=answer.status)
-        return listed
+        return listing.pages(partial(self._calls.page, "orders"), after, before, {"status": status})
 
     def _read(self, read: Callable[[rows.Row, int], _R], row: object, kind: str) -> _R:
         row_id = rows.id_of(row)
@@ -315,67 +280,7 @@ class Shop:
     def _webhook(self, answer: Answer) -> Webhook:
         return self._read(rows.webhook, data_of(self.host, answer), "webhook")
 
-    def _names_no_webhook(self, answer: Answer) -> bool:
-        refusal = refusal_in(answer)
-        return refusal is not None and refusal.is_of_woocommerce and refusal.code.endswith("_invalid_id")
 
-    def _write(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        also: Collection[int] = (),
-    ) -> Answer:
-        content = None if body is None else json.dumps(body).encode()
-        try:
-            return self._ask(method, path, query, body=content, also=also)
-        except KeyRefusedError:
-            pass
-        # WooCommerce refuses a write by a read-only key as it refuses a wrong key; reading tells them apart.
-        self.prove()
-        raise RightsError(
-            f"The key of {self.host} may read and not write: make one with the permission Read/Write.",
-            status=401,
-        )
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        *,
-        body: bytes | None = None,
-        also: Collection[int] = (),
-    ) -> Answer:
-        """A 2xx, or one of the statuses `also`. Waits for a shop that asks for a short wait."""
-        address, whole_query = target(self._endpoint.api, path, query or {})
-        for number in range(1, MOST_TRIES + 1):
-            is_first = self._connection.last_answer is None
-            answer = self._connection.send(
-                method, address, whole_query, login=self._endpoint.login, keys=self._keys, body=body
-            )
-            if 200 <= answer.status < 300 or answer.status in also:
-                return answer
-            error = self._error(answer, is_write=method != "GET")
-            is_last = number == MOST_TRIES
-            if isinstance(error, BusyError) and not is_last:
-                seconds = WAIT if error.retry_after is None else error.retry_after
-                if seconds <= MAX_WAIT:
-                    self._sleep(seconds)
-                    continue
-            # OAuth is refused if clocks differ by 15 minutes. The refusal tells the shop's time, which the
-            # next signature uses.
-            if is_first and isinstance(error, KeyRefusedError) and self._is_signed and not is_last:
-                continue
-            raise error
-        raise AssertionError("the last try returns or raises")
-
-    @property
-    def _is_signed(self) -> bool:
-        return self._endpoint.login in {Login.OAUTH, Login.OAUTH_HTTP}
-
-    def _error(self, answer: Answer, *, is_write: bool = False) -> ShopError:
-        is_pretty = "?" not in self._endpoint.api
-        return error_of(self.host, answer, is_write=is_write, is_pretty=is_pretty)
+def _names_no_webhook(answer: Answer) -> bool:
+    refusal = refusal_in(answer)
+    return refusal is not None and refusal.is_of_woocommerce and refusal.code.endswith("_invalid_id")

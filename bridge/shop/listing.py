@@ -9,7 +9,7 @@ the date of the last row. Dates have seconds, and one second can have more rows 
    of the page before. If it does not begin with a known row, rows before it have left (they changed, and come
    again with their new date), others have moved up, and an earlier offset is asked for.
 3. A store that keeps orders as posts sorts by its local time. When clocks are put back, its rows of two hours
-   come interleaved. As long as the difference to UTC changes, 2 applies in place of 1.
+   come interleaved. Until three hours after the difference to UTC has changed, 2 applies in place of 1.
 
 What changes meanwhile gets a date after `before`, or comes once more with its new date.
 """
@@ -27,6 +27,7 @@ from bridge.shop.errors import AnswerError
 
 MOST_STEPS_BACK = 50  # in one listing
 SECOND = timedelta(seconds=1)
+STEADY_AFTER = timedelta(hours=3)  # no zone puts its clocks back by more than two
 
 
 class _Read(Protocol):
@@ -74,7 +75,7 @@ class Listing(Generic[_R]):
         """Pages of rows that are not empty. Raises AnswerError for rows that were not asked for."""
         after, before = _floor(after), None if before is None else _ceiling(before)
         known: dict[tuple[int, datetime | None], datetime | None] = {}
-        offsets: set[timedelta] = set()
+        clock = _LocalClock()
         offset, first_id, steps_back = 0, 0, 0
         while before is None or before - after > SECOND:  # both are exclusive
             page = fetch({**query, **self._query(after, before, offset)})
@@ -96,9 +97,10 @@ class Listing(Generic[_R]):
             if _is_last(page, offset):
                 return
             first_id = read[0].value.id if read else 0
-            offsets |= {row.offset for row in read if row.offset is not None}
+            for row in read:
+                clock.note(row.at, row.offset)
             last = max((row.at for row in read if row.at is not None), default=None)
-            if last is not None and last - SECOND > after and len(offsets) < 2:
+            if last is not None and last - SECOND > after and clock.is_steady(last):
                 after, offset, first_id = last - SECOND, 0, 0
                 known = {key: at for key, at in known.items() if at is None or at >= last}
             else:
@@ -155,6 +157,26 @@ class _Row(Generic[_R]):
     @property
     def key(self) -> tuple[int, datetime | None]:
         return self.value.id, self.at
+
+
+class _LocalClock:
+    """The difference of a shop's local time to UTC, by its rows."""
+
+    def __init__(self) -> None:
+        self._offset: timedelta | None = None
+        self._changed_at: datetime | None = None
+
+    def note(self, at: datetime | None, offset: timedelta | None) -> None:
+        """Take the next row into account."""
+        if at is None or offset is None:
+            return
+        if self._offset not in {None, offset}:
+            self._changed_at = at if self._changed_at is None else max(at, self._changed_at)
+        self._offset = offset
+
+    def is_steady(self, at: datetime) -> bool:
+        """Whether all rows that sort after this moment by local time are after it in UTC."""
+        return self._changed_at is None or at > self._changed_at + STEADY_AFTER
 
 
 def _is_last(page: Page, offset: int) -> bool:

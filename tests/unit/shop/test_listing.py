@@ -26,16 +26,16 @@ class Orders:
 
     dates: dict[int, datetime]
     size: int = 5
-    zone: ZoneInfo | None = None  # that the rows are sorted by, as a posts store does
+    zone: ZoneInfo | None = None  # by whose time rows are sorted, as in a posts store
     ignores: str | None = None
     unloadable: set[int] = field(default_factory=set)
     between: Callable[[int], None] = lambda _number: None
-    asked: int = 0
+    offsets: list[int] = field(default_factory=list)  # that were asked for
 
     def fetch(self, query: Mapping[str, str]) -> Page:
-        self.asked += 1
-        assert self.asked < 500, "the listing does not end"
-        self.between(self.asked)
+        self.offsets.append(int(query.get("offset", "0")))
+        assert len(self.offsets) < 500, "the listing does not end"
+        self.between(len(self.offsets))
         after, before = (
             datetime.fromisoformat(query[f"modified_{name}"]).replace(tzinfo=UTC)
             for name in ("after", "before")
@@ -48,7 +48,7 @@ class Orders:
         ]
         if self.ignores != "orderby":
             ids.sort(key=lambda order_id: (self._local(order_id), order_id))
-        start = 0 if self.ignores == "offset" else int(query.get("offset", "0"))
+        start = 0 if self.ignores == "offset" else self.offsets[-1]
         page = [order_id for order_id in ids[start : start + self.size] if order_id not in self.unloadable]
         return Page([self._row(order_id) for order_id in page], self.size, len(ids))
 
@@ -138,6 +138,17 @@ def test_a_store_sorted_by_local_time_is_listed_when_its_clocks_are_put_back(
         zone=ZoneInfo("Europe/Ljubljana"),
     )
     assert sorted(orders.all_listed()) == sorted(orders.dates)
+
+
+@pytest.mark.parametrize("zone", [None, ZoneInfo("Europe/Ljubljana")])
+def test_clocks_that_were_put_back_are_left_behind(zone: ZoneInfo | None) -> None:
+    midnight = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+    orders = Orders(
+        {number: midnight + timedelta(minutes=10 * number) for number in range(1, 200)}, size=10, zone=zone
+    )
+    assert sorted(orders.all_listed()) == sorted(orders.dates)
+    assert orders.offsets[-1] == 0, "it goes by dates again"
+    assert (max(orders.offsets) > 0) is (zone is not None)
 
 
 def test_a_page_that_is_short_because_orders_cannot_be_loaded_is_not_the_last() -> None:
