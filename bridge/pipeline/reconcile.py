@@ -134,6 +134,7 @@ class Reconciler:
         self._is_rehearsal = is_rehearsal
         self._report = report
         self._seen: set[int] = set()  # ids that were compared by content
+        self._shown: set[int] = set()  # ids that were fetched
         self._recorder = DeliveryRecorder(context.ledger, publish=self._note_delivery, now=context.now)
 
     def plan(self, untold_until: datetime | None = None) -> Plan:
@@ -212,9 +213,9 @@ class Reconciler:
 
     def _take(self, order_id: int, kind: str, changed_at: datetime | None, known: Known) -> None:
         """Fetch an order as it is now, and record it."""
-        if self._is_rehearsal and kind != GONE:
-            self._find(order_id, kind, changed_at, None)
+        if self._is_rehearsal and order_id in self._shown:
             return
+        self._shown.add(order_id)
         try:
             body = self._client.order(order_id)
         except AnswerError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -80,6 +80,16 @@ class Shop:
         """The same, in the caller's transaction."""
         self.clock.advance(seconds=1)
         return record(connection, self.store_id, body, topic, now=self.clock.now())
+
+    def record_body(self, body: bytes, topic: str = "order.updated") -> int:
+        """Record a delivery of the very bytes, now; return its id."""
+        with self.context.ledger.write() as connection:
+            return record_bytes(connection, self.store_id, body, topic, now=self.clock.now())
+
+    def deliveries(self, resource_id: int) -> Sequence[deliveries.Delivery]:
+        """All that was delivered on an order, oldest first."""
+        with self.context.ledger.read() as connection:
+            return deliveries.of_resource(connection, self.store_id, resource_id)
 
     def process(self, *delivery_ids: int) -> list[int]:
         """Process deliveries in this order; the issuances of the last one's order that are due then."""

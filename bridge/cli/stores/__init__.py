@@ -20,6 +20,7 @@ _COMMANDS = {
     "apply": "apply",
     "connect": "connect",
     "disconnect": "connect",
+    "reconcile": "reconcile",
 }
 
 

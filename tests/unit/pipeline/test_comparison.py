@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -57,9 +58,9 @@ KNOWN = Known(snapshot_of())
 
 
 def differ(
-    known: Known = KNOWN, *, by_content: bool = True, store: Store = STORE, **listed: object
+    known: Known = KNOWN, *, by_content: bool = True, store: Store = STORE, **listed: Any
 ) -> str | None:
-    return difference(replace(LISTED, **listed), known, store, by_content=by_content)  # type: ignore[arg-type]
+    return difference(replace(LISTED, **listed), known, store, by_content=by_content)
 
 
 def test_an_order_that_is_known_as_it_is_listed_lacks_nothing() -> None:
@@ -86,7 +87,7 @@ def test_what_was_modified_later_is_stale() -> None:
     [{"status": "completed"}, {"total": "12.31"}, {"currency": "USD"}, {"refunded": "1.00"}],
     ids=lambda listed: next(iter(listed)),
 )
-def test_what_says_something_else_at_the_same_date_is_stale_by_content_only(listed: dict[str, str]) -> None:
+def test_what_says_something_else_at_the_same_date_is_stale_by_content_only(listed: dict[str, Any]) -> None:
     assert differ(by_content=False, **listed) is None
     assert differ(**listed) == STALE
 
@@ -102,7 +103,7 @@ def test_the_same_sum_in_another_notation_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("listed", [{"total": ""}, {"status": ""}, {"currency": ""}, {"total": "1.234,50"}])
-def test_what_a_listing_does_not_tell_differs_from_nothing(listed: dict[str, str]) -> None:
+def test_what_a_listing_does_not_tell_differs_from_nothing(listed: dict[str, Any]) -> None:
     assert differ(**listed) is None
 
 
@@ -136,12 +137,12 @@ def test_nothing_of_the_past_is_missing() -> None:
     assert differ(modified=NOW + MINUTE, created=before, store=later) == STALE
 
 
-def webhook(topic: str, **given: object) -> KnownWebhook:
+def webhook(topic: str, **given: Any) -> KnownWebhook:
     usual = KnownWebhook(1, topic, 7, "active", NOW, NOW, NOW, None, [], None)
-    return replace(usual, **given)  # type: ignore[arg-type]
+    return replace(usual, **given)
 
 
-def why(kind: str = STALE, **given: object) -> str:
+def why(kind: str = STALE, **given: Any) -> str:
     topics = {STALE: "order.updated", MISSING: "order.created", TRASHED: "order.deleted"}
     topics |= {RESTORED: "order.restored", GONE: "order.deleted"}
     witness = Witness(
@@ -150,7 +151,7 @@ def why(kind: str = STALE, **given: object) -> str:
         absences=[],
         last_refused_at=None,
     )
-    return replace(witness, **given).why(kind, NOW)  # type: ignore[arg-type]
+    return replace(witness, **given).why(kind, NOW)
 
 
 @pytest.mark.parametrize("kind", [MISSING, STALE, TRASHED, RESTORED, GONE])
