@@ -42,9 +42,9 @@ def invalid_parameter(name: str, message: str, code: str = "rest_invalid_param")
     )
 
 
-def invalid_id(kind: str) -> RestError:
-    """The 404 of an object that does not exist, such as `shop_order`."""
-    return RestError(404, f"woocommerce_rest_{kind}_invalid_id", "Invalid ID.")
+def invalid_id(kind: str, status: int = 404) -> RestError:
+    """The error for an object, such as `shop_order`, that does not exist: 404 to read it, 400 to write it."""
+    return RestError(status, f"woocommerce_rest_{kind}_invalid_id", "Invalid ID.")
 
 
 def only_fields(value: Mapping[str, object], fields: str | None) -> Mapping[str, object]:

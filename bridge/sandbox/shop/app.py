@@ -9,8 +9,9 @@ from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from bridge.sandbox.shop.answers import RestError, encode, only_fields
-from bridge.sandbox.shop.api import Api, Call, Result, read_body
+from bridge.sandbox.shop.api import Api
 from bridge.sandbox.shop.approval import ApprovalError, authorize_page, grant
+from bridge.sandbox.shop.calls import Call, Result, read_body
 from bridge.sandbox.shop.control import add_control
 from bridge.sandbox.shop.keys import Claim, Key
 from bridge.sandbox.shop.listing import read_page

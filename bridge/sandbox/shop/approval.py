@@ -7,8 +7,8 @@ from html import escape
 from urllib.parse import urlencode, urlsplit
 
 from bridge.sandbox.shop.answers import encode
+from bridge.sandbox.shop.sending import post_following
 from bridge.sandbox.shop.state import Shop
-from bridge.sandbox.shop.webhooks import post_following
 
 CALLBACK_TIMEOUT = 60.0  # seconds
 _NEEDED = ("app_name", "scope", "user_id", "return_url", "callback_url")

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bridge.sandbox.shop.state import Settings
+from bridge.sandbox.shop.book import Settings
 
 _ROUTES = 1_200  # with each of them, the index is as large as a real shop's, 1.2 MB
 

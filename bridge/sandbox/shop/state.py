@@ -1,68 +1,25 @@
-"""The shop: its orders and what happens to them. It holds all in memory, behind one lock."""
+"""The shop: what happens to its orders, and what its webhooks tell of that."""
 
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import islice
-from operator import attrgetter
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from bridge.sandbox.shop.answers import RestError, encode, invalid_id
+from bridge.sandbox.shop.book import Book, Settings
 from bridge.sandbox.shop.faults import FaultPlan, Faults
 from bridge.sandbox.shop.keys import Keys
-from bridge.sandbox.shop.listing import Page, Selection
-from bridge.sandbox.shop.orders import (
-    Addresses,
-    Note,
-    Order,
-    Refund,
-    anonymised,
-    body_of,
-    merged_meta,
-)
+from bridge.sandbox.shop.orders import Note, Order, Refund, anonymised, body_of, merged_meta
 from bridge.sandbox.shop.webhooks import Webhooks
 
-STATUSES = (
-    "pending",
-    "processing",
-    "on-hold",
-    "completed",
-    "cancelled",
-    "refunded",
-    "failed",
-    "checkout-draft",
-)
 PAID = frozenset({"processing", "completed"})
 UNPAID_METHODS = frozenset({"bacs", "cod", "cheque"})  # processing does not mean that these are paid
-FIRST_ID = 328
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a shop is set up.
-
-    `home`: its address, without a slash at its end; links, signatures and the webhooks' source follow it.
-    `https`: `off`; `known` to WordPress; or `unknown`, where a proxy ends it and WordPress believes in http.
-    `is_hpos`: whether orders have tables of their own. `takes_http_callbacks`: whether a key may be approved
-    for a callback that is not https, which WooCommerce refuses.
-    """
-
-    home: str
-    https: Literal["off", "known", "unknown"] = "off"
-    has_permalinks: bool = True
-    is_hpos: bool = True
-    zone: str = "Europe/Ljubljana"
-    version: str = "11.0.1"
-    takes_http_callbacks: bool = False
-
-
-class Shop:
+class Shop(Book):
     """A shop. Thread-safe; methods raise RestError 404 for an order that does not exist."""
 
     def __init__(
@@ -74,80 +31,17 @@ class Shop:
         senders: int = 1,
     ) -> None:
         """`clock`: seconds since 1970. `senders`: how many threads deliver webhooks at a time."""
-        self.settings = settings
-        self.clock = clock
+        super().__init__(settings, clock)
         self.faults = FaultPlan(faults or Faults())
         self.keys = Keys()
+        self.is_silent = False  # whether what happens is told to no webhook
         self.webhooks = Webhooks(
             clock, self.faults, self.payload, lambda: self.settings.home, settings.version, senders=senders
         )
-        self.statuses: tuple[str, ...] = STATUSES
-        self.is_silent = False  # whether what happens is told to no webhook
-        self._lock = threading.RLock()
-        self._orders: dict[int, Order] = {}
-        self._refunds: dict[int, Refund] = {}
-        self._last_id = FIRST_ID - 1
-        self._last_note = 0
-        self._version = 0  # of the orders: what was sorted or selected before is stale
-        self._sorted: dict[str, tuple[int, list[Order]]] = {}
-        self._selected: tuple[int, Selection, list[Order]] | None = None
 
     def close(self) -> None:
         """End the delivery of webhooks."""
         self.webhooks.close()
-
-    @property
-    def addresses(self) -> Addresses:
-        """Where the shop believes to be."""
-        return Addresses(self.settings.home, self.settings.has_permalinks, ZoneInfo(self.settings.zone))
-
-    def set_up(self, **changes: Any) -> None:
-        """Change settings, such as `has_permalinks`."""
-        self.settings = replace(self.settings, **changes)
-
-    # Reading
-
-    def get(self, order_id: int) -> Order:
-        """The order, in whatever status, in the trash, too."""
-        order = self._orders.get(order_id)
-        if order is None:
-            raise invalid_id("shop_order")
-        return order
-
-    def ids(self) -> list[int]:
-        """The ids of all orders."""
-        with self._lock:
-            return list(self._orders)
-
-    def longest_untouched(self, count: int) -> list[int]:
-        """The ids of the orders whose date of modification is oldest and that are not in the trash."""
-        with self._lock:
-            rows = (order.id for order in self._sorted_by("modified") if order.status != "trash")
-            return list(islice(rows, count))
-
-    def body(self, order_id: int) -> dict[str, Any]:
-        """The order as the API shows it."""
-        with self._lock:
-            return body_of(self.get(order_id), self.addresses, self.settings.version)
-
-    def select(self, selection: Selection, page: Page) -> tuple[list[dict[str, Any]], int]:
-        """The bodies of a page of the orders that are selected, and how many are on all pages."""
-        attribute = {"modified": "modified", "date": "created"}.get(selection.orderby, "id")
-        addresses = self.addresses
-        with self._lock:
-            if self._selected is None or self._selected[:2] != (self._version, selection):
-                rows = selection.of(self._sorted_by(attribute), attribute)
-                self._selected = (self._version, selection, rows)
-            rows = self._selected[2]
-            return [
-                body_of(order, addresses, self.settings.version)
-                for order in rows[page.start : page.start + page.size]
-            ], len(rows)
-
-    def refunds(self) -> list[Refund]:
-        """All refunds, oldest first."""
-        with self._lock:
-            return list(self._refunds.values())
 
     def payload(self, topic: str, order_id: int) -> bytes:
         """What a webhook of this topic sends for the order now; an error's body if it cannot be read."""
@@ -363,18 +257,6 @@ class Shop:
     def _touch(self, order: Order) -> None:
         order.modified = int(self.clock())
         self._version += 1
-
-    def _next_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
-
-    def _sorted_by(self, attribute: str) -> list[Order]:
-        version, rows = self._sorted.get(attribute, (-1, []))
-        if version != self._version:
-            # They are nearly sorted as they are kept, by id, and Python sorts that in one pass or two.
-            rows = sorted(self._orders.values(), key=attrgetter(attribute, "id"))
-            self._sorted[attribute] = (self._version, rows)
-        return rows
 
     def _announce(self, order_id: int, *events: str) -> None:
         for event in () if self.is_silent else events:

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
-import html
-import re
 import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from urllib.parse import urljoin
 
 import requests
 
 from bridge.sandbox.shop.faults import FaultPlan
-from bridge.sandbox.shop.orders import Addresses, gmt
+from bridge.sandbox.shop.sending import post, post_following, signature
 
 MAX_FAILURES = 5  # more than these disable a webhook, whose count then stands at 6
-DELIVERY_TIMEOUT = 60.0  # seconds
 PING_TIMEOUT = 5.0  # seconds
-MAX_REDIRECTS = 5  # that a ping follows
 KEPT = 100_000  # deliveries
 
 Status = Literal["active", "paused", "disabled"]
 STATUSES: tuple[Status, ...] = ("active", "paused", "disabled")
-_TOPIC = re.compile(r"(order|product|customer|coupon)\.(created|updated|deleted|restored)|action\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,19 +218,8 @@ class Webhooks:
             "X-WC-Webhook-Signature": signature(body, webhook.secret),
             "X-WC-Webhook-ID": str(webhook.id),
             "X-WC-Webhook-Delivery-ID": delivery_id,
-            "Connection": "close",
         }
-        try:
-            response = session.post(
-                webhook.delivery_url,
-                data=body,
-                headers=headers,
-                timeout=DELIVERY_TIMEOUT,
-                allow_redirects=False,
-            )
-        except requests.RequestException:
-            return 0
-        return response.status_code
+        return post(session, webhook.delivery_url, body, headers)
 
     def _save(self, webhook: Webhook) -> None:
         """Replace the whole row, unless it was deleted meanwhile; ping where WooCommerce does."""
@@ -260,57 +241,3 @@ class Webhooks:
         self.pings.append((webhook.id, status))
         if status == 200:
             self._save(replace(webhook, pending_ping=False))
-
-
-def signature(body: bytes, secret: str) -> str:
-    """The signature of a body; WooCommerce undoes the secret's HTML escaping before it signs."""
-    plain = re.sub(r"&(amp|lt|gt|quot|#0*(34|38|39|60|62));", lambda found: html.unescape(found[0]), secret)
-    return base64.b64encode(hmac.digest(plain.encode(), body, hashlib.sha256)).decode()
-
-
-def post_following(url: str, body: bytes, headers: dict[str, str], *, timeout: float) -> int:
-    """POST, with the same body wherever it is redirected to; the last status, 0 without an answer."""
-    for _ in range(MAX_REDIRECTS + 1):
-        try:
-            response = requests.post(
-                url,
-                data=body,
-                headers={**headers, "Connection": "close"},
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        except requests.RequestException:
-            return 0
-        location = response.headers.get("Location")
-        if response.status_code not in {301, 302, 307, 308} or not location:
-            return response.status_code
-        url = urljoin(url, location)
-    return 0
-
-
-def is_topic(text: str) -> bool:
-    """Whether WooCommerce accepts this topic."""
-    return _TOPIC.fullmatch(text) is not None
-
-
-def webhook_body(webhook: Webhook, addresses: Addresses) -> dict[str, Any]:
-    """A webhook as API version v3 shows it: neither the secret nor the count of failures."""
-    resource, _, event = webhook.topic.partition(".")
-    return {
-        "id": webhook.id,
-        "name": webhook.name,
-        "status": webhook.status,
-        "topic": webhook.topic,
-        "resource": resource,
-        "event": event,
-        "hooks": [f"woocommerce_{event}_{resource}"],
-        "delivery_url": webhook.delivery_url,
-        "date_created": addresses.local(webhook.created),
-        "date_created_gmt": gmt(webhook.created),
-        "date_modified": addresses.local(webhook.modified),
-        "date_modified_gmt": gmt(webhook.modified),
-        "_links": {
-            "self": [{"href": addresses.api(f"webhooks/{webhook.id}")}],
-            "collection": [{"href": addresses.api("webhooks")}],
-        },
-    }
