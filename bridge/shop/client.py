@@ -182,7 +182,7 @@ class Shop:
     ) -> Webhook:
         """Create a webhook. The shop pings `delivery_url` before it answers, and says nothing of that.
 
-        After ShopUnreachableError and AnswerError it may exist.
+        WooCommerce makes it active, and any other status is a second request. After an error it may exist.
         """
         body = {
             "name": name,
@@ -191,7 +191,8 @@ class Shop:
             "secret": secret,
             "status": status,
         }
-        return self._webhook(self._calls.write("POST", "webhooks", body=body))
+        webhook = self._webhook(self._calls.write("POST", "webhooks", body=body))
+        return webhook if webhook.status == status else self.update_webhook(webhook.id, status=status)
 
     def update_webhook(
         self,

@@ -212,6 +212,19 @@ def test_webhooks_are_created_changed_and_deleted() -> None:
     assert odd.asked[2].query["force"] == "true"
 
 
+def test_a_webhook_that_is_not_to_be_active_yet_is_saved_twice() -> None:
+    def behave(asked: Asked) -> Told:  # WooCommerce ignores the status of a new one
+        return data({**WEBHOOK, "status": "active" if asked.method == "POST" else "paused"})
+
+    with opened(behave) as (shop, odd):
+        made = shop.create_webhook(name="n", topic="t", delivery_url="u", secret="s", status="paused")
+    assert made.status == "paused"
+    assert [(asked.method, asked.path) for asked in odd.asked] == [
+        ("POST", f"{API}webhooks"),
+        ("PUT", f"{API}webhooks/3"),
+    ]
+
+
 def test_a_webhook_that_is_gone_is_deleted_and_another_404_is_not() -> None:
     with opened(lambda _: refusal(404, "woocommerce_rest_shop_webhook_invalid_id")) as (shop, _):
         shop.delete_webhook(3)

@@ -84,6 +84,7 @@ class Orders:
 
 
 dates = st.integers(0, 6).map(lambda seconds: NOON + seconds * SECOND)
+tied_dates = st.integers(0, 1).map(lambda seconds: NOON + seconds * SECOND)
 
 
 @given(st.lists(dates, max_size=60), st.integers(2, 7))
@@ -92,7 +93,7 @@ def test_each_order_is_listed_once_whatever_the_ties(moments: list[datetime], si
     assert sorted(orders.all_listed()) == sorted(orders.dates)
 
 
-@given(st.lists(dates, min_size=10, max_size=60), st.integers(3, 7), st.randoms(use_true_random=False))
+@given(st.lists(tied_dates, min_size=30, max_size=60), st.integers(3, 7), st.randoms(use_true_random=False))
 @settings(deadline=None)
 def test_no_order_is_lost_while_others_change_and_leave(
     moments: list[datetime], size: int, random: Any
@@ -114,6 +115,22 @@ def test_no_order_is_lost_while_others_change_and_leave(
     assert untouched <= set(listed_ids)
     assert all(listed_ids.count(order_id) == 1 for order_id in untouched)
     assert set(orders.dates) <= set(listed_ids), "those that changed come with their new date"
+
+
+@pytest.mark.parametrize("leaving", [[1, 2, 3], [4, 5], [1, 2, 3, 4, 5], [5], list(range(1, 10))])
+@pytest.mark.parametrize("before_request", [2, 3, 4, 6])
+def test_orders_that_move_up_within_a_second_are_not_skipped(leaving: list[int], before_request: int) -> None:
+    orders = Orders(dict.fromkeys(range(1, 31), NOON), size=5)
+
+    def leave(number: int) -> None:
+        if number == before_request:
+            for order_id in leaving:
+                del orders.dates[order_id]
+
+    orders.between = leave
+    stay = set(range(1, 31)) - set(leaving)
+    assert stay <= set(orders.all_listed())
+    assert max(orders.offsets) > 0
 
 
 def test_bounds_are_exclusive_and_may_have_fractions_of_a_second() -> None:
