@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
+from flask import Flask
 from sqlalchemy import select, update
+from werkzeug.serving import make_server
 
 from bridge.admin.shop_approval import take_keys
 from bridge.db import Ledger, tables
@@ -22,11 +28,12 @@ from bridge.ledger import shop_approvals, shops
 from bridge.ledger.shop_approvals import Approval
 from bridge.ledger.shops import Shop
 from bridge.shop import KeyRefusedError, ShopKeys
+from bridge.web.connect import add_connect_pages
 from tests.support.connected import connect_shop
 from tests.support.counter import AWAY, Counter, open_counter
 from tests.support.misbehaving import MisbehavingServer, Visit, make_certificate, tls_of
 from tests.support.servers import wait_until
-from tests.support.small_shop import CONSUMER_SECRET, KEY, KEYS, SmallShop, open_small_shop
+from tests.support.shop_stand_in import ShopStandIn
 
 PUBLIC = "https://127.0.0.1:1"  # where nobody answers, which is told and does not matter
 
@@ -39,9 +46,15 @@ def counter(ledger: Ledger, database_url: str, tmp_path: Path) -> Iterator[Count
 
 
 @pytest.fixture
-def shop() -> Iterator[SmallShop]:
-    with open_small_shop() as shop:
+def shop() -> Iterator[ShopStandIn]:
+    with ShopStandIn() as shop:
+        shop.make_order()
         yield shop
+
+
+def keys_of(shop: ShopStandIn) -> str:
+    """As a file has them."""
+    return f"{shop.consumer_key}\n{shop.consumer_secret}\n"
 
 
 def kept(counter: Counter) -> Shop | None:
@@ -49,77 +62,68 @@ def kept(counter: Counter) -> Shop | None:
         return shops.of_store(connection, counter.store().id)
 
 
-def connect(
-    counter: Counter, shop: SmallShop, *options: str, keys: str = KEYS
-) -> subprocess.CompletedProcess[str]:
-    return counter.run(
-        "stores", "connect", "shop", "--url", shop.url, "--key-file", "-", *options, given=keys
-    )
+def connect(counter: Counter, shop: ShopStandIn, **environment: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["stores", "connect", "shop", "--url", shop.url, "--key-file", "-"]
+    return counter.run(*arguments, given=keys_of(shop), **environment)
 
 
 # By a key file.
 
 
-def test_keys_in_a_file_connect_a_store(counter: Counter, shop: SmallShop, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text(KEYS)
-    arguments = [
-        "stores",
-        "connect",
-        "shop",
-        "--url",
-        f"{shop.url}/wp-admin/",
-        "--key-file",
-        str(tmp_path / "keys"),
-    ]
+def test_keys_in_a_file_connect_a_store(counter: Counter, shop: ShopStandIn, tmp_path: Path) -> None:
+    order_id, file = shop.make_order(), tmp_path / "keys"
+    file.write_text(keys_of(shop))
+    arguments = ["stores", "connect", "shop", "--url", f"{shop.url}/wp-admin/", "--key-file", str(file)]
     connected = counter.run(*arguments, "--as", "Anna")
     assert connected.returncode == 0, connected.stderr
     assert f"Store shop is connected to {shop.url}." in connected.stdout
-    assert "newest order has the id 41. Orders created before 2" in connected.stdout
+    assert f"newest order has the id {order_id}. Orders created before 2" in connected.stdout
     assert "spacebridge stores install-webhooks shop" in connected.stderr
     found = kept(counter)
     assert found is not None
-    assert found.keys(counter.vault) == (KEY, CONSUMER_SECRET)
+    assert found.keys(counter.vault) == (shop.consumer_key, shop.consumer_secret)
     assert counter.store().shop_urls == (shop.url.removeprefix("http://"),)
     assert counter.actions() == ["connect", "add"]
     shown, document = counter.run("stores", "show", "shop"), counter.json("stores", "show", "shop")
-    assert f"Shop                  {shop.url}, connected" in shown.stdout
+    assert f"{shop.url}, connected" in shown.stdout
     assert "may read and write" in shown.stdout
-    assert document["shop"]["highest_order_id"] == 41
+    assert document["shop"]["highest_order_id"] == order_id
     assert document["actions"][0]["who"].startswith("Anna (")
     again = counter.json(*arguments)
-    assert again == {
-        "name": "shop",
-        "shop": {**document["shop"], "connected_at": again["shop"]["connected_at"]},
-    }
-    for printed in (
-        connected.stdout,
-        connected.stderr,
-        shown.stdout,
-        json.dumps(document),
-        json.dumps(again),
-    ):
-        assert KEY not in printed
-        assert CONSUMER_SECRET not in printed
+    connected_at = again["shop"]["connected_at"]
+    assert again == {"name": "shop", "shop": {**document["shop"], "connected_at": connected_at}}
+    told = f"{connected.stdout}{connected.stderr}{shown.stdout}{json.dumps([document, again])}"
+    assert shop.consumer_key not in told
+    assert shop.consumer_secret not in told
 
 
-def test_a_key_that_may_only_read_connects_and_says_what_will_not_work(
-    counter: Counter, shop: SmallShop
-) -> None:
-    shop.may_write = False
-    connected = connect(counter, shop)
+def test_a_key_that_may_only_read_connects_and_says_what_will_not_work(counter: Counter) -> None:
+    with ShopStandIn(permissions="read") as shop:
+        connected = connect(counter, shop)
     assert connected.returncode == 0, connected.stderr
     assert "may only read" in connected.stdout
     assert "install-webhooks" not in connected.stderr
     assert counter.json("stores", "show", "shop")["shop"]["can_write"] is False
 
 
-def test_a_shop_without_an_order_tells_its_address_itself(counter: Counter, shop: SmallShop) -> None:
-    shop.orders, shop.home = [], "https://www.shop.example/"
-    assert connect(counter, shop).returncode == 0
-    assert counter.store().shop_urls == ("shop.example",)
+@pytest.mark.parametrize("has_orders", [True, False], ids=["an order tells", "its settings tell"])
+def test_the_address_that_counts_is_the_shops_own(counter: Counter, tmp_path: Path, has_orders: bool) -> None:
+    certificate = make_certificate(tmp_path)
+    with ShopStandIn(tls=certificate) as shop:
+        shop.set_up(home="https://www.shop.example")
+        if has_orders:
+            shop.make_order()
+        connected = connect(counter, shop, REQUESTS_CA_BUNDLE=str(certificate))
+        assert connected.returncode == 0, connected.stderr
+        assert counter.store().shop_urls == ("shop.example",)
+        found = kept(counter)
+        assert found is not None
+        assert (found.url, found.login) == (shop.url, "basic")
 
 
-def test_another_shop_is_refused_unless_its_address_is_the_stores(counter: Counter, shop: SmallShop) -> None:
+def test_another_shop_is_refused_unless_its_address_is_the_stores(
+    counter: Counter, shop: ShopStandIn
+) -> None:
     counter.json("stores", "set", "shop", "shop_urls=shop.example")
     with counter.ledger.write() as connection:
         connect_shop(connection, counter.vault, counter.store().id, datetime.now(UTC))
@@ -137,15 +141,15 @@ def test_another_shop_is_refused_unless_its_address_is_the_stores(counter: Count
 @pytest.mark.parametrize(
     ("url", "keys", "says"),
     [
-        ("", KEYS.replace(KEY, "ck_another"), "does not accept the key"),
-        ("https://127.0.0.1:1", KEYS, "refuses connections"),
-        ("no address", KEYS, "no address of a shop"),
-        ("https://user:hunter2@shop.example", KEYS, "without a name or password"),
+        ("", "ck_another cs_another", "does not accept the key"),
+        ("https://127.0.0.1:1", "ck_1 cs_1", "refuses connections"),
+        ("no address", "ck_1 cs_1", "no address of a shop"),
+        ("https://user:hunter2@shop.example", "ck_1 cs_1", "without a name or password"),
         ("", "hunter2", "one consumer key (ck_...)"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_changed(
-    counter: Counter, shop: SmallShop, url: str, keys: str, says: str
+    counter: Counter, shop: ShopStandIn, url: str, keys: str, says: str
 ) -> None:
     ended = counter.run(
         "stores", "connect", "shop", "--url", url or shop.url, "--key-file", "-", "--json", given=keys
@@ -171,14 +175,16 @@ def test_a_self_signed_certificate_and_a_redirect_are_told(counter: Counter, tmp
     for tls, says in ((tls_of(certificate), "is self-signed"), (None, "redirects to https://new.example")):
         with MisbehavingServer(redirect, tls=tls) as server:
             url = server.url.removesuffix("/v1")
-            ended = counter.run("stores", "connect", "shop", "--url", url, "--key-file", "-", given=KEYS)
+            ended = counter.run(
+                "stores", "connect", "shop", "--url", url, "--key-file", "-", given="ck_1 cs_1"
+            )
         assert ended.returncode == 1
         assert says in ended.stderr
-        assert all(KEY.encode() not in request.head for request in server.requests)
+        assert all(b"ck_1" not in request.head for request in server.requests)
     assert kept(counter) is None
 
 
-def test_disconnecting_forgets_the_keys_once(counter: Counter, shop: SmallShop) -> None:
+def test_disconnecting_forgets_the_keys_once(counter: Counter, shop: ShopStandIn) -> None:
     assert connect(counter, shop).returncode == 0
     ended = counter.run("stores", "disconnect", "shop")
     assert (ended.returncode, kept(counter)) == (0, None)
@@ -251,28 +257,51 @@ def test_a_public_address_that_redirects_is_refused(counter: Counter, tmp_path: 
     assert row.result == shop_approvals.DENIED
 
 
+def test_from_nothing_to_a_connected_store_by_one_command_and_one_click(
+    counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bridge is behind https here, where WooCommerce wants it to be."""
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # for the shop and the command alike
+    app = Flask("receiver")
+    add_connect_pages(app, counter.ledger, counter.vault, lambda: datetime.now(UTC))
+    with (
+        ShopStandIn(tls=certificate, takes_http_callbacks=False) as shop,
+        serving_by_https(app, certificate) as bridge,
+        waiting_for(counter, shop.url, tmp_path, SPACEBRIDGE_PUBLIC_URL=bridge) as waiting,
+    ):
+        assert "does not answer" not in waiting.said
+        page = requests.get(waiting.link, timeout=60).text
+        approve = re.search('class="wc-auth-approve" href="([^"]+)"', page)
+        assert approve is not None
+        assert "is connected" in requests.get(html.unescape(approve[1]), timeout=60).text
+        status, output = waiting.end()
+        assert (status, json.loads(output)["shop"]["login"]) == (0, "basic")
+
+
+@contextmanager
+def serving_by_https(app: Flask, certificate: Path) -> Iterator[str]:
+    """Serve an app on this machine; its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, ssl_context=tls_of(certificate))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 class Waiting:
     """A command that has printed its link, and waits."""
 
-    def __init__(self, counter: Counter, shop: SmallShop, folder: Path) -> None:
-        self._counter = counter
-        self._said = folder / "said"
-        with self._said.open("wb") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "stores", "connect", "shop", "--url", shop.url, "--json"],
-                env={
-                    **os.environ,
-                    **counter.environment,
-                    "SPACEBRIDGE_DATA_DIR": str(counter.folder),
-                    "SPACEBRIDGE_PUBLIC_URL": PUBLIC,
-                },
-                stdout=subprocess.PIPE,
-                stderr=said,
-            )
+    def __init__(self, counter: Counter, process: subprocess.Popen[bytes], said: Path) -> None:
+        self._counter, self.process, self._said = counter, process, said
         wait_until(lambda: "Waiting for that" in self.said, "a link")
-        found = re.search("user_id=([0-9a-f]{32})", self.said)
+        found = re.search("https?://.*user_id=([0-9a-f]{32}).*", self.said)
         assert found
-        self.state = found[1]
+        self.link, self.state = found[0], found[1]
 
     @property
     def said(self) -> str:
@@ -285,15 +314,10 @@ class Waiting:
         assert approval is not None
         return approval
 
-    def send_keys(self, key: str = KEY) -> None:
+    def send_keys(self, key: str, secret: str) -> None:
         """What the receiver does with the keys of a callback."""
-        take_keys(
-            self._counter.ledger,
-            self._counter.vault,
-            self.approval,
-            ShopKeys(key, CONSUMER_SECRET),
-            lambda: datetime.now(UTC),
-        )
+        ledger, vault = self._counter.ledger, self._counter.vault
+        take_keys(ledger, vault, self.approval, ShopKeys(key, secret), lambda: datetime.now(UTC))
 
     def end(self) -> tuple[int, str]:
         """The status with which it ends, and its standard output."""
@@ -301,29 +325,51 @@ class Waiting:
         return self.process.returncode, output.decode()
 
 
+@contextmanager
+def waiting_for(counter: Counter, url: str, folder: Path, **environment: str) -> Iterator[Waiting]:
+    """Begin to connect the store to the shop at this address."""
+    with (
+        (folder / "said").open("wb") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "bridge", "stores", "connect", "shop", "--url", url, "--json"],
+            env={
+                **os.environ,
+                **counter.environment,
+                "SPACEBRIDGE_DATA_DIR": str(counter.folder),
+                "SPACEBRIDGE_PUBLIC_URL": PUBLIC,
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=said,
+        ) as process,
+    ):
+        try:
+            yield Waiting(counter, process, folder / "said")
+        finally:
+            process.kill()
+
+
 @pytest.fixture
-def waiting(counter: Counter, shop: SmallShop, tmp_path: Path) -> Iterator[Waiting]:
-    waiting = Waiting(counter, shop, tmp_path)
-    yield waiting
-    waiting.process.kill()
-    waiting.process.communicate()
+def waiting(counter: Counter, shop: ShopStandIn, tmp_path: Path) -> Iterator[Waiting]:
+    with waiting_for(counter, shop.url, tmp_path) as waiting:
+        yield waiting
 
 
 def test_a_link_is_waited_for_until_the_shop_has_sent_its_keys(
-    counter: Counter, shop: SmallShop, waiting: Waiting
+    counter: Counter, shop: ShopStandIn, waiting: Waiting
 ) -> None:
     assert "the bridge does not answer at 127.0.0.1:1" in waiting.said
     with pytest.raises(KeyRefusedError):
-        waiting.send_keys("ck_another")
+        waiting.send_keys("ck_another", shop.consumer_secret)
     wait_until(lambda: "The link is still good" in waiting.said, "a word on the failure")
     assert "does not accept the key" in waiting.said
-    waiting.send_keys()
+    waiting.send_keys(shop.consumer_key, shop.consumer_secret)
     status, output = waiting.end()
     assert status == 0
     document = json.loads(output)
     assert (document["name"], document["shop"]["url"]) == ("shop", shop.url)
     assert counter.actions() == ["connect", "add"]
-    assert KEY not in output + waiting.said
+    assert shop.consumer_key not in output + waiting.said
 
 
 def test_a_link_that_is_denied_is_over(counter: Counter, waiting: Waiting) -> None:
@@ -347,12 +393,12 @@ def test_a_store_that_is_removed_ends_the_waiting(counter: Counter, waiting: Wai
 
 
 def test_the_link_stays_good_when_the_waiting_is_broken_off(
-    counter: Counter, waiting: Waiting, shop: SmallShop
+    counter: Counter, waiting: Waiting, shop: ShopStandIn
 ) -> None:
     waiting.process.send_signal(signal.SIGINT)
     assert waiting.end() == (1, "")
     assert "The link stays good until" in waiting.said
-    waiting.send_keys()
+    waiting.send_keys(shop.consumer_key, shop.consumer_secret)
     assert counter.json("stores", "show", "shop")["shop"]["url"] == shop.url
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
 import secrets
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,11 +20,12 @@ from bridge.db import tables
 from bridge.ledger import actions, shop_approvals, shops, stores
 from bridge.ledger.shop_approvals import LASTS, PROOF_LASTS, Approval
 from bridge.ledger.shops import Shop
+from bridge.shop import approval_url
 from tests.integration.conftest import BACKENDS
 from tests.support.connected import connect_shop
 from tests.support.running import RunningBridge, answers
 from tests.support.servers import PostgresServer, RedisServer, wait_until
-from tests.support.small_shop import CONSUMER_SECRET, KEY, SmallShop, open_small_shop
+from tests.support.shop_stand_in import ShopStandIn
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -39,9 +43,30 @@ def bridge(
 
 
 @pytest.fixture
-def shop() -> Iterator[SmallShop]:
-    with open_small_shop() as shop:
+def shop() -> Iterator[ShopStandIn]:
+    with ShopStandIn() as shop:
+        shop.make_order()
         yield shop
+
+
+@dataclass
+class Gate:
+    """Has a shop answer nothing until it is opened."""
+
+    is_asked: threading.Event = field(default_factory=threading.Event)
+    is_open: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> None:
+        self.is_asked.set()
+        assert self.is_open.wait(60)
+
+
+@pytest.fixture
+def gate(shop: ShopStandIn) -> Iterator[Gate]:
+    gate = Gate()
+    shop.before_answer(gate)
+    yield gate
+    gate.is_open.set()
 
 
 @dataclass
@@ -49,6 +74,7 @@ class Link:
     """A store, and an approval that was begun for it at the small shop."""
 
     bridge: RunningBridge
+    shop: ShopStandIn
     store: str
     state: str
 
@@ -58,8 +84,8 @@ class Link:
 
     def body(self, **changes: object) -> dict[str, object]:
         """What WooCommerce sends."""
-        keys = {"consumer_key": KEY, "consumer_secret": CONSUMER_SECRET, "key_permissions": "read_write"}
-        return {"key_id": 7, "user_id": self.state, **keys, **changes}
+        keys = {"consumer_key": self.shop.consumer_key, "consumer_secret": self.shop.consumer_secret}
+        return {"key_id": 7, "user_id": self.state, **keys, "key_permissions": "read_write", **changes}
 
     def send(self, **changes: object) -> requests.Response:
         return requests.post(self.address, json=self.body(**changes), timeout=60, allow_redirects=False)
@@ -93,59 +119,98 @@ class Link:
 
 
 @pytest.fixture
-def link(bridge: RunningBridge, shop: SmallShop) -> Link:
+def link(bridge: RunningBridge, shop: ShopStandIn) -> Link:
     name, state = f"s{secrets.token_hex(8)}", secrets.token_hex(16)
     bridge.add_store(name)
     with bridge.ledger.write() as connection:
         store = stores.find(connection, name)
         assert store is not None
         shop_approvals.begin(connection, store.id, shop.url, state, who="ana@host", now=datetime.now(UTC))
-    return Link(bridge, name, state)
+    return Link(bridge, shop, name, state)
 
 
-def test_keys_that_the_shop_accepts_are_kept_once(link: Link, shop: SmallShop) -> None:
+def test_keys_that_the_shop_accepts_are_kept_once(link: Link, shop: ShopStandIn) -> None:
+    order_id = shop.make_order()
     assert "has sent no keys" in link.page().text
     answer = link.send()
     assert (answer.status_code, answer.json()) == (200, {"status": "connected"})
     kept = link.kept
     assert kept is not None
-    assert kept.keys(link.bridge.vault) == (KEY, CONSUMER_SECRET)
-    assert (kept.url, kept.login, kept.can_write, kept.highest_order_id) == (shop.url, "oauth", True, 41)
+    assert kept.keys(link.bridge.vault) == (shop.consumer_key, shop.consumer_secret)
+    assert (kept.url, kept.login, kept.can_write, kept.highest_order_id) == (
+        shop.url,
+        "oauth",
+        True,
+        order_id,
+    )
     store = link.bridge.store(link.store)
     assert store.shop_urls == (shop.url.removeprefix("http://"),)
     with link.bridge.ledger.read() as connection:
         (action,) = actions.of_store(connection, store.id, limit=10)
     assert (action.verb, action.who) == ("connect", "ana@host")
-    asked = shop.requests
+    asked = len(shop.asked)
     again = link.send()
     assert (again.status_code, again.json()["error"]) == (410, "state_is_over")
-    assert shop.requests == asked
+    assert len(shop.asked) == asked
     page = link.page(success="1", user_id=link.state)
     assert f"Store {link.store} is connected" in page.text
     assert page.headers["Cache-Control"] == "no-store"
     log = link.bridge.log.read_text()
-    for secret in (KEY, CONSUMER_SECRET, link.state):
+    for secret in (shop.consumer_key, shop.consumer_secret, link.state):
         assert secret not in page.text
         assert secret not in log
         assert secret not in action.result
 
 
-def test_a_stranger_costs_one_look_and_learns_nothing(link: Link, shop: SmallShop) -> None:
+def test_a_shop_manager_approves_and_comes_back_to_a_page_that_says_so(link: Link, shop: ShopStandIn) -> None:
+    page = approval_page(link)
+    approve = re.search('class="wc-auth-approve" href="([^"]+)"', page)
+    assert approve is not None
+    came_back = requests.get(html.unescape(approve[1]), timeout=60)
+    assert came_back.url.startswith(f"{link.address}?success=1")
+    assert f"Store {link.store} is connected" in came_back.text
+    kept = link.kept
+    assert kept is not None
+    assert kept.can_write
+    assert kept.keys(link.bridge.vault)[0] != shop.consumer_key  # the shop has made one for the bridge
+
+
+def test_a_shop_manager_denies_and_comes_back_to_a_page_that_says_so(link: Link) -> None:
+    deny = re.search('class="wc-auth-deny" href="([^"]+)"', approval_page(link))
+    assert deny is not None
+    assert "denied in the shop" in requests.get(html.unescape(deny[1]), timeout=60).text
+    assert (link.approval.is_denied, link.kept) == (True, None)
+    assert link.send().status_code == 410
+
+
+def approval_page(link: Link) -> str:
+    """What the shop shows to its manager; this shop calls back by http, too."""
+    address = approval_url(
+        link.shop.url,
+        app_name="Spacebridge",
+        user_id=link.state,
+        return_url=link.address,
+        callback_url=link.address,
+    )
+    return requests.get(address, timeout=30).text
+
+
+def test_a_stranger_costs_one_look_and_learns_nothing(link: Link, shop: ShopStandIn) -> None:
     for state in ("f" * 32, link.state.upper(), link.state[:-1], "x", "%00", "ž" * 32):
         address = f"{link.bridge.url}/connect/{state}"
         answer = requests.post(address, json=link.body(user_id=state), timeout=30)
         assert (answer.status_code, answer.json()["error"]) == (404, "unknown_state")
         assert requests.get(address, timeout=30).status_code == 404
-    assert shop.requests == 0
+    assert shop.asked == []
     assert not link.approval.is_over(datetime.now(UTC))
 
 
-def test_keys_that_come_too_late_are_refused(link: Link, shop: SmallShop) -> None:
+def test_keys_that_come_too_late_are_refused(link: Link, shop: ShopStandIn) -> None:
     link.begun(LASTS)
     answer = link.send()
     assert (answer.status_code, answer.json()["error"]) == (410, "state_is_over")
     assert "15 minutes" in link.page().text
-    assert (shop.requests, link.kept) == (0, None)
+    assert (shop.asked, link.kept) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +222,7 @@ def test_keys_that_come_too_late_are_refused(link: Link, shop: SmallShop) -> Non
         {"consumer_key": 7},
         {"consumer_key": ""},
         {"consumer_key": "ck_\r\nX: y"},
-        {"consumer_secret": KEY},
+        {"consumer_secret": "ck_0123456789abcdef"},
         {"consumer_secret": "cs_" + "0" * 300},
         {"key_permissions": None},
         {"key_id": None},
@@ -165,11 +230,11 @@ def test_keys_that_come_too_late_are_refused(link: Link, shop: SmallShop) -> Non
     ids=repr,
 )
 def test_what_woocommerce_does_not_send_is_refused_and_the_link_stays_good(
-    link: Link, shop: SmallShop, changes: dict[str, object]
+    link: Link, shop: ShopStandIn, changes: dict[str, object]
 ) -> None:
     answer = link.send(**changes)
     assert (answer.status_code, answer.json()["error"]) == (400, "malformed_keys")
-    assert (shop.requests, link.kept) == (0, None)
+    assert (shop.asked, link.kept) == ([], None)
     assert not link.approval.is_over(datetime.now(UTC))
 
 
@@ -186,17 +251,17 @@ def test_what_woocommerce_does_not_send_is_refused_and_the_link_stays_good(
     ],
     ids=["nothing", "no object", "no text", "deep", "a form", "too large", "far too large"],
 )
-def test_another_body_is_refused(link: Link, shop: SmallShop, body: bytes, status: int) -> None:
+def test_another_body_is_refused(link: Link, shop: ShopStandIn, body: bytes, status: int) -> None:
     in_chunks = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
     for data in (body, in_chunks):  # with its length, and without
         answer = requests.post(link.address, data=data, timeout=60)
         assert answer.status_code == status
         assert answer.json()["message"]
-    assert (shop.requests, link.kept) == (0, None)
+    assert (shop.asked, link.kept) == ([], None)
 
 
 def test_keys_that_the_shop_refuses_are_not_kept_and_the_link_can_be_opened_again(
-    link: Link, shop: SmallShop
+    link: Link, shop: ShopStandIn
 ) -> None:
     answer = link.send(consumer_key="ck_another")
     assert (answer.status_code, answer.json()["error"]) == (403, "keys_refused")
@@ -205,7 +270,7 @@ def test_keys_that_the_shop_refuses_are_not_kept_and_the_link_can_be_opened_agai
     assert link.send().status_code == 200
 
 
-def test_keys_of_another_shop_leave_the_connection_that_there_is(link: Link, shop: SmallShop) -> None:
+def test_keys_of_another_shop_leave_the_connection_that_there_is(link: Link, shop: ShopStandIn) -> None:
     with link.bridge.ledger.write() as connection:
         store_id = link.bridge.store(link.store).id
         connect_shop(connection, link.bridge.vault, store_id, datetime.now(UTC))
@@ -215,25 +280,23 @@ def test_keys_of_another_shop_leave_the_connection_that_there_is(link: Link, sho
     assert (answer.status_code, answer.json()["error"]) == (409, "other_shop")
     assert "shop_urls=shop.example,127.0.0.1" in answer.json()["message"]
     assert link.kept == before
-    shop.home = "https://www.shop.example/"
+    address = shop.url.removeprefix("http://")
+    with link.bridge.ledger.write() as connection:
+        values = {"shop_urls": ["shop.example", address]}
+        store = stores.lock(connection, store_id)
+        manage_stores.set_options(connection, store, values, who="ana", now=datetime.now(UTC))
     assert link.send().status_code == 200
-    assert link.bridge.store(link.store).shop_urls == ("shop.example",)
+    assert link.bridge.store(link.store).shop_urls == ("shop.example", address)
 
 
-@pytest.mark.parametrize(
-    "instead",
-    [("<html>" + "x" * 10_000_000, 200), ("Down", 503), ("<html>No", 403), ("", 404)],
-    ids=["ten megabytes of HTML", "maintenance", "a firewall", "nothing there"],
-)
-def test_a_shop_that_cannot_be_asked_keeps_nothing(
-    link: Link, shop: SmallShop, instead: tuple[str, int]
-) -> None:
-    shop.instead = instead
+@pytest.mark.parametrize("fault", ["flood", "maintenance", "firewall-403", "redirect", "error", "busy"])
+def test_a_shop_that_cannot_be_asked_keeps_nothing(link: Link, shop: ShopStandIn, fault: str) -> None:
+    shop.fault(answer=fault, retry_after=3600)
     answer = link.send()
     assert (answer.status_code, answer.json()["error"]) == (424, "shop_not_reached")
     assert "127.0.0.1" in answer.json()["message"]
     assert link.kept is None
-    shop.instead = None
+    shop.mend()
     assert link.send().status_code == 200
 
 
@@ -244,69 +307,58 @@ def test_a_shop_that_is_not_there_is_told(link: Link) -> None:
     assert answer.json()["message"] in link.page().text
 
 
-def test_the_shop_of_the_link_is_asked_and_no_other(link: Link, shop: SmallShop) -> None:
-    with open_small_shop() as other:
-        other.keys = {"ck_other"}
-        assert link.send(consumer_key="ck_other", url=other.url, home=other.url).status_code == 403
-        assert other.requests == 0
-    assert shop.requests > 0
+def test_the_shop_of_the_link_is_asked_and_no_other(link: Link, shop: ShopStandIn) -> None:
+    with ShopStandIn() as other:
+        keys = {"consumer_key": other.consumer_key, "consumer_secret": other.consumer_secret}
+        assert link.send(**keys, url=other.url, home=other.url).status_code == 403
+        assert other.asked == []
+    assert shop.asked
 
 
-def test_of_two_callbacks_at_once_one_is_kept(link: Link, shop: SmallShop) -> None:
-    shop.is_slow = True
+def test_of_two_callbacks_at_once_one_is_kept(link: Link, gate: Gate) -> None:
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(link.send)
-        assert shop.is_asked.wait(60)
+        assert gate.is_asked.wait(60)
         assert "Load this page again" in link.page().text
         second = link.send(consumer_key="ck_another")
         assert (second.status_code, second.json()["error"]) == (409, "state_is_in_use")
-        shop.go_on.set()
+        gate.is_open.set()
         assert first.result().status_code == 200
     assert link.kept is not None
 
 
-def test_a_store_that_is_removed_meanwhile_keeps_no_keys(link: Link, shop: SmallShop) -> None:
-    shop.is_slow = True
+def test_a_store_that_is_removed_meanwhile_keeps_no_keys(link: Link, gate: Gate) -> None:
     store_id = link.bridge.store(link.store).id
     with ThreadPoolExecutor(1) as threads:
         sent = threads.submit(link.send)
-        assert shop.is_asked.wait(60)
+        assert gate.is_asked.wait(60)
         with link.bridge.ledger.write() as connection:
             manage_stores.remove(
                 connection, stores.lock(connection, store_id), who="ana", now=datetime.now(UTC)
             )
-        shop.go_on.set()
+        gate.is_open.set()
         assert (sent.result().status_code, sent.result().json()["error"]) == (410, "store_removed")
     with link.bridge.ledger.read() as connection:
         assert shops.of_store(connection, store_id) is None
     assert link.page().status_code == 404
 
 
-def test_a_receiver_that_dies_over_keys_has_kept_none_and_takes_the_next(link: Link, shop: SmallShop) -> None:
-    shop.is_slow = True
+def test_a_receiver_that_dies_over_keys_has_kept_none_and_takes_the_next(link: Link, gate: Gate) -> None:
     receiver = link.bridge.parts["receiver"]
     with ThreadPoolExecutor(1) as threads:
         sent = threads.submit(link.send)
-        assert shop.is_asked.wait(60)
+        assert gate.is_asked.wait(60)
         receiver.kill()
         assert isinstance(sent.exception(), requests.RequestException)  # and the shop deletes the key
     assert link.kept is None
     assert link.approval.is_being_proved(datetime.now(UTC))
     receiver.start()
     wait_until(lambda: answers(f"{link.bridge.url}/readyz"), "a ready receiver")
-    shop.go_on.set()
+    gate.is_open.set()
     assert link.send().status_code == 409
     link.change(used_at=datetime.now(UTC) - PROOF_LASTS)
     assert link.send().status_code == 200
     assert link.kept is not None
-
-
-def test_a_connection_that_is_denied_in_the_shop_is_over(link: Link, shop: SmallShop) -> None:
-    page = link.page(success="0", user_id=link.state)
-    assert "denied in the shop" in page.text
-    assert link.approval.is_denied
-    assert link.send().status_code == 410
-    assert (shop.requests, link.kept) == (0, None)
 
 
 def test_a_page_that_is_loaded_again_denies_nothing_that_is_connected(link: Link) -> None:
