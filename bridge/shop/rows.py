@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from bridge.shop.models import Listed, Note, Refund, Webhook
 
@@ -110,6 +110,6 @@ def _sum_of(refunds: object) -> str:
     for each in refunds if isinstance(refunds, list) else []:
         try:
             total += abs(Decimal(str(each.get("total")))) if isinstance(each, dict) else 0
-        except InvalidOperation:
+        except ArithmeticError:
             continue
     return str(total) if total.is_finite() else "0"

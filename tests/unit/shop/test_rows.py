@@ -47,6 +47,12 @@ def test_a_row_is_read() -> None:
         ({"refunds": [None, {"total": "x"}, {"total": "-1"}, {}, {"total": True}]}, "", "1"),
         ({"refunds": [{"total": "NaN"}]}, "", "0"),
         ({"refunds": [{"total": "Infinity"}]}, "", "0"),
+        ({"refunds": [{"total": "sNaN"}, {"total": "-2"}]}, "", "2"),
+        (
+            {"refunds": [{"total": "-9e999999"}, {"total": "-9e999999"}]},
+            "",
+            "9.000000000000000000000000000E+999999",
+        ),
         ({"date_modified_gmt": "0000-00-00T00:00:00", "status": 3, "number": True}, "", "0"),
         ({"date_created_gmt": 5, "date_modified_gmt": {}}, "", "0"),
     ],
