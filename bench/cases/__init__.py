@@ -15,6 +15,7 @@ from bench.cases.growth import growth
 from bench.cases.latency import recorded_to_issued
 from bench.cases.memory import memory
 from bench.cases.rate import rate_of_an_account
+from bench.cases.reconcile import reconcile
 from bench.cases.start import start_of_up, start_of_worker
 from bench.ground import open_ground
 from bench.results import Result
@@ -91,6 +92,16 @@ def _of_database(database: Database) -> Sequence[Group]:
                 "from recorded to issued at 100 ms of latency, beside 320/s",
                 partial(drain_with_latency, database=database),
             )
+        ),
+        Group(
+            partial(open_ground, database=database),
+            [
+                case(
+                    "reconcile",
+                    "comparing a year's orders with the shop, and acknowledging meanwhile",
+                    reconcile,
+                )
+            ],
         ),
         _alone(
             case(

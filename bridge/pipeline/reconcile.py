@@ -7,7 +7,7 @@ and its rehearsal all come here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,6 +31,7 @@ NOT_YET = timedelta(minutes=2)  # an order that was modified since then may stil
 LONGEST_DELAY = timedelta(minutes=8)  # of a store's webhooks that is waited for
 RECENT = timedelta(hours=48)  # compared again every day
 OLD = timedelta(days=35)  # compared by content every week, by the day they were created
+FEW_GONE = 4  # orders that may be deleted for good at a time
 MOST_OPEN = 500  # orders that are in no listing, asked for one by one
 
 RECENT_EVERY = timedelta(days=1)
@@ -207,9 +208,21 @@ class Reconciler:
         with self._context.ledger.read() as connection:
             waiting = comparison.open_orders(connection, self._store.id, limit=MOST_OPEN) - self._seen
             known = comparison.known(connection, self._store.id, waiting)
+        if len(waiting) > FEW_GONE:
+            self._require_some_of(waiting)
         for order_id in sorted(waiting):
             self._take(order_id, GONE, None, known[order_id])
             self._renew()
+
+    def _require_some_of(self, waiting: Collection[int]) -> None:
+        """A shop that has none of the youngest orders is another, or was restored from an old back-up."""
+        youngest = sorted(waiting)[-FEW_GONE - 1 :]
+        if all(self._client.order(order_id) is None for order_id in youngest):
+            raise AnswerError(
+                f"{self._client.host} has none of the orders {', '.join(map(str, youngest))}, which it sent "
+                "before: it is another shop by now, or was restored from a back-up. Nothing is taken as "
+                f"deleted: connect the store to its shop again (spacebridge stores connect {self._store.name})."
+            )
 
     def _take(self, order_id: int, kind: str, changed_at: datetime | None, known: Known) -> None:
         """Fetch an order as it is now, and record it."""

@@ -13,7 +13,7 @@ from bridge.db import tables
 from bridge.ledger import absences, finds, orders, shops
 from bridge.ledger.deliveries import RECONCILE
 from bridge.pipeline.process import process_deliveries
-from bridge.shop import MaintenanceError
+from bridge.shop import AnswerError, MaintenanceError
 from tests.support.reconciling import Connected, connected
 from tests.support.shop import Shop, forward
 
@@ -267,3 +267,16 @@ def test_a_shop_of_several_pages_is_compared_whole(pair: Connected) -> None:
     comparison = pair.compare()
     assert (comparison.compared, len(comparison.found)) == (250, 250)
     assert set(issued(pair).values()) == {1}
+
+
+def test_a_shop_that_has_lost_all_its_orders_does_not_have_them_deleted_here(pair: Connected) -> None:
+    lost = [pair.there.make_order(status="pending", is_silent=True) for _ in range(6)]
+    for order_id in lost:
+        deliver(pair, order_id)
+    with pair.there.silence():
+        for order_id in lost:
+            pair.there.delete(order_id)
+    pair.advance(minutes=3)
+    with pytest.raises(AnswerError, match="has none of the orders"):
+        pair.compare(created_since=pair.now() - timedelta(days=1))
+    assert {known(pair, order_id).rule for order_id in lost} == {"pending"}
