@@ -7,7 +7,7 @@ and its rehearsal all come here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -208,21 +208,25 @@ class Reconciler:
         with self._context.ledger.read() as connection:
             waiting = comparison.open_orders(connection, self._store.id, limit=MOST_OPEN) - self._seen
             known = comparison.known(connection, self._store.id, waiting)
-        if len(waiting) > FEW_GONE:
-            self._require_some_of(waiting)
+        if len(waiting) > FEW_GONE and self._has_none_of(sorted(waiting)[-FEW_GONE - 1 :]):
+            return
         for order_id in sorted(waiting):
             self._take(order_id, GONE, None, known[order_id])
             self._renew()
 
-    def _require_some_of(self, waiting: Collection[int]) -> None:
-        """A shop that has none of the youngest orders is another, or was restored from an old back-up."""
-        youngest = sorted(waiting)[-FEW_GONE - 1 :]
-        if all(self._client.order(order_id) is None for order_id in youngest):
-            raise AnswerError(
-                f"{self._client.host} has none of the orders {', '.join(map(str, youngest))}, which it sent "
-                "before: it is another shop by now, or was restored from a back-up. Nothing is taken as "
-                f"deleted: connect the store to its shop again (spacebridge stores connect {self._store.name})."
-            )
+    def _has_none_of(self, order_ids: Sequence[int]) -> bool:
+        """Whether it is another shop by now, or was restored from a back-up: then none counts as deleted.
+
+        They go on waiting, which hurts nobody, and is told of those that wait for long.
+        """
+        if any(self._client.order(order_id) is not None for order_id in order_ids):
+            return False
+        log.warning(
+            "the shop has none of the orders that wait; they are not taken as deleted",
+            store=self._store.name,
+            orders=list(order_ids),
+        )
+        return True
 
     def _take(self, order_id: int, kind: str, changed_at: datetime | None, known: Known) -> None:
         """Fetch an order as it is now, and record it."""
