@@ -44,6 +44,14 @@ def test_a_store_is_added_with_the_config_that_its_check_has_fetched(counter: Co
     assert counter.store() == store
 
 
+def test_delivery_urls_are_complete_where_the_public_address_is_known(counter: Counter) -> None:
+    public = {"SPACEBRIDGE_PUBLIC_URL": "https://bridge.example/"}
+    added = counter.run("stores", "add", "shop", *IDS, "--token-file", "-", given=TOKEN, **public)
+    shown = counter.run("stores", "show", "shop", **public)
+    for printed in (added.stdout, shown.stdout):
+        assert "https://bridge.example/webhooks/shop\n" in printed
+
+
 def test_a_store_is_shown_and_listed_without_its_secrets(counter: Counter) -> None:
     secret = counter.add()["webhook_secret"]
     shown, listed = counter.run("stores", "show", "shop"), counter.run("stores", "list")
