@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from bridge.ready_file import say_that_it_is_ready
 from bridge.settings import load_settings_or_exit
 from bridge.telemetry import STDOUT, configure_logging, multiprocess
 
@@ -67,6 +68,7 @@ def post_worker_init(worker: BufferingWorker) -> None:
     """Have the receiver note that it is up, until the worker is told to stop and accepts nothing more."""
     app: Any = worker.wsgi
     app.extensions["webhook_receiver"].start(is_up=lambda: worker.alive)
+    say_that_it_is_ready()
 
 
 def worker_exit(_: Arbiter, worker: BufferingWorker) -> None:

@@ -11,6 +11,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_ready
 
 from bridge.broker import configuration
+from bridge.ready_file import say_that_it_is_ready
 from bridge.settings import Settings, load_settings_or_exit
 from bridge.telemetry import STDOUT, configure_logging, multiprocess
 
@@ -52,3 +53,4 @@ def _set_up_logging(**_: object) -> None:
 @worker_ready.connect(weak=False)
 def _tell_that_it_is_ready(sender: Any, **_: object) -> None:
     log.info("worker ready", at_once=sender.controller.concurrency)
+    say_that_it_is_ready()

@@ -10,9 +10,11 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import click
+from gunicorn.systemd import SD_LISTEN_FDS_START, listen_fds
 
 from bridge.cli.terminal import fail
 
+BACKLOG = 2048  # connections that wait to be accepted; the kernel's own limit may be lower
 GRACE = 10.0  # seconds until something has to be seen to start
 START_TIMEOUT = 60.0  # seconds for something that is known to be starting
 _POLL_INTERVAL = 0.05  # seconds; the other process cannot wake this one
@@ -78,13 +80,31 @@ def _is_refused(host: str, port: int) -> bool:
 
 def bind_or_fail(host: str, port: int, *, port_option: str = "--port") -> None:
     """End the command if nothing can listen at this address; the message says what to give instead."""
+    listen_or_fail(host, port, port_option=port_option).close()
+
+
+def listen_or_fail(host: str, port: int, *, port_option: str = "--port") -> socket.socket:
+    """A socket that listens at this address; ends the command as `bind_or_fail` does."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
     except (socket.gaierror, TypeError, UnicodeError):  # a name without an address, or no name at all
         fail(f"{host} is no address: give one of this machine with --host, such as 127.0.0.1.")
     except OSError as error:
         if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
             fail(f"{host} is no address of this machine ({error.strerror}): give another one with --host.")
         fail(f"Port {port} on {host} cannot be used: {error.strerror}. Give another one with {port_option}.")
+    return listener
+
+
+def handed_over_listener() -> socket.socket | None:
+    """The socket that systemd hands over, if any (sd_listen_fds(3)); ends the command if it is unfit."""
+    number = listen_fds()
+    if not number:
+        return None
+    listener = socket.socket(fileno=SD_LISTEN_FDS_START)
+    if number > 1 or listener.family not in {socket.AF_INET, socket.AF_INET6}:
+        fail("Spacebridge listens on one TCP port: give its .socket unit one ListenStream= with a port.")
+    return listener

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections import Counter
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bridge.cli.ledger_access import settings_of_command
-from bridge.cli.starting import bind_or_fail
+from bridge.cli.starting import handed_over_listener, listen_or_fail
 from bridge.cli.terminal import fail, styled_console
 from bridge.data_folder import is_up, make_private
 from bridge.db import Ledger, Schema
@@ -32,26 +33,34 @@ from bridge.telemetry import STDERR, STDOUT, configure_logging
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--demo", is_flag=True, help="Play real deliveries into a sandbox, in a ledger of its own.")
 def up(host: str, port: int, demo: bool) -> None:
-    """Run the bridge: receiver and worker."""
+    """Run the bridge: receiver and worker.
+
+    SIGUSR2 has the version that is installed by then take over, without a moment without a receiver. A socket
+    that systemd hands over (socket activation) is used instead of --host and --port.
+    """
+    listener = handed_over_listener()
     settings = settings_of_command(with_any_ledger=True)
     # The demo's standard output is for people.
     configure_logging(settings.log_format, to=STDERR if demo else STDOUT)
     if demo:
         settings = embedded_demo.demo_settings(settings, receiver_port=port)
     folder = settings.data_dir.absolute()
-    if not is_up(folder):
+    port_option = "`make demo PORT=9000`, or --port" if demo else "--port"
+    if listener is None and not is_up(folder):
         # Before the folder is made, so that a start that is refused makes none.
-        bind_or_fail(host, port, port_option="`make demo PORT=9000`, or --port" if demo else "--port")
+        listener = listen_or_fail(host, port, port_option=port_option)
     with ExitStack() as stack:
         stack.enter_context(folder_lock(folder))
+        listener = stack.enter_context(listener or listen_or_fail(host, port, port_option=port_option))
         make_private(folder)
         if demo:
             embedded_demo.clear(folder)
         ledger = _open_ledger(settings, demo=demo)
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
-        parts = bridge_parts(settings, host, port, run_dir, is_demo=demo)
+        parts, migration = bridge_parts(settings, listener, run_dir, is_demo=demo)
         output = stack.enter_context((folder / embedded_demo.LOG).open("ab")) if demo else None
-        _run(Supervisor(parts, output=output), settings, ledger, address_of(host, port), demo=demo)
+        supervisor = Supervisor(parts, migration, listener=listener, run_dir=run_dir, output=output)
+        _run(supervisor, settings, ledger, address_of(listener), demo=demo)
 
 
 def _open_ledger(settings: Settings, *, demo: bool) -> Ledger:
@@ -80,6 +89,7 @@ def _run(supervisor: Supervisor, settings: Settings, ledger: Ledger, address: st
     else:
         _print_stores(ledger, settings, address)
     click.echo("Stop it with Ctrl-C.", err=True)
+    click.echo(f"After you have installed another version, type: kill -USR2 {os.getpid()}", err=True)
     supervisor.run()
     click.echo("Spacebridge has stopped. What was accepted is in the ledger.", err=True)
 

@@ -11,6 +11,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,22 @@ def bridge(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def caddy(bridge: RunningBridge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Caddy before the receiver: by http, on ports of its own, else as the file has it."""
-    folder = tmp_path_factory.mktemp("caddy")
+    with running_caddy(tmp_path_factory.mktemp("caddy"), bridge) as address:
+        yield address
+
+
+@contextmanager
+def running_caddy(folder: Path, bridge: RunningBridge) -> Iterator[str]:
+    """The address of a Caddy before the receivers: by http, on ports of its own, else as the file has it."""
+    name = "dynamic a receiver 8080 {\n\t\t\t\trefresh 2s\n\t\t\t}"
+    one = name.replace("receiver 8080", f"127.0.0.1 {bridge.receiver_port}")
+    # Compose gives each receiver an address; here, each has a port.
+    several = "to " + " ".join(url.removeprefix("http://") for url in bridge.urls)
     port, health_port = free_port(), free_port()
     config = folder / "Caddyfile"
     text = CADDYFILE.read_text()
     for found, wanted in [
-        ("dynamic a receiver 8080", f"dynamic a 127.0.0.1 {bridge.receiver_port}"),
+        (name, several if len(bridge.urls) > 1 else one),
         ("http://127.0.0.1:2020", f"http://127.0.0.1:{health_port}"),
     ]:
         assert found in text
