@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bridge.ledger import shops, stores
-from bridge.ledger.shops import NewShop
+from bridge.ledger.shops import NewShop, Shop
 from bridge.vault import Vault
 
 KEY, CONSUMER_SECRET = "ck_0123456789abcdef", "cs_fedcba9876543210"
@@ -22,6 +22,33 @@ NEW_SHOP = NewShop(
     key=KEY,
     secret=CONSUMER_SECRET,
 )
+
+
+def shop_of(now: datetime) -> Shop:
+    """A shop that was connected at this time, and not compared since."""
+    never = dict.fromkeys(
+        ("compared_until", "compare_from", "compared_at", "compared_recent_at", "compared_content_at")
+    )
+    return Shop(
+        store_id=7,
+        url=NEW_SHOP.url,
+        api=NEW_SHOP.api,
+        login=NEW_SHOP.login,
+        can_write=True,
+        page_size=100,
+        connected_at=now,
+        highest_order_id=41,
+        **never,
+        compared_trash_at=None,
+        lease_ends_at=None,
+        next_round_at=None,
+        error=None,
+        error_kind=None,
+        failing_since=None,
+        refusals=0,
+        encrypted_key="a",
+        encrypted_secret="b",
+    )
 
 
 def connect_shop(

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.cli.stores import describe
 from bridge.ledger.store import Store
+from tests.support.connected import shop_of
 from tests.support.stored import NOW, STORE
 
 PAUSED = replace(STORE, paused_at=NOW - timedelta(minutes=3), pause_reason="paused by anna@host: stock count")
@@ -125,3 +126,14 @@ def test_a_rotation_is_told_as_far_as_it_has_come() -> None:
 
 def test_a_store_tells_no_secret_of_its_own_accord() -> None:
     assert "encrypted" not in repr(STORE)
+
+
+def test_a_connection_is_described_with_what_its_key_may_and_why_it_fails() -> None:
+    shop = shop_of(NOW - timedelta(days=2))
+    well = " ".join(describe.connection(shop, NOW))
+    assert well.startswith("https://shop.example, connected 2026-11-21 03:00:00+00:00, 2 days ago")
+    assert "may read and write. It logs in by basic. Compared with the ledger: never" in well
+    failing = replace(shop, can_write=False, error="It is away.", failing_since=NOW - timedelta(hours=1))
+    ill = " ".join(describe.connection(failing, NOW))
+    assert "may read, and not write: webhooks are not mended" in ill
+    assert ill.endswith("It cannot be asked, since 2026-11-23 02:00:00+00:00, 1 hour ago: It is away.")
