@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from tests.integration.sandbox.shop.conftest import Client
+from tests.integration.sandbox.conftest import Client
 from tests.support.hook_receiver import HookReceiver
 from tests.support.shop_stand_in import ShopStandIn
 

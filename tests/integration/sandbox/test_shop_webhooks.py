@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from bridge.sandbox.shop import Webhook
-from tests.integration.sandbox.shop.conftest import Client
+from tests.integration.sandbox.conftest import Client
 from tests.support.hook_receiver import HookReceiver, Received
 from tests.support.running import sign
 from tests.support.servers import free_port

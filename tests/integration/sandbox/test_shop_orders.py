@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from tests.integration.sandbox.shop.conftest import Client
+from tests.integration.sandbox.conftest import Client
 from tests.support.shop_stand_in import ShopStandIn
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
