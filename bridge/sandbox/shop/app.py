@@ -78,7 +78,7 @@ class Front:
             if link := _link(shop.settings.home, uri, query, result):
                 response.headers["Link"] = link
         if route == "/wc/v3/orders" and request.method == "GET" and shop.faults.now.drift:
-            self._drift(shop.faults.now.drift)
+            shop.drift(shop.faults.now.drift)
         return response
 
     def _login(self, uri: str, query: dict[str, str]) -> Key | None:
@@ -108,11 +108,6 @@ class Front:
         is_listing = route == "/wc/v3/orders" and request.method == "GET"
         if is_listing and now.slow_above is not None and read_page(arguments).size > now.slow_above:
             time.sleep(now.slow_for)
-
-    def _drift(self, count: int) -> None:
-        """Save the orders that have lain longest, so that the pages to come move up."""
-        for order_id in self._shop.longest_untouched(count):
-            self._shop.edit(order_id)
 
     def _approve(self, step: str, query: dict[str, str]) -> AnyResponse:
         try:

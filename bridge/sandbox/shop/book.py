@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 from operator import attrgetter
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -89,12 +88,6 @@ class Book:
         """The ids of all orders."""
         with self._lock:
             return list(self._orders)
-
-    def longest_untouched(self, count: int) -> list[int]:
-        """The ids of the orders whose date of modification is oldest and that are not in the trash."""
-        with self._lock:
-            rows = (order.id for order in self._sorted_by("modified") if order.status != "trash")
-            return list(islice(rows, count))
 
     def body(self, order_id: int) -> dict[str, Any]:
         """The order as the API shows it."""

@@ -12,7 +12,7 @@ from bridge.sandbox.shop.answers import RestError
 from bridge.sandbox.shop.keys import Key
 from bridge.sandbox.shop.listing import Page
 
-_VERBS = {"GET": "view", "POST": "create", "PUT": "edit", "DELETE": "delete"}
+_VERBS = {"GET": "view", "HEAD": "view", "POST": "create", "PUT": "edit", "DELETE": "delete"}
 
 
 @dataclass(frozen=True, slots=True)

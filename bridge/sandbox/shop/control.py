@@ -85,7 +85,7 @@ class Control:
         """Make an order; the body holds the arguments of Shop.create."""
         try:
             return jsonify({"id": self._shop.create(**request.get_json())})
-        except (TypeError, ArithmeticError) as error:
+        except (TypeError, ValueError) as error:
             return _refusal(str(error))
 
     def act(self, order_id: int, action: str) -> Response:
@@ -94,7 +94,7 @@ class Control:
             return _refusal(f"there is no action {action!r}: give one of {', '.join(sorted(self._actions))}")
         try:
             value = self._actions[action](order_id, **(request.get_json(silent=True) or {}))
-        except (TypeError, ArithmeticError) as error:
+        except (TypeError, ValueError) as error:
             return _refusal(str(error))
         except RestError as error:
             return _refusal(error.message, error.status)

@@ -74,8 +74,9 @@ class Shop(Book):
 
         `order.created` and `order.updated` are both sent, since the checkout saves twice; for an abandoned
         cart (`checkout-draft`), `order.updated` alone. `created`, `modified`: seconds since 1970, now by
-        default. `written`: other properties of its body.
+        default. `written`: other properties of its body. Raises ValueError for a total that is no number.
         """
+        _money(total)
         moment = int(self.clock() if created is None else created)
         is_paid = status in PAID and payment_method not in UNPAID_METHODS
         with self._lock:
@@ -91,8 +92,8 @@ class Shop(Book):
                 paid=moment if is_paid else None,
                 completed=moment if status == "completed" else None,
                 number=number,
-                written=written,
             )
+            self._write(order, written)
             self._orders[order.id] = order
             self._version += 1
         if not is_silent:
@@ -100,15 +101,8 @@ class Shop(Book):
         return order.id
 
     def change_status(self, order_id: int, status: str) -> None:
-        """Save another status. Leaving the trash this way moves the date and sends nothing."""
-        with self._lock:
-            order = self.get(order_id)
-            before = order.status
-            self._give_status(order, status)
-            self._touch(order)
-        if before == "trash":
-            return
-        self._announce(order_id, "updated", *(("created",) if before == "checkout-draft" else ()))
+        """Save another status."""
+        self.edit(order_id, status=status)
 
     def bulk_status(self, order_ids: Iterable[int], status: str) -> None:
         """The bulk action of the list of orders."""
@@ -118,12 +112,12 @@ class Shop(Book):
     def refund(self, order_id: int, amount: str | None = None, reason: str = "") -> int:
         """Refund an amount, or all that is left, which makes the order `refunded`; returns the refund's id.
 
-        Raises RestError 400 for more than is left.
+        Raises RestError 400 for more than is left, and ValueError for what is no amount.
         """
         with self._lock:
             order = self.get(order_id)
             left = order.rest_to_refund()
-            value = left if amount is None else Decimal(amount)
+            value = left if amount is None else _money(amount)
             if not 0 < value <= left:
                 raise RestError(400, "woocommerce_rest_invalid_order_refund", "Invalid refund amount.")
             refund = Refund(self._next_id(), order_id, value, reason, int(self.clock()))
@@ -197,27 +191,28 @@ class Shop(Book):
         """
         with self._lock:
             order = self.get(order_id)
-            was_trash = order.status == "trash"
             before = order.status
+            self._write(order, properties)
             if status is not None:
                 self._give_status(order, status)
             if meta_data:
                 self._write_meta(order, meta_data)
-            for name in ("total", "currency", "payment_method"):
-                if name in properties:
-                    setattr(order, name, properties.pop(name))
-            order.written = {
-                **order.written,
-                **{
-                    name: {**self._written(order, name), **value} if isinstance(value, Mapping) else value
-                    for name, value in properties.items()
-                },
-            }
             self._version += 1
             if self.settings.is_hpos or order.status != before:
                 self._touch(order)
-        if not (was_trash and status is not None):
-            self._announce(order_id, "updated")
+        if before == "trash" and status is not None:
+            return
+        was_draft = before == "checkout-draft" and order.status != before
+        self._announce(order_id, "updated", *(("created",) if was_draft else ()))
+
+    def drift(self, count: int) -> None:
+        """Save the orders that have lain longest, so that the others move up in a listing by their dates."""
+        with self._lock:
+            rows = [order for order in self._sorted_by("modified") if order.status != "trash"][:count]
+            for order in rows:
+                self._touch(order)
+        for order in rows:
+            self._announce(order.id, "updated")
 
     def add_note(
         self, order_id: int, text: str, *, is_for_customer: bool = False, author: str = "WooCommerce"
@@ -247,9 +242,19 @@ class Shop(Book):
         if status == "completed" and order.completed is None:
             order.completed = moment
 
-    def _written(self, order: Order, name: str) -> Mapping[str, Any]:
-        usual = body_of(order, self.addresses, self.settings.version).get(name)
-        return usual if isinstance(usual, Mapping) else {}
+    def _write(self, order: Order, properties: Mapping[str, Any]) -> None:
+        """Replace properties of the body; of addresses, the parts that are given."""
+        if not properties:
+            return
+        _money(properties.get("total", order.total))
+        body = body_of(order, self.addresses, self.settings.version)
+        written = dict(order.written)
+        for name, value in properties.items():
+            if name in {"total", "currency", "payment_method"}:
+                setattr(order, name, value)
+            else:
+                written[name] = {**body[name], **value} if isinstance(body.get(name), Mapping) else value
+        order.written = written
 
     def _write_meta(self, order: Order, changes: Sequence[Mapping[str, object]]) -> None:
         order.meta = merged_meta(order.meta, changes, order.id * 100 + len(order.meta) + 1)
@@ -261,3 +266,13 @@ class Shop(Book):
     def _announce(self, order_id: int, *events: str) -> None:
         for event in () if self.is_silent else events:
             self.webhooks.announce(f"order.{event}", order_id)
+
+
+def _money(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except ArithmeticError:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise ValueError(f"{text!r} is no amount of money")
+    return amount

@@ -92,6 +92,7 @@ def test_it_is_steered_from_outside(shop: ShopStandIn, client: Client, receiver:
     [
         ("PUT", "faults", {"answer": "rain"}, "there is no fault 'rain'"),
         ("PUT", "faults", {"rain": True}, "there is no fault rain"),
+        ("POST", "orders", {"total": "much"}, "'much' is no amount of money"),
         ("POST", "orders/1/trash", {}, "Invalid ID."),
         ("POST", "orders/1/eat", {}, "there is no action 'eat'"),
     ],

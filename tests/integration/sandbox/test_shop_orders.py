@@ -150,6 +150,15 @@ def test_writing_metadata_keeps_the_total_and_moves_the_date(shop: ShopStandIn, 
     assert len(client.call("PUT", f"orders/{order}", again).json()["meta_data"]) == 1
 
 
+def test_parts_of_an_address_are_written_into_it(shop: ShopStandIn) -> None:
+    order = shop.make_order(billing={"city": "Celje"}, customer_note="Ring twice.")
+    shop.edit(order, billing={"company": "Bled d.o.o."}, total="12.50")
+    body = shop.order(order)
+    billing = body["billing"]
+    assert (billing["first_name"], billing["city"], billing["company"]) == ("Ana", "Celje", "Bled d.o.o.")
+    assert (body["total"], body["customer_note"]) == ("12.50", "Ring twice.")
+
+
 def test_a_posts_store_dates_only_what_changes_the_status() -> None:
     with ShopStandIn(is_hpos=False) as shop:
         order = shop.make_order()
