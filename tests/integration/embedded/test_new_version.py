@@ -130,8 +130,9 @@ def activated_up(folder: Path, listener: socket.socket) -> Iterator[Up]:
             stderr=output,
         )
     try:
-        host, port = listener.getsockname()
-        yield Up(process, f"http://{host}:{port}", folder, log)
+        is_tcp = listener.family == socket.AF_INET
+        url = "http://{}:{}".format(*listener.getsockname()) if is_tcp else ""
+        yield Up(process, url, folder, log)
     finally:
         process.terminate()
         process.wait(120)
@@ -157,3 +158,14 @@ def test_over_a_socket_that_systemd_holds_deliveries_wait_while_everything_is_re
             bridges.enter_context(activated_up(tmp_path, listener))
             wait_until(lambda: len(shop.acknowledged) > before + 100, "deliveries after")
         shop.assert_nothing_was_lost(ledger)
+
+
+def test_a_socket_that_is_no_tcp_port_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        with activated_up(tmp_path, listener) as up:
+            assert up.process.wait(60) == 1
+    assert "give its .socket unit one ListenStream= with a port" in up.text()
+    assert "Traceback" not in up.text()
+    assert not (tmp_path / "data").exists()
