@@ -19,6 +19,7 @@ from bridge.issuance import StoreOptions
 from bridge.ledger import (
     actions,
     kept_deliveries,
+    shop_webhooks,
     store_configs,
     store_pauses,
     store_secrets,
@@ -205,6 +206,7 @@ def rotate_secret(
         store_secrets.rotate_webhook_secret(
             connection, store, vault, secret, keep_previous=keep_previous, now=now
         )
+        shop_webhooks.forget_secrets(connection, store.id)
         result = "the one before stays good" if keep_previous else "the one before is good no more"
     _record(connection, store, "rotate-secret", result, who, now)
     return True

@@ -83,6 +83,7 @@ def _examine(settings: Settings, ledger: Ledger, clock: Clock) -> Iterator[Findi
             clock(),
             shop=contents.shops.get(store.id),
             absences=[absence for absence in contents.absences if absence.store_id == store.id],
+            webhooks=[one for one in contents.webhooks if one.store_id == store.id],
             found=contents.found.get(store.id, {}),
             silences=contents.silences.get(store.name, ()),
         )

@@ -15,9 +15,10 @@ from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError, Schema
 from bridge.doctor.clocks import Clock, ahead
 from bridge.doctor.finding import Finding, Level, format_names
 from bridge.doctor.mounts import network_file_system
-from bridge.ledger import absences, backlog, finds, shops, silence, stores
+from bridge.ledger import absences, backlog, finds, shop_webhooks, shops, silence, stores
 from bridge.ledger.absences import Absence
 from bridge.ledger.backlog import StoreBacklog
+from bridge.ledger.shop_webhooks import KnownWebhook
 from bridge.ledger.shops import Shop
 from bridge.ledger.silence import Silence
 from bridge.ledger.stores import Store
@@ -35,9 +36,8 @@ class LedgerContents:
     shops: Mapping[int, Shop] = field(default_factory=dict)  # those that are connected, by the store's id
     absences: Sequence[Absence] = ()  # of all stores, those that are not settled
     silences: Mapping[str, Sequence[Silence]] = field(default_factory=dict)  # by the store's name
-    found: Mapping[int, Mapping[str, int]] = field(
-        default_factory=dict
-    )  # since a day ago, by reason
+    webhooks: Sequence[KnownWebhook] = ()
+    found: Mapping[int, Mapping[str, int]] = field(default_factory=dict)  # since a day ago, by reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +195,12 @@ def _read(ledger: Ledger, clock: Clock) -> LedgerContents:
         connected = shops.every(connection)
         away = absences.unsettled(connection)
         silences = silence.measure(connection, clock())
+        webhooks = shop_webhooks.every(connection)
         found = finds.counts_since(connection, clock() - timedelta(days=1))
     asked = clock()
     theirs = ledger.server_time()
     clock_ahead = None if theirs is None else ahead(theirs, asked=asked, answered=clock())
-    return LedgerContents(all_stores, backlogs, clock_ahead, connected, away, silences, found)
+    return LedgerContents(all_stores, backlogs, clock_ahead, connected, away, silences, webhooks, found)
 
 
 def _missing_key(settings: Settings, error: SettingsError | OSError) -> Finding:

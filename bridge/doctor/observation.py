@@ -10,6 +10,7 @@ from bridge.doctor.configs import ConfigFetch
 from bridge.doctor.finding import Level, format_duration
 from bridge.ledger.absences import Absence
 from bridge.ledger.backlog import StoreBacklog
+from bridge.ledger.shop_webhooks import KnownWebhook
 from bridge.ledger.shops import Shop
 from bridge.ledger.silence import Silence
 from bridge.ledger.stores import Store
@@ -34,9 +35,8 @@ class StoreObservation:
     shop: Shop | None = None
     absences: Sequence[Absence] = ()
     silences: Sequence[Silence] = ()
-    found: Mapping[str, int] = field(
-        default_factory=dict
-    )  # since a day ago, by reason
+    webhooks: Sequence[KnownWebhook] = ()
+    found: Mapping[str, int] = field(default_factory=dict)  # since a day ago, by reason
 
     def since(self, moment: datetime) -> str:
         """The time that has passed since a moment."""

@@ -12,6 +12,7 @@ from bridge.doctor.finds import check_finds
 from bridge.doctor.observation import Result, StoreObservation
 from bridge.doctor.shops import check_connection
 from bridge.doctor.silence import check_silence
+from bridge.doctor.webhooks import check_webhooks
 from bridge.ledger.deliveries import FAILED, QUARANTINED, UNREADABLE
 from bridge.ledger.stores import flags
 from bridge.ledger.waiting import PENDING, PENDING_PAID, UNKNOWN_STATUS
@@ -290,5 +291,6 @@ _CHECKS: Mapping[str, Callable[[StoreObservation], Iterator[Result]]] = {
     "absences": check_absences,
     "silence": check_silence,
     "connection": check_connection,
+    "webhooks": check_webhooks,
     "found": check_finds,
 }

@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
 from bridge.db.tables import actions, deliveries, issuances, shops, stores
-from bridge.ledger import absences, finds
+from bridge.ledger import absences, finds, shop_webhooks
 from bridge.ledger import waiting as waiting_orders
 from bridge.ledger.deliveries import FAILED as FAILED_DELIVERY
 from bridge.ledger.deliveries import QUARANTINED, RECEIVED, UNREADABLE
 from bridge.ledger.issuances import DUE, FAILED, HELD, SENDING
+from bridge.ledger.shop_webhooks import ACTIVE
 from bridge.ledger.waiting import RECENT, Attention, Waiting, WhileInactive
 
 OPEN_STATES = (DUE, SENDING, HELD, FAILED)
@@ -45,6 +46,7 @@ class Backlog:
     last_refused_at: Mapping[str, datetime] = field(default_factory=dict)  # within the last day
     shops_failing_seconds: Mapping[str, float] = field(default_factory=dict)  # of those that cannot be asked
     absences: Mapping[str, int] = field(default_factory=dict)  # after which orders may be missing
+    webhooks_off: Mapping[tuple[str, str, str], int] = field(default_factory=dict)  # by store, topic, status
     found: Mapping[tuple[str, str], int] = field(default_factory=dict)  # in the last day, by store and reason
 
 
@@ -100,6 +102,7 @@ def measure(connection: Connection, now: datetime) -> Backlog:
         for store in known
         if store.inactive_since is not None
     }
+    names = {store.id: store.name for store in known}
     return Backlog(
         unprocessed=unprocessed,
         oldest_unprocessed_seconds=_age(oldest, now),
@@ -120,7 +123,12 @@ def measure(connection: Connection, now: datetime) -> Backlog:
         },
         shops_failing_seconds={name: _age(since, now) for name, since in connection.execute(_FAILING_SHOPS)},
         absences=absences.count_unsettled(connection),
-        found=_found(connection, {store.id: store.name for store in known}, now),
+        webhooks_off={
+            (names[one.store_id], one.topic, one.status): 1
+            for one in shop_webhooks.every(connection)
+            if one.status != ACTIVE
+        },
+        found=_found(connection, names, now),
     )
 
 

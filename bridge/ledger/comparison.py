@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -21,13 +21,16 @@ _RECENT_DELIVERIES = 50
 class Known:
     """What the ledger has of one WooCommerce id.
 
-    `snapshot`: of the youngest order with this id; None if there is none. `is_under_way`: a delivery of it
+    `snapshot`: of the youngest order with this id, and the delivery that it came in; None if there is none.
+    `deleted_arrival`: the place of its last deletion among the arrivals. `is_under_way`: a delivery of it
     waits to be processed, which may say more.
     """
 
     snapshot: Order | None = None
     is_deleted: bool = False
     is_under_way: bool = False
+    delivery_id: int | None = None
+    deleted_arrival: int | None = None
 
 
 def known(connection: Connection, store_id: int, resource_ids: Collection[int]) -> Mapping[int, Known]:
@@ -37,7 +40,12 @@ def known(connection: Connection, store_id: int, resource_ids: Collection[int]) 
     found = {}
     for row in connection.execute(query):
         order = known_order(row)
-        found[order.resource_id] = Known(order.snapshot, order.deleted_at is not None)
+        found[order.resource_id] = Known(
+            order.snapshot,
+            order.deleted_at is not None,
+            delivery_id=order.delivery_id,
+            deleted_arrival=order.deleted_arrival,
+        )
     waiting = (
         select(deliveries.c.resource_id)
         .where(
@@ -48,8 +56,7 @@ def known(connection: Connection, store_id: int, resource_ids: Collection[int]) 
         .distinct()
     )
     for resource_id in connection.execute(waiting).scalars():
-        before = found.get(resource_id, Known())
-        found[resource_id] = Known(before.snapshot, before.is_deleted, is_under_way=True)
+        found[resource_id] = replace(found.get(resource_id, Known()), is_under_way=True)
     return found
 
 

@@ -101,6 +101,13 @@ def note_secret(connection: Connection, store_id: int, topic: str, now: datetime
     _update(connection, store_id, topic, secret_set_at=now)
 
 
+def forget_secrets(connection: Connection, store_id: int) -> None:
+    """The store has another secret: none of its webhooks has it yet."""
+    connection.execute(
+        update(shop_webhooks).where(shop_webhooks.c.store_id == store_id).values(secret_set_at=None)
+    )
+
+
 def _update(connection: Connection, store_id: int, topic: str, **values: object) -> None:
     connection.execute(
         update(shop_webhooks)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from bridge.db.tables import stores
+from bridge.db.tables import shop_webhooks, shops, stores
 from bridge.ledger.store import PREVIOUS_SECRET_LASTS, Store, update_store
 from bridge.vault.encryption import Vault, WrongKeyError
 
@@ -65,14 +65,27 @@ def end_previous(connection: Connection, store: Store) -> bool:
 def note_seen(connection: Connection, store: Store, now: datetime) -> None:
     """A delivery was signed with the current webhook secret: those before it expire in a day.
 
-    Nothing changes if that was noted before, or if the secret was replaced since `store` was read.
+    Nothing changes if that was noted before, or if the secret was replaced since `store` was read. Where the
+    bridge itself writes the secret to the shop's webhooks, it counts when each of them has had it.
     """
+    lacks_it = (
+        select(shop_webhooks.c.id)
+        .join(shops, shops.c.store_id == shop_webhooks.c.store_id)
+        .where(
+            shop_webhooks.c.store_id == store.id,
+            shop_webhooks.c.webhook_id.is_not(None),
+            shop_webhooks.c.secret_set_at.is_(None),
+            shops.c.can_write,
+        )
+        .exists()
+    )
     connection.execute(
         update(stores)
         .where(
             stores.c.id == store.id,
             stores.c.webhook_secret_seen_at.is_(None),
             stores.c.webhook_secret == store.encrypted_webhook_secret,
+            ~lacks_it,
         )
         .values(webhook_secret_seen_at=now)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Protocol
 
 import structlog
@@ -64,12 +65,20 @@ class DeliveryRecorder:
         self._batch_writer = BatchWriter(self._insert_together, concurrency=ledger.direct_writers)
 
     def record(
-        self, store: DeliveryStore, topic: str, body: bytes, site: str = "", *, source: str = WEBHOOK
+        self,
+        store: DeliveryStore,
+        topic: str,
+        body: bytes,
+        site: str = "",
+        *,
+        source: str = WEBHOOK,
+        occurrence: str = "",
     ) -> RecordedDelivery:
         """Record a delivery that is known to be the store's. It is committed when this returns.
 
         `site` is the address of the site that it comes from, for a body that does not name it; `source` tells
-        how it came.
+        how it came. `occurrence` distinguishes it from a delivery of the same content that was processed
+        before something else happened.
 
         1. Read what it is about, and whether it is to be processed.
         2. Insert it together with others. Alone, if that failed, or if its address is not known to be the
@@ -83,6 +92,8 @@ class DeliveryRecorder:
         """
         about = read_delivery(topic, body, site)
         new, shop_urls = describe(store, topic, body, about, source=source, now=self._now()), store.shop_urls
+        if occurrence:
+            new["digest"] = sha256(new["digest"] + occurrence.encode()).digest()
         insertion = None
         if not about.shop or about.shop in shop_urls:
             insertion = self._batch_writer.write(new)

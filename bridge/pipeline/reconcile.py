@@ -15,15 +15,15 @@ import structlog
 from sqlalchemy import Connection
 
 from bridge.issuance import Order, read_delivery
-from bridge.ledger import absences, comparison, finds, shop_webhooks, shops, stores
+from bridge.ledger import absences, comparison, deliveries, finds, shop_webhooks, shops, stores
 from bridge.ledger.comparison import Known
-from bridge.ledger.deliveries import RECONCILE
+from bridge.ledger.deliveries import PROCESSED, RECONCILE
 from bridge.ledger.finds import GONE, STALE, TRASHED, Find
 from bridge.ledger.shops import Shop as ShopRow
 from bridge.ledger.stores import Store
 from bridge.pipeline.comparison import TOPIC_OF, TRASH, Witness, difference
 from bridge.pipeline.context import Context
-from bridge.pipeline.receive import DeliveryRecorder, StoreChangedError
+from bridge.pipeline.receive import DeliveryRecorder, RecordedDelivery, StoreChangedError
 from bridge.shop import AnswerError, Listed, Shop
 
 OVERLAP = timedelta(minutes=10)  # what the watermark is set back by at each round
@@ -257,22 +257,46 @@ class Reconciler:
         if self._is_rehearsal:
             self._find(order_id, kind, changed_at, None)
             return
-        delivery = self._record(topic, body)
+        delivery = self._record(topic, body, known)
         if delivery is not None:
             self._find(order_id, kind, changed_at, delivery)
 
-    def _record(self, topic: str, body: bytes) -> int | None:
-        """The id of the delivery; None if the ledger had it already."""
+    def _record(self, topic: str, body: bytes, known: Known) -> int | None:
+        """The id of the delivery; None if the ledger has it, and has taken it into account.
+
+        An order can be again what it was before it was deleted, or changed twice, within a second: that is
+        another occurrence of the same content.
+        """
+        made = self._record_once(topic, body, "")
+        if made.outcome != "duplicate":
+            return made.id
+        occurrence = self._occurrence(made.id, known)
+        if occurrence is None:
+            return None
+        again = self._record_once(topic, body, occurrence)
+        return None if again.outcome == "duplicate" else again.id
+
+    def _occurrence(self, delivery_id: int, known: Known) -> str | None:
+        """After what an order has the content of this delivery again; None if it has it since then."""
+        with self._context.ledger.read() as connection:
+            delivery = deliveries.get(connection, delivery_id)
+        if delivery is None or delivery.state != PROCESSED or known.snapshot is None:
+            return None
+        if known.is_deleted:
+            return f"after deletion {known.deleted_arrival}"
+        return None if known.delivery_id == delivery_id else f"after delivery {known.delivery_id}"
+
+    def _record_once(self, topic: str, body: bytes, occurrence: str) -> RecordedDelivery:
         while True:
             try:
-                made = self._recorder.record(self._store, topic, body, self._shop.url, source=RECONCILE)
+                return self._recorder.record(
+                    self._store, topic, body, self._shop.url, source=RECONCILE, occurrence=occurrence
+                )
             except StoreChangedError:
                 with self._context.ledger.read() as connection:
                     self._store = stores.get(connection, self._store.id)
                 if self._store.removed_at is not None:
                     raise
-            else:
-                return None if made.outcome == "duplicate" else made.id
 
     def _find(self, order_id: int, kind: str, changed_at: datetime | None, delivery_id: int | None) -> None:
         found = Find(

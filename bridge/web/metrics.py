@@ -139,6 +139,14 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
         "store",
         backlog.absences,
     )
+    off = GaugeMetricFamily(
+        "spacebridge_webhook_off",
+        "1 for each topic of which a connected shop tells nothing: it is disabled, paused or deleted there.",
+        labels=["store", "topic", "status"],
+    )
+    for of_webhook, number in backlog.webhooks_off.items():
+        off.add_metric(of_webhook, number)
+    yield off
     found = GaugeMetricFamily(
         "spacebridge_orders_found",
         "Orders of which no webhook told, found in the shop within the last day, by why none did.",

@@ -20,6 +20,7 @@ _COMMANDS = {
     "apply": "apply",
     "connect": "connect",
     "disconnect": "connect",
+    "install-webhooks": "install_webhooks",
     "reconcile": "reconcile",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import click
 
@@ -17,8 +18,12 @@ from bridge.cli.secret_input import (
 from bridge.cli.stores.add import OFFLINE_OPTION, fetch
 from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_result
-from bridge.ledger import store_secrets
+from bridge.ledger import shops, store_secrets
 from bridge.ledger.store_secrets import TooManySecretsError
+from bridge.pipeline.shop_round import client_of
+from bridge.pipeline.shop_webhooks import find, keep, write_secret
+from bridge.shop import ShopError
+from bridge.vault import WrongKeyError
 
 
 @click.command("set-token")
@@ -101,4 +106,30 @@ def rotate_secret(
         kept = "The one before stays good until a day after that."
         if end_previous:
             kept = "From now on, it alone is good."
-        click.echo(f"Enter it in each of the store's webhooks in WooCommerce. {kept}", err=True)
+        if written := _write_to_webhooks(session, name):
+            click.echo(f"It is written to the shop's webhooks ({', '.join(written)}). {kept}", err=True)
+        else:
+            click.echo(f"Enter it in each of the store's webhooks in WooCommerce. {kept}", err=True)
+
+
+def _write_to_webhooks(session: StoreSession, name: str) -> Sequence[str]:
+    """Give the new secret to the webhooks of a connected shop; the topics, none if it cannot be done now.
+
+    The bridge writes it again at each comparison with the shop, as long as the secret before is good.
+    """
+    store = session.store(name)
+    with session.ledger.read() as connection:
+        shop = shops.of_store(connection, store.id)
+    if shop is None or not shop.can_write:
+        return []
+    context = session.context()
+    try:
+        with client_of(context, shop) as client:
+            found = find(client.webhooks(), store, context.public_url, {})
+            keep(context, store, found)
+            for webhook in found.by_topic.values():
+                write_secret(context, store, client, webhook)
+    except (ShopError, WrongKeyError) as error:
+        click.echo(f"It cannot be written to the shop's webhooks now, and is tried again: {error}", err=True)
+        return []
+    return list(found.by_topic)

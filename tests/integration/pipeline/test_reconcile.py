@@ -279,3 +279,34 @@ def test_a_shop_that_has_lost_all_its_orders_does_not_have_them_deleted_here(pai
     pair.advance(minutes=3)
     assert kinds(pair, created_since=pair.now() - timedelta(days=1)) == []
     assert {known(pair, order_id).rule for order_id in lost} == {"pending"}
+
+
+def test_an_order_that_is_as_it_was_before_it_was_deleted_is_restored(pair: Connected) -> None:
+    order_id = pair.there.make_order(is_silent=True)  # trashed, and back within the second
+    deliver(pair, order_id)
+    trashed = pair.store.record_body(b'{"id":%d}' % order_id, "order.deleted")
+    process_deliveries(pair.context, [trashed])
+    assert known(pair, order_id).rule == "deleted_after_invoice"
+    pair.advance(minutes=3)
+    assert kinds(pair) == [(order_id, finds.RESTORED)]
+    assert known(pair, order_id).decision == "done"
+    assert kinds(pair) == []
+    assert issued(pair) == {(order_id, "invoice"): 1}
+    again = pair.store.record_body(b'{"id":%d}' % order_id, "order.deleted")
+    process_deliveries(pair.context, [again])
+    pair.advance(minutes=1)
+    assert kinds(pair) == [(order_id, finds.RESTORED)]  # and so at each further time
+
+
+def test_a_refund_that_is_made_and_deleted_within_a_second_is_known_as_deleted(pair: Connected) -> None:
+    order_id = pair.there.make_order(is_silent=True)
+    deliver(pair, order_id)
+    with pair.there.silence():
+        refund = pair.there.refund(order_id, "10.00")
+    deliver(pair, order_id)
+    pair.there.delete_refund(order_id, refund)
+    pair.advance(minutes=3)
+    of_a_day = {"created_since": pair.now() - timedelta(days=1)}
+    assert kinds(pair, **of_a_day) == [(order_id, finds.STALE)]
+    assert known(pair, order_id).decision == "done"
+    assert kinds(pair, **of_a_day) == []
