@@ -295,7 +295,13 @@ def test_a_delivery_that_is_recorded_is_published_and_logged_without_what_is_in_
     assert delivery == RecordedDelivery(delivery.id, "accepted", None, ())
     assert ignored.outcome == "ignored"
     assert recorder.published == [delivery.id]
-    line = {"event": "delivery recorded", "log_level": "info", "store": "shop", "order": 7, "source": "webhook"}
+    line = {
+        "event": "delivery recorded",
+        "log_level": "info",
+        "store": "shop",
+        "order": 7,
+        "source": "webhook",
+    }
     assert lines == [
         {**line, "delivery": delivery.id, "topic": "order.created", "outcome": "accepted"},
         {**line, "delivery": ignored.id, "topic": "product.updated", "outcome": "ignored"},
