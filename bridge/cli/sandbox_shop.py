@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from random import SystemRandom
@@ -13,6 +14,9 @@ from flask import Flask
 from bridge.cli.sandbox_server import serve
 from bridge.cli.terminal import print_fields
 from bridge.sandbox.shop import Faults, Settings, Shop, create_shop, fill, live
+
+# What its key is to be; it protects nothing.
+CONSUMER_KEY, CONSUMER_SECRET = "SPACEBRIDGE_SANDBOX_CONSUMER_KEY", "SPACEBRIDGE_SANDBOX_CONSUMER_SECRET"
 
 
 def fault_of(text: str) -> tuple[str, float]:
@@ -56,7 +60,8 @@ def serve_shop(
     )
     answer, share = fault or (None, 1.0)
     faults = Faults(latency=latency, answer=answer, share=share)
-    consumer_key, consumer_secret = f"ck_{secrets.token_hex(20)}", f"cs_{secrets.token_hex(20)}"
+    consumer_key = os.environ.get(CONSUMER_KEY) or f"ck_{secrets.token_hex(20)}"
+    consumer_secret = os.environ.get(CONSUMER_SECRET) or f"cs_{secrets.token_hex(20)}"
 
     def make() -> Flask:
         shop = Shop(settings, faults=faults)

@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from bridge.cli.terminal import fail, styled_console
 from bridge.data_folder import is_up, make_private
 from bridge.db import Ledger, Schema
 from bridge.embedded import demo as embedded_demo
+from bridge.embedded import demo_outage as embedded_demo_outage
+from bridge.embedded.demo_outage import DemoShop, Row
 from bridge.embedded.folder_lock import folder_lock
 from bridge.embedded.parts import address_of, bridge_parts
 from bridge.embedded.recorded import RecordingUnreadableError, recorded_deliveries
 from bridge.embedded.supervisor import StartError, Supervisor
 from bridge.ledger import stores as ledger_stores
+from bridge.ledger.issuances import ISSUED
 from bridge.settings import Settings
 from bridge.telemetry import STDERR, STDOUT, configure_logging
 
@@ -57,10 +61,11 @@ def up(host: str, port: int, demo: bool) -> None:
             embedded_demo.clear(folder)
         ledger = _open_ledger(settings, demo=demo)
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spacebridge-")))
-        parts, migration = bridge_parts(settings, listener, run_dir, is_demo=demo)
+        demo_shop = DemoShop.make() if demo else None
+        parts, migration = bridge_parts(settings, listener, run_dir, demo_shop=demo_shop)
         output = stack.enter_context((folder / embedded_demo.LOG).open("ab")) if demo else None
         supervisor = Supervisor(parts, migration, listener=listener, run_dir=run_dir, output=output)
-        _run(supervisor, settings, ledger, address_of(listener), demo=demo)
+        _run(supervisor, settings, ledger, address_of(listener), demo_shop)
 
 
 def _open_ledger(settings: Settings, *, demo: bool) -> Ledger:
@@ -76,16 +81,19 @@ def _open_ledger(settings: Settings, *, demo: bool) -> Ledger:
     return ledger
 
 
-def _run(supervisor: Supervisor, settings: Settings, ledger: Ledger, address: str, *, demo: bool) -> None:
+def _run(
+    supervisor: Supervisor, settings: Settings, ledger: Ledger, address: str, demo_shop: DemoShop | None
+) -> None:
     folder = settings.data_dir.absolute()
     try:
         supervisor.start()
     except StartError as error:
-        source = f"The end of {folder / embedded_demo.LOG} says" if demo else "The lines above say"
+        source = f"The end of {folder / embedded_demo.LOG} says" if demo_shop else "The lines above say"
         fail(f"Spacebridge did not start: {error}. {source} why.")
     click.echo(f"Spacebridge is ready at {address}. Its ledger is in {folder}.", err=True)
-    if demo:
-        threading.Thread(target=_print_demo, args=(settings, ledger, address), daemon=True).start()
+    if demo_shop is not None:
+        arguments = (settings, ledger, address, demo_shop)
+        threading.Thread(target=_print_demo, args=arguments, daemon=True).start()
     else:
         _print_stores(ledger, settings, address)
     click.echo("Stop it with Ctrl-C.", err=True)
@@ -105,7 +113,7 @@ def _print_stores(ledger: Ledger, settings: Settings, address: str) -> None:
         click.echo("It has no store yet: `spacebridge stores add --help` shows how to add one.", err=True)
 
 
-def _print_demo(settings: Settings, ledger: Ledger, address: str) -> None:
+def _print_demo(settings: Settings, ledger: Ledger, address: str, shop: DemoShop) -> None:
     """Play the demo on the receiver at `address`, and print each step and a summary."""
     console = styled_console()
     try:
@@ -122,18 +130,38 @@ def _print_demo(settings: Settings, ledger: Ledger, address: str) -> None:
         table.add_row(label, str(number))
     console.print()
     console.print(table)
+    _print_outage(console, embedded_demo_outage.play(settings, ledger, address, shop))
     sandbox = settings.api_url.removesuffix("/v1") + "/sandbox"
     prefix = f"SPACEBRIDGE_DATA_DIR={settings.data_dir} spacebridge"
     console.print(
         "\nIt goes on running. Try next, in another terminal (`. .venv/bin/activate` first):\n"
         f"  {prefix} orders list --decision attention\n"
         f"  {prefix} orders explain {embedded_demo.STORE} 328\n"
+        f"  {prefix} stores show {embedded_demo_outage.STORE}\n"
         f"  {prefix} issuances list\n"
         f"  curl {sandbox}/documents\n",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _print_outage(console: Console, scene: Iterator[str | Row]) -> None:
+    """Print the second scene: its sentences, and then a table of its orders."""
+    console.print("\nAn outage, and a shop that can be asked:\n")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("order", "told by", "document"):
+        table.add_column(name)
+    missing = 0
+    for shown in scene:
+        if isinstance(shown, str):
+            console.print(f"  {shown}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            table.add_row(str(shown.order), shown.how, shown.document)
+            missing += shown.document != ISSUED
+    console.print()
+    console.print(table)
+    console.print(f"Orders of the shop without a document: {missing}")
 
 
 def _print_step(console: Console, step: embedded_demo.Step) -> None:

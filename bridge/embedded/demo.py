@@ -35,7 +35,7 @@ ORGANIZATION = "64b7e0c0a1b2c3d4e5f60718"
 WOOCOMMERCE = "64b7e0c0a1b2c3d4e5f60719"
 LOG = "demo.log"  # in the data folder: what the parts print
 SETTLE_WITHIN = 20.0  # seconds
-_TOKEN = secrets.token_urlsafe(24)
+TOKEN = secrets.token_urlsafe(24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def sandbox_part(settings: Settings) -> Part:
     port = str(urlsplit(settings.api_url).port)
     arguments = ["sandbox", "--port", port, "--organization", ORGANIZATION, "--woocommerce", WOOCOMMERCE]
     command = [sys.executable, "-m", "bridge", *arguments]
-    environment = {f"{PREFIX}SANDBOX_TOKEN": _TOKEN}
+    environment = {f"{PREFIX}SANDBOX_TOKEN": TOKEN}
     return Part("sandbox", command, environment, is_ready=lambda: _documents(settings, 0) is not None)
 
 
@@ -140,7 +140,7 @@ def _add_store(settings: Settings, ledger: Ledger, webhook_secret: str) -> None:
             name=STORE,
             organization_id=ORGANIZATION,
             woocommerce_id=WOOCOMMERCE,
-            api_token=_TOKEN,
+            api_token=TOKEN,
             webhook_secret=webhook_secret,
             options=StoreOptions(),
             now=datetime.now(UTC),

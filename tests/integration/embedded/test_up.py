@@ -95,7 +95,9 @@ def test_the_demo_plays_a_shops_life_and_sums_it_up(tmp_path: Path) -> None:
         "SPACEBRIDGE_SECRET_KEY": make_key(),
     }
     with running_up(tmp_path, "--demo", **real) as up:
-        wait_until(lambda: "Try next" in up.text(), "the demo's summary", within=120)
+        wait_until(lambda: "Try next" in up.text(), "the demo's summary", within=240)
+        assert "Orders of the shop without a document: 0" in up.text()
+        assert "found in the shop (switched off)" in up.text()
         text = up.text()
         assert re.search(r"deliveries accepted +51\b", text)
         assert re.search(r"estimates issued +7\b", text)

@@ -167,6 +167,13 @@ def test_a_webhook_that_is_off_is_the_reason(status: str, reason: str) -> None:
     assert why(webhooks={"order.updated": webhook("order.updated", status=status)}) == reason
 
 
+def test_a_webhook_that_was_made_anew_since_was_off() -> None:
+    anew = webhook("order.updated", modified=NOW + 2 * MINUTE, remade=[NOW + MINUTE])
+    assert why(webhooks={"order.updated": anew}) == "switched off"
+    before = webhook("order.updated", modified=NOW - MINUTE, remade=[NOW - 2 * MINUTE])
+    assert why(webhooks={"order.updated": before}) == "never tried"
+
+
 def test_a_webhook_that_was_tried_after_its_last_delivery_was_swallowed_on_the_way() -> None:
     tried = {"order.updated": webhook("order.updated", modified=NOW + MINUTE)}
     assert why(webhooks=tried) == "tried and swallowed on the way"
