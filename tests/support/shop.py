@@ -162,6 +162,11 @@ class Shop:
         answer = self.sandbox.test_client().get("/sandbox/documents").json
         return [document["kind"] for document in answer["documents"]]
 
+    def issued_orders(self) -> list[int]:
+        """The orders that got a document, in the order in which they got it."""
+        answer = self.sandbox.test_client().get("/sandbox/documents").json
+        return [document["orderId"] for document in answer["documents"]]
+
     def requests(self) -> int:
         counts: dict[str, int] = self.sandbox.test_client().get("/sandbox/documents").json["counts"]
         return counts["requests"]
