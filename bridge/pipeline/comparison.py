@@ -124,6 +124,8 @@ class Witness:
             return NEVER_TRIED
         if any(at >= changed_at for at in webhook.remade):
             return SWITCHED_OFF  # until then
+        if webhook.since > changed_at:
+            return UNKNOWN  # it was made, or switched on, after that
         last = self.last_deliveries.get(topic)
         was_tried = webhook.modified >= changed_at and (last is None or webhook.modified > last)
         return SWALLOWED if was_tried else NEVER_TRIED

@@ -138,7 +138,7 @@ def test_nothing_of_the_past_is_missing() -> None:
 
 
 def webhook(topic: str, **given: Any) -> KnownWebhook:
-    usual = KnownWebhook(1, topic, 7, "active", NOW, NOW, NOW, None, [], None)
+    usual = KnownWebhook(1, topic, 7, "active", NOW - 60 * MINUTE, NOW, NOW, None, [], None)
     return replace(usual, **given)
 
 
@@ -179,6 +179,11 @@ def test_a_webhook_that_was_tried_after_its_last_delivery_was_swallowed_on_the_w
     assert why(webhooks=tried) == "tried and swallowed on the way"
     assert why(webhooks=tried, last_deliveries={}) == "tried and swallowed on the way"
     assert why(webhooks=tried, last_deliveries={"order.updated": NOW + 2 * MINUTE}) == "never tried"
+
+
+def test_what_a_webhook_did_before_it_was_seen_is_not_known() -> None:
+    new = webhook("order.updated", since=NOW + MINUTE, modified=NOW + 2 * MINUTE)
+    assert why(webhooks={"order.updated": new}) == "not known"
 
 
 def test_what_this_side_did_comes_first() -> None:
