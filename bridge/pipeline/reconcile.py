@@ -7,7 +7,7 @@ and its rehearsal all come here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,6 +31,7 @@ NOT_YET = timedelta(minutes=2)  # an order that was modified since then may stil
 LONGEST_DELAY = timedelta(minutes=8)  # of a store's webhooks that is waited for
 RECENT = timedelta(hours=48)  # compared again every day
 OLD = timedelta(days=35)  # compared by content every week, by the day they were created
+FEW_TOGETHER = 3  # orders; fewer are fetched one by one
 FEW_GONE = 4  # orders that may be deleted for good at a time
 MOST_OPEN = 500  # orders that are in no listing, asked for one by one
 
@@ -194,11 +195,25 @@ class Reconciler:
         with self._context.ledger.read() as connection:
             known = comparison.known(connection, self._store.id, [one.id for one in page])
         self._comparison.compared += len(page)
+        differing = []
         for one in page:
             kind = difference(one, known.get(one.id, Known()), self._store, by_content=by_content)
             if kind is not None:
-                self._take(one.id, kind, one.modified, known.get(one.id, Known()))
+                differing.append((one, kind))
+        bodies = self._fetch_together([one.id for one, _ in differing])
+        for one, kind in differing:
+            self._take(one.id, kind, one.modified, known.get(one.id, Known()), bodies.get(one.id))
         self._renew()
+
+    def _fetch_together(self, order_ids: Sequence[int]) -> Mapping[int, bytes]:
+        """Bodies in one request, where that saves some; what is not among them is fetched alone."""
+        if len(order_ids) < FEW_TOGETHER or self._is_rehearsal:
+            return {}
+        try:
+            return self._client.orders(order_ids)
+        except AnswerError as error:  # one order that the shop cannot show spoils all of them
+            log.warning("orders are fetched one by one", store=self._store.name, error=str(error))
+            return {}
 
     def _ask_for_those_that_are_not_listed(self) -> None:
         """Orders that wait, and that no listing showed: deleted for good, or of a status that nobody knows.
@@ -228,13 +243,20 @@ class Reconciler:
         )
         return True
 
-    def _take(self, order_id: int, kind: str, changed_at: datetime | None, known: Known) -> None:
-        """Fetch an order as it is now, and record it."""
+    def _take(
+        self,
+        order_id: int,
+        kind: str,
+        changed_at: datetime | None,
+        known: Known,
+        body: bytes | None = None,
+    ) -> None:
+        """Record an order as it is now: its body, which is fetched if it is not given."""
         if self._is_rehearsal and order_id in self._shown:
             return
         self._shown.add(order_id)
         try:
-            body = self._client.order(order_id)
+            body = body or self._client.order(order_id)
         except AnswerError as error:
             log.warning(
                 "a shop does not show an order", store=self._store.name, order=order_id, error=str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,7 @@ NO_ORDER = "woocommerce_rest_shop_order_invalid_id"
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml|!--)", re.IGNORECASE)
+_ELEMENT = re.compile(r"[\s,]*(?=[^\s,\]])")  # what stands before the next element of an array
 _PHP = re.compile(rb"\s*(<br ?/?>\s*)*(<b>)?(PHP )?(Notice|Warning|Deprecated|(Fatal|Parse) error)(</b>)?:")
 _TELLS_OF_READING = re.compile(r"\bread permission", re.IGNORECASE)  # in English; its code tells nothing
 _ALLOW = f"allow requests of {USER_AGENT.partition('/')[0]} (its User-Agent) to /wp-json/wc/v3/ there"
@@ -60,6 +62,15 @@ def refusal_in(answer: Answer) -> Refusal | None:
     if not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(message, str):
         return None
     return Refusal(code, message)
+
+
+def elements(text: str) -> Iterator[bytes]:
+    """The elements of a JSON array, each in the very characters that stand there."""
+    decoder, at = json.JSONDecoder(), text.index("[") + 1
+    while (match := _ELEMENT.match(text, at)) is not None:
+        _, end = decoder.raw_decode(text, match.end())
+        yield text[match.end() : end].encode()
+        at = end
 
 
 def data_of(host: str, answer: Answer) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Self, TypeVar
 
 from bridge.shop import rows
-from bridge.shop.answers import NO_ORDER, data_of, refusal_in
+from bridge.shop.answers import NO_ORDER, data_of, elements, refusal_in
 from bridge.shop.calls import Calls
 from bridge.shop.errors import AnswerError, FirewallError, RightsError
 from bridge.shop.listing import Listing
@@ -131,6 +132,19 @@ class Shop:
         if rows.id_of(data_of(self.host, answer)) != order_id:
             raise AnswerError(f"{self.host} was asked for order {order_id} and answered with something else.")
         return answer.body
+
+    def orders(self, order_ids: Collection[int]) -> Mapping[int, bytes]:
+        """Orders as the shop sent them in one listing, by their ids; each as `order` has it.
+
+        At most a page of them is asked for. What no listing shows is left out: the trash, and statuses that
+        no plugin knows any more.
+        """
+        wanted = sorted(order_ids)[: self.page_size]
+        query = {"include": ",".join(map(str, wanted)), "per_page": str(self.page_size), "status": "any"}
+        answer = self._calls.get("orders", query)
+        self._calls.list_of(answer)
+        bodies = ((rows.id_of(json.loads(body)), body) for body in elements(answer.body.decode()))
+        return {order_id: body for order_id, body in bodies if order_id in wanted}
 
     def highest_order_id(self) -> int:
         """The highest id of an order that is not in the trash; 0 if there is none."""

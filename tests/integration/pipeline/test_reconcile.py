@@ -204,7 +204,7 @@ def test_a_rehearsal_shows_the_same_and_writes_nothing(pair: Connected) -> None:
 def test_where_the_shop_falls_silent_in_the_middle_the_next_round_begins_where_this_one_did(
     pair: Connected,
 ) -> None:
-    lost = [pair.there.make_order(is_silent=True) for _ in range(3)]
+    lost = [pair.there.make_order(is_silent=True) for _ in range(2)]  # fetched one by one
     pair.advance(minutes=3)
     before = pair.row()
 
@@ -261,12 +261,18 @@ def test_what_is_asked_for_during_a_round_is_left_to_the_next(pair: Connected) -
     assert pair.row().compare_from is None
 
 
-def test_a_shop_of_several_pages_is_compared_whole(pair: Connected) -> None:
-    pair.there.make_orders(250, first=pair.now(), every=0.2)
+def test_a_shop_of_several_pages_is_compared_whole_and_fetched_by_pages(pair: Connected) -> None:
+    made = pair.there.make_orders(250, first=pair.now(), every=0.2)
     pair.advance(minutes=5)
+    before = len(pair.there.asked)
     comparison = pair.compare()
     assert (comparison.compared, len(comparison.found)) == (250, 250)
-    assert set(issued(pair).values()) == {1}
+    assert issued(pair) == dict.fromkeys(((order_id, "invoice") for order_id in made), 1)
+    assert len(pair.there.asked) - before < 20
+    # What a webhook brings then is known, byte for byte.
+    deliver(pair, made[0])
+    (delivery,) = pair.store.deliveries(made[0])
+    assert delivery.duplicates == 1
 
 
 def test_a_shop_that_has_lost_all_its_orders_does_not_have_them_deleted_here(pair: Connected) -> None:
