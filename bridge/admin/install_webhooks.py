@@ -11,14 +11,21 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from bridge.admin import RefusedError
-from bridge.ledger import actions, deliveries, shop_webhooks
+from bridge.ledger import actions, comparison, deliveries, shop_webhooks
 from bridge.ledger.actions import Action
 from bridge.ledger.deliveries import WEBHOOK
-from bridge.ledger.shop_webhooks import ACTIVE, TOPICS
+from bridge.ledger.shop_webhooks import ACTIVE, DISABLED, TOPICS
 from bridge.ledger.shops import Shop as ShopRow
 from bridge.ledger.stores import Store
 from bridge.pipeline.context import Context
-from bridge.pipeline.shop_webhooks import find, keep, name_of, problem_of_address, write_secret
+from bridge.pipeline.shop_webhooks import (
+    find,
+    keep,
+    make_anew,
+    name_of,
+    problem_of_address,
+    write_secret,
+)
 from bridge.shop import Shop, Webhook
 
 PING_WITHIN = 10.0  # seconds
@@ -99,12 +106,14 @@ def install(
             f"The key of {shop.url} may only read, so it cannot make webhooks: make one with the permission "
             f"Read/Write, and give it to `spacebridge stores connect {store.name}`."
         )
-    planned = plan(context, store, client, public_url)
     url = delivery_url(store, public_url)
-    secret = store.webhook_secret(context.vault)
+    problem = problem_of_address(url)
+    if problem is not None and problem.is_certain:
+        raise RefusedError(f"No webhook is installed: {problem.text}. Give the address that answers itself.")
+    planned = plan(context, store, client, public_url)
     for number, step in enumerate(planned.steps):
-        webhook = _carry_out(client, store, step, url, secret)
-        if number == 0 and step.webhook is None:
+        webhook = _carry_out(context, store, client, step, url)
+        if number == 0 and webhook.modified is None:  # its ping was not answered so far
             _await_ping(client, webhook)
         tell(f"{step.topic}: {step.verb}")
     with context.ledger.read() as connection:
@@ -116,15 +125,19 @@ def install(
     # A delivery that was under way may have put back what was there before.
     again = plan(context, store, client, public_url)
     for step in again.steps:
-        _carry_out(client, store, step, url, secret)
+        _carry_out(context, store, client, step, url)
     with context.ledger.write() as connection:
+        shop_webhooks.forget_remade(connection, store.id)
         _record(connection, store, planned, who, context.now())
     return Installed(planned.steps, found.doubled, found.strangers, _see_delivery(context, store, client))
 
 
-def _carry_out(client: Shop, store: Store, step: Step, url: str, secret: str) -> Webhook:
+def _carry_out(context: Context, store: Store, client: Shop, step: Step, url: str) -> Webhook:
+    secret = store.webhook_secret(context.vault)
     if step.webhook is None:
         return client.create_webhook(name=name_of(store), topic=step.topic, delivery_url=url, secret=secret)
+    if step.webhook.status == DISABLED:  # switched on again, it would be switched off at its next failure
+        return make_anew(context, store, client, step.webhook, url)
     if not step.differs:
         return step.webhook
     return client.update_webhook(
@@ -151,7 +164,7 @@ def _await_ping(client: Shop, webhook: Webhook) -> None:
 def _why_no_ping(url: str) -> str:
     problem = problem_of_address(url)
     if problem is not None:
-        return f"{problem}. Mend that, and run the command again."
+        return f"{problem.text}. Mend that, and run the command again."
     port = urlsplit(url).port
     if port is not None and port not in _PORTS:
         return f"WordPress sends to the ports 80, 443 and 8080 only, and this is {port}."
@@ -162,7 +175,13 @@ def _why_no_ping(url: str) -> str:
 
 
 def _see_delivery(context: Context, store: Store, client: Shop) -> bool | None:
-    """Whether a delivery comes when the newest order is saved: unlike a ping, it follows no redirect."""
+    """Whether a delivery comes when the newest order is saved: unlike a ping, it follows no redirect.
+
+    None, and nothing is saved, if one has come before, or there is no order.
+    """
+    with context.ledger.read() as connection:
+        if any(comparison.last_delivery_at(connection, store.id, topic) for topic in TOPICS):
+            return None
     order_id = client.highest_order_id()
     if not order_id:
         return None

@@ -126,7 +126,7 @@ def measure(connection: Connection, now: datetime) -> Backlog:
         webhooks_off={
             (names[one.store_id], one.topic, one.status): 1
             for one in shop_webhooks.every(connection)
-            if one.status != ACTIVE
+            if one.status != ACTIVE or one.problem is not None
         },
         found=_found(connection, names, now),
     )

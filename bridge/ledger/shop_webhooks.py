@@ -91,6 +91,19 @@ def note_remade(connection: Connection, webhook: KnownWebhook, now: datetime) ->
     _update(connection, webhook.store_id, webhook.topic, remade=[*recent, now.isoformat()])
 
 
+def withdraw_remade(connection: Connection, webhook: KnownWebhook) -> None:
+    """It was not made anew after all."""
+    before = [at.isoformat() for at in webhook.remade] or None
+    _update(connection, webhook.store_id, webhook.topic, remade=before)
+
+
+def forget_remade(connection: Connection, store_id: int) -> None:
+    """A person has looked: the webhooks may be made anew again as often as ever."""
+    connection.execute(
+        update(shop_webhooks).where(shop_webhooks.c.store_id == store_id).values(remade=None, problem=None)
+    )
+
+
 def note_problem(connection: Connection, store_id: int, topic: str, problem: str | None) -> None:
     """Why it could not be made anew."""
     _update(connection, store_id, topic, problem=problem)

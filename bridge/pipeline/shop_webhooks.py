@@ -6,7 +6,8 @@ up its failures already; a new one begins at none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -48,19 +49,25 @@ def name_of(store: Store) -> str:
 def find(
     webhooks: Sequence[Webhook], store: Store, public_url: str, known: Mapping[str, KnownWebhook]
 ) -> Found:
-    """Tell ours from others, by the delivery URL. Of several of a topic, an active one counts first.
+    """Tell ours from others, by their ids if they are known, else by the delivery URL.
 
-    Without a public URL, the path alone decides: nobody else's has the name of the store in it.
+    Without a public URL, an unknown one could be another bridge's, which has a store of the same name: it
+    counts only if all that fit are at one host. Of several of a topic, an active one counts first.
     """
     host = urlsplit(public_url).netloc.lower()
     path = f"/webhooks/{store.name}"
+    fitting = {one.id: urlsplit(one.delivery_url) for one in webhooks}
+    fitting = {number: url for number, url in fitting.items() if url.path.rstrip("/").endswith(path)}
+    hosts = {url.netloc.lower() for url in fitting.values()}
+    if not host and len(hosts) == 1:
+        (host,) = hosts
+    known_ids = {one.webhook_id for one in known.values()}
     by_topic: dict[str, Webhook] = {}
     doubled, strangers = [], []
-    for one in sorted(webhooks, key=lambda one: _preference(one, known)):
-        url = urlsplit(one.delivery_url)
-        is_here = url.netloc.lower() == host if host else True
-        if not (is_here and url.path.rstrip("/").endswith(path)):
-            if host and is_here and one.topic.startswith("order."):
+    for one in sorted(webhooks, key=lambda one: _preference(one, known_ids)):
+        is_at_host = bool(host) and urlsplit(one.delivery_url).netloc.lower() == host
+        if not (one.id in known_ids or (is_at_host and one.id in fitting)):
+            if is_at_host and one.topic in TOPICS:
                 strangers.append(one)
         elif one.topic in by_topic:
             doubled.append(one)
@@ -69,10 +76,8 @@ def find(
     return Found(by_topic, doubled, strangers)
 
 
-def _preference(webhook: Webhook, known: Mapping[str, KnownWebhook]) -> tuple[bool, bool, int]:
-    before = known.get(webhook.topic)
-    is_known = before is not None and before.webhook_id == webhook.id
-    return webhook.status != ACTIVE, not is_known, -webhook.id
+def _preference(webhook: Webhook, known_ids: Collection[int | None]) -> tuple[bool, bool, int]:
+    return webhook.status != ACTIVE, webhook.id not in known_ids, -webhook.id
 
 
 def watch(
@@ -81,33 +86,55 @@ def watch(
     """Keep what the shop shows of its webhooks, and make those anew that it has given up.
 
     Not if our own address does not answer, and not more than twice a day: then a person has to look. What
-    somebody has paused stays so. A secret that was replaced is written at each round until the one before has
-    ended, since a delivery under way saves its webhook as it was before. Raises ShopError.
+    somebody has paused stays so. Where the address redirects, deliveries are lost while all seems well, so
+    that is noted of active ones, too. A secret that was replaced is written at each round until the one
+    before has ended, since a delivery under way saves its webhook as it was before.
+
+    Without a public URL, webhooks of a store that none has told anything yet are left alone. Raises
+    ShopError.
     """
     with context.ledger.read() as connection:
         known = shop_webhooks.of_store(connection, store.id)
+        is_told = any(comparison.last_delivery_at(connection, store.id, topic) for topic in TOPICS)
+    if not (public_url or known or is_told):
+        return {}
     found = find(client.webhooks(), store, public_url, known)
     known = keep(context, store, found)
+    problem = _problem_of(found)
     if shop.can_write:
-        _remove_doubled(client, found)
-        for topic, webhook in found.by_topic.items():
-            if webhook.status == DISABLED:
+        _remove_doubled(client, store, found)
+    for topic, webhook in found.by_topic.items():
+        if webhook.status == DISABLED:
+            if not shop.can_write:
+                _note(context, store, known[topic], "the key may only read")
+            elif problem is not None:
+                _note(context, store, known[topic], problem.text)
+            else:
                 _mend(context, store, client, webhook, known[topic])
-            elif store.encrypted_previous_secrets:
+        else:
+            is_hidden = problem is not None and problem.is_certain and webhook.status == ACTIVE
+            _note(context, store, known[topic], problem.text if problem is not None and is_hidden else None)
+            lacks_secret = store.encrypted_previous_secrets or known[topic].secret_set_at is None
+            if shop.can_write and lacks_secret and not is_hidden:
                 write_secret(context, store, client, webhook)
-    elif any(one.status == DISABLED for one in known.values()):
-        for topic, one in known.items():
-            if one.status == DISABLED:
-                _note(context, one, "the key may only read", topic)
     with context.ledger.read() as connection:
         return shop_webhooks.of_store(connection, store.id)
 
 
+def _problem_of(found: Found) -> Problem | None:
+    """What is wrong with the address that our webhooks deliver to; each address is asked once."""
+    problems = {url: problem_of_address(url) for url in {one.delivery_url for one in found.by_topic.values()}}
+    return next((problem for problem in problems.values() if problem is not None), None)
+
+
 def keep(context: Context, store: Store, found: Found) -> Mapping[str, KnownWebhook]:
-    """Save what was found, a row for each topic."""
+    """Save what was found, a row for each topic. Without any, the shop's may be told by no address."""
     with context.ledger.write() as connection:
+        known = shop_webhooks.of_store(connection, store.id)
         for topic in TOPICS:
             webhook = found.by_topic.get(topic)
+            if webhook is None and not found.by_topic and topic not in known:
+                continue  # none of ours was ever seen
             shop_webhooks.save(
                 connection,
                 store.id,
@@ -120,26 +147,19 @@ def keep(context: Context, store: Store, found: Found) -> Mapping[str, KnownWebh
         return shop_webhooks.of_store(connection, store.id)
 
 
-def _remove_doubled(client: Shop, found: Found) -> None:
-    """Delete those that a crash has left between making a webhook anew and deleting the one before."""
+def _remove_doubled(client: Shop, store: Store, found: Found) -> None:
+    """Delete those of ours that a crash, or two who installed at once, have left beside an active one."""
     for one in found.doubled:
-        counts = found.by_topic.get(one.topic)
-        if counts is not None and counts.status == ACTIVE and one.status == DISABLED:
+        is_ours = one.status == DISABLED or one.name == name_of(store)
+        if is_ours and found.by_topic[one.topic].status == ACTIVE:
             client.delete_webhook(one.id)
 
 
 def _mend(context: Context, store: Store, client: Shop, webhook: Webhook, known: KnownWebhook) -> None:
-    """Make a webhook anew, and have compared what the shop did since its last delivery.
-
-    The new one is made before the old one is deleted: a crash in between leaves one too many, which delivers
-    nothing, and which the next round deletes.
-    """
+    """Make a webhook anew, and have compared what the shop did since its last delivery."""
     topic = webhook.topic
     if not known.may_be_remade(context.now()):
-        _note(context, known, "it was made anew twice within a day, and was switched off again", topic)
-        return
-    if (problem := problem_of_address(webhook.delivery_url)) is not None:
-        _note(context, known, problem, topic)
+        _note(context, store, known, "it was made anew twice within a day, and was switched off again")
         return
     with context.ledger.write() as connection:
         shop_webhooks.note_remade(connection, known, context.now())
@@ -147,28 +167,42 @@ def _mend(context: Context, store: Store, client: Shop, webhook: Webhook, known:
         since = (last or max(store.created_at, context.now() - timedelta(days=35))) - MARGIN
         shops.ask_for(connection, store.id, since, context.now())
     try:
-        new = client.create_webhook(
-            name=webhook.name or name_of(store),
-            topic=topic,
-            delivery_url=webhook.delivery_url,
-            secret=store.webhook_secret(context.vault),
-        )
-        client.delete_webhook(webhook.id)
+        make_anew(context, store, client, webhook, webhook.delivery_url)
     except ShopError as error:
-        _note(context, known, f"it could not be made anew: {error}", topic)
+        with suppress(ShopError):  # it may exist all the same
+            if not any(one.topic == topic and one.id > webhook.id for one in client.webhooks()):
+                with context.ledger.write() as connection:
+                    shop_webhooks.withdraw_remade(connection, known)
+        _note(context, store, known, f"it could not be made anew: {error}")
         return
+    log.warning("a webhook that was switched off is made anew", store=store.name, topic=topic)
+
+
+def make_anew(context: Context, store: Store, client: Shop, webhook: Webhook, delivery_url: str) -> Webhook:
+    """A new webhook in place of one that the shop has given up: its failures begin at none.
+
+    It is made before the old one is deleted: a crash in between leaves one too many, which the next round
+    deletes, and not one too few. Raises ShopError.
+    """
+    new = client.create_webhook(
+        name=name_of(store),
+        topic=webhook.topic,
+        delivery_url=delivery_url,
+        secret=store.webhook_secret(context.vault),
+    )
     with context.ledger.write() as connection:
         shop_webhooks.save(
             connection,
             store.id,
-            topic,
+            webhook.topic,
             webhook_id=new.id,
             status=new.status,
             modified=new.modified,
             now=context.now(),
         )
-        shop_webhooks.note_secret(connection, store.id, topic, context.now())
-    log.warning("a webhook that was switched off is made anew", store=store.name, topic=topic)
+        shop_webhooks.note_secret(connection, store.id, webhook.topic, context.now())
+    client.delete_webhook(webhook.id)
+    return new
 
 
 def write_secret(context: Context, store: Store, client: Shop, webhook: Webhook) -> None:
@@ -178,33 +212,46 @@ def write_secret(context: Context, store: Store, client: Shop, webhook: Webhook)
         shop_webhooks.note_secret(connection, store.id, webhook.topic, context.now())
 
 
-def _note(context: Context, known: KnownWebhook, problem: str, topic: str) -> None:
+def _note(context: Context, store: Store, known: KnownWebhook, problem: str | None) -> None:
+    """Why a webhook does not tell, and stays so; None: nothing is known to be wrong with it."""
     if known.problem == problem:
         return
-    log.warning("a webhook is switched off, and stays so", store=known.store_id, topic=topic, why=problem)
+    if problem is not None:
+        log.warning("a webhook does not tell", store=store.name, topic=known.topic, why=problem)
     with context.ledger.write() as connection:
-        shop_webhooks.note_problem(connection, known.store_id, topic, problem)
+        shop_webhooks.note_problem(connection, known.store_id, known.topic, problem)
 
 
-def problem_of_address(delivery_url: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with our address. `is_certain`: deliveries cannot arrive, wherever they come from."""
+
+    text: str
+    is_certain: bool = True
+
+
+def problem_of_address(delivery_url: str) -> Problem | None:
     """Why deliveries to our address cannot arrive, as far as that can be seen from here; None if they can.
 
     A delivery URL answers a GET with 405 and says what it is. Deliveries follow no redirect, and so this does
     not either.
     """
-    host = urlsplit(delivery_url).netloc
+    url = urlsplit(delivery_url)
+    host = url.hostname if url.port is None else f"{url.hostname}:{url.port}"
     try:
         answer = requests.get(delivery_url, allow_redirects=False, timeout=ADDRESS_WITHIN)
     except requests.exceptions.SSLError:
-        return f"the certificate of {host} is not good"
+        return Problem(f"the certificate of {host} is not good", is_certain=False)
     except requests.RequestException:
-        return f"nothing answers at {host}"
+        return Problem(f"nothing answers at {host}, as seen from here", is_certain=False)
     if answer.is_redirect:
-        return f"{host} redirects, which deliveries do not follow"
+        return Problem(f"{host} redirects, which deliveries do not follow")
     try:
         error = answer.json().get("error")
     except (ValueError, AttributeError):
         error = None
     if answer.status_code == 405 and error == "method_not_allowed":
         return None
-    return f"something else than the bridge answers at {host} ({answer.status_code})"
+    return Problem(
+        f"something else than the bridge answers at {host} ({answer.status_code})", is_certain=False
+    )

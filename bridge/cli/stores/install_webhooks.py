@@ -8,9 +8,8 @@ from bridge.admin import install_webhooks as installing
 from bridge.admin.install_webhooks import Installed
 from bridge.cli.options import AS_OPTION
 from bridge.cli.stores.session import StoreSession
+from bridge.cli.stores.shop_lease import require_connected, shop_lease
 from bridge.cli.terminal import JSON_OPTION, fail, print_json
-from bridge.ledger import shops
-from bridge.ledger.shops import Shop as ShopRow
 from bridge.ledger.stores import Store
 from bridge.pipeline.shop_round import client_of
 from bridge.settings import checked_public_url
@@ -38,10 +37,10 @@ def install_webhooks(name: str, public_url: str | None, dry_run: bool, who: str,
     session = StoreSession.open()
     url = _public_url(session, public_url)
     store = session.store(name)
-    context, shop = session.context(), _shop(session, store)
+    context, shop = session.context(), require_connected(session, store)
     tell = (lambda _line: None) if as_json else (lambda line: click.echo(line, err=True))
     try:
-        with client_of(context, shop) as client:
+        with shop_lease(session, store), client_of(context, shop) as client:
             if dry_run:
                 done = installing.plan(context, store, client, url)
             else:
@@ -62,17 +61,6 @@ def _public_url(session: StoreSession, given: str | None) -> str:
             "set SPACEBRIDGE_PUBLIC_URL."
         )
     return url
-
-
-def _shop(session: StoreSession, store: Store) -> ShopRow:
-    with session.ledger.read() as connection:
-        shop = shops.of_store(connection, store.id)
-    if shop is None:
-        fail(
-            f"The shop of store {store.name} is not connected: "
-            f"spacebridge stores connect {store.name} --url https://<the shop>"
-        )
-    return shop
 
 
 def _print(store: Store, done: Installed, url: str, *, dry_run: bool, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,15 +16,15 @@ from bridge.broker import TaskPublisher, make_celery
 from bridge.cli.options import AS_OPTION
 from bridge.cli.stores import describe
 from bridge.cli.stores.session import StoreSession, now
+from bridge.cli.stores.shop_lease import require_connected, wait_for_lease
 from bridge.cli.terminal import JSON_OPTION, fail, print_json, print_rows
-from bridge.ledger import finds, shops
+from bridge.ledger import finds
 from bridge.ledger.finds import Find
 from bridge.ledger.stores import Store
 from bridge.pipeline.reconcile import Comparison, Report
-from bridge.pipeline.shop_round import NotConnectedError, Request, run_round, take_lease
+from bridge.pipeline.shop_round import NotConnectedError, Request, run_round
 from bridge.shop import ShopError
 
-LEASE_POLL = 0.5  # seconds between two looks at the lease that another process holds
 _MEANINGS = {
     finds.MISSING: "was not known",
     finds.STALE: "was known in an older state",
@@ -88,9 +87,9 @@ def reconcile(
         return
     session = StoreSession.open()
     store = session.store(name)
-    _require_connected(session, store)
+    require_connected(session, store)
     request = Request(since, is_full=full, is_rehearsal=dry_run)
-    _take_lease(session, store)
+    wait_for_lease(session, store)
     with _progress(as_json=as_json) as report:
         try:
             comparison = run_round(session.context(), store.id, request=request, report=report)
@@ -120,26 +119,6 @@ def _settle(name: str, who: str, *, as_json: bool) -> None:
         click.echo(f"Store {name}: times without a receiver that count as made good: {len(settled)}")
     else:
         click.echo(f"Store {name}: no time without a receiver is open. Nothing is changed.")
-
-
-def _require_connected(session: StoreSession, store: Store) -> None:
-    with session.ledger.read() as connection:
-        if shops.of_store(connection, store.id) is None:
-            fail(
-                f"The shop of store {store.name} is not connected, so it cannot be asked: "
-                f"spacebridge stores connect {store.name} --url https://<the shop>"
-            )
-
-
-def _take_lease(session: StoreSession, store: Store) -> None:
-    """Wait for another process to end its round of the shop; one that died holds it for minutes at most."""
-    context, is_told = session.context(), False
-    while not take_lease(context, store_id=store.id):
-        if not is_told:
-            click.echo(f"The bridge is comparing the shop of store {store.name} just now; waiting.", err=True)
-            is_told = True
-        _require_connected(session, store)
-        time.sleep(LEASE_POLL)
 
 
 @contextmanager

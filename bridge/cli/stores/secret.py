@@ -17,6 +17,7 @@ from bridge.cli.secret_input import (
 )
 from bridge.cli.stores.add import OFFLINE_OPTION, fetch
 from bridge.cli.stores.session import StoreSession, now
+from bridge.cli.stores.shop_lease import shop_lease
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_result
 from bridge.ledger import shops, store_secrets
 from bridge.ledger.store_secrets import TooManySecretsError
@@ -124,7 +125,7 @@ def _write_to_webhooks(session: StoreSession, name: str) -> Sequence[str]:
         return []
     context = session.context()
     try:
-        with client_of(context, shop) as client:
+        with shop_lease(session, store), client_of(context, shop) as client:
             found = find(client.webhooks(), store, context.public_url, {})
             keep(context, store, found)
             for webhook in found.by_topic.values():
