@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from bridge.issuance import LABELS
+from bridge.ledger.shop_webhooks import TOPICS
 from tests import ROOT
 
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -53,6 +54,8 @@ TOLD: dict[str, Labels] = {
     "spacebridge_last_refused_timestamp_seconds": {"store": ANY},
     "spacebridge_shop_failing_seconds": {"store": ANY},
     "spacebridge_absences": {"store": ANY},
+    "spacebridge_webhook_off": {"store": ANY, "topic": set(TOPICS), "status": ANY},
+    "spacebridge_orders_found": {"store": ANY, "reason": ANY},
     "spacebridge_silent_seconds": {"store": ANY, "topic": {"order.created", "order.updated"}},
     "spacebridge_info": {"version": ANY},
     **{
@@ -89,6 +92,7 @@ KNOWN: dict[str, Labels] = {
         "instance": ANY,
         "reason": ANY,
         "topic": ANY,
+        "status": ANY,
     },
     **{rule["record"]: {"store": ANY} for rule in RULES if "record" in rule},
 }
