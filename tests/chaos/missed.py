@@ -223,21 +223,21 @@ def _account(bridge: RunningBridge, life: Life, woocommerce_id: str) -> Outcome:
 def _held(bridge: RunningBridge) -> Mapping[int, int]:
     """How many issuances of each order are held: their workers were killed while they were sent."""
     query = (
-        select(orders.c.resource_id, func.count().label("count"))
+        select(orders.c.resource_id, func.count().label("number"))
         .join(issuances, issuances.c.order_id == orders.c.id)
         .where(issuances.c.state == "held")
         .group_by(orders.c.resource_id)
     )
     with bridge.ledger.read() as connection:
-        return {row.resource_id: row.count for row in connection.execute(query)}
+        return {row.resource_id: row.number for row in connection.execute(query)}
 
 
 def _found(bridge: RunningBridge) -> Counter[str]:
     with bridge.ledger.read() as connection:
         rows = connection.execute(
-            select(finds.c.reason, func.count().label("count")).group_by(finds.c.reason)
+            select(finds.c.reason, func.count().label("number")).group_by(finds.c.reason)
         )
-        return Counter({row.reason: row.count for row in rows})
+        return Counter({row.reason: row.number for row in rows})
 
 
 def show(outcome: Outcome, console: Console) -> None:
