@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from bridge.db import Ledger, LedgerMovedError, LedgerUnavailableError
 from bridge.db.tables import deliveries as delivery_table
 from bridge.db.tables import metadata
 from bridge.db.tables import stores as store_table
-from bridge.ledger import issuances
+from bridge.ledger import absences, finds, issuances, shop_approvals, shop_webhooks
+from bridge.ledger.finds import Find
 from bridge.pipeline.process import process_deliveries
 from bridge.settings import KEY_FILE
 from bridge.vault.encryption import make_key
@@ -36,6 +38,7 @@ from tests.integration.conftest import BACKENDS
 from tests.integration.pipeline.test_life_of_a_store import BOTH_OFF, signed
 from tests.support import forked, killed_copy
 from tests.support.books import add_store, as_logged, delivery_of, insert_delivery
+from tests.support.connected import connect_shop
 from tests.support.recorded import Recorded
 from tests.support.running import RunningBridge, run_command
 from tests.support.servers import PostgresServer, RedisServer, free_port
@@ -118,6 +121,8 @@ def has_a_past(shop: Shop) -> None:
     assert operate.withdraw(ledger, due[6], who="maja", now=now).has_changed
     assert operate.mark_issued(ledger, due[7], who="maja", now=now).has_changed
     received(shop, life[-1])  # which nobody has processed yet
+    with ledger.write() as connection:
+        has_asked_its_shop(connection, shop)
     # More than a batch.
     with ledger.write() as connection:
         for number in range(2 * BATCH + 17):
@@ -130,6 +135,18 @@ def has_a_past(shop: Shop) -> None:
 from_one_kind_to_the_other = pytest.mark.parametrize(
     ("database_url", "backend"), [BACKENDS, BACKENDS[::-1]], indirect=["database_url"]
 )
+
+
+def has_asked_its_shop(connection: Connection, shop: Shop) -> None:
+    """A connection with all that follows from one."""
+    store_id, now = shop.store_id, shop.clock.now()
+    connect_shop(connection, shop.context.vault, store_id, now)
+    shop_approvals.begin(connection, store_id, "https://shop.example", "a-state", who="maja", now=now)
+    seen = {"webhook_id": 7, "status": "active", "modified": now, "now": now}
+    shop_webhooks.save(connection, store_id, "order.created", **seen)  # type: ignore[arg-type]
+    finds.add(connection, [Find(store_id, 1, finds.MISSING, "never tried", None, now, now)])
+    for minutes in (0, 9):
+        absences.beat(connection, now + timedelta(minutes=minutes))
 
 
 @pytest.fixture
@@ -174,8 +191,12 @@ def next_ids(connection: Connection) -> Mapping[str, int]:
             "digest": b"another",
             "order_key": "another",
             "kind": "another",
+            "state_digest": b"another",
+            "topic": "another",
         }
         row |= {name: value for name, value in new.items() if name in row}
+        if table.name == "shops":
+            row["store_id"] = found["stores"]
         found[table.name] = connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
     return found
 
