@@ -181,7 +181,7 @@ def test_a_copy_is_equal_to_the_last_byte_and_microsecond(
 
 def next_ids(connection: Connection) -> Mapping[str, int]:
     """The ids that new rows get, of which there is one in each table then."""
-    found = {}
+    found: dict[str, int] = {}
     for table in metadata.sorted_tables:
         row = dict(connection.execute(select(table).order_by(table.c.id).limit(1)).mappings().one())
         del row["id"]
