@@ -19,7 +19,7 @@ from tests import ROOT
 CASES = {
     *("ack-embedded", "ack-broker-down-embedded", "ack-repeats-embedded"),
     *("drain-embedded", "latency-embedded", "start-worker-embedded", "ack-backlog-embedded"),
-    *("drain-latency-postgresql", "growth-postgresql", "memory", "rate", "start-up"),
+    *("drain-latency-postgresql", "growth-postgresql", "memory", "rate", "start-up", "reconcile-postgresql"),
 }
 
 

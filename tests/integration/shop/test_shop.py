@@ -397,6 +397,7 @@ def test_no_key_gets_into_an_error_or_a_log(
     login: Login, told: Told | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="urllib3")  # which the bridge has say less
     if told is None:
         with MisbehavingServer(_reset) as server:
             texts = _texts_of_failure(Endpoint(server.url, server.url + API, login))
