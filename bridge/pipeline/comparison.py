@@ -36,12 +36,13 @@ TOPIC_OF = {
 }
 
 
-def difference(listed: Listed, known: Known, store: Store, *, by_content: bool) -> str | None:
+def difference(listed: Listed, known: Known, store: Store) -> str | None:
     """What the ledger lacks of an order that the shop lists: the kind of a find; None if it lacks nothing.
 
     An order of which a delivery is under way lacks nothing yet. One that was modified before the store was
     added, or created before it issues anything, and of which nothing is known, is none that the bridge has
-    missed. `by_content`: what the order says is compared, too, since not every change moves its date.
+    missed. At the same date, what the order says is compared: not every change moves its date, and a date has
+    a resolution of one second.
     """
     if known.is_under_way:
         return None
@@ -51,11 +52,13 @@ def difference(listed: Listed, known: Known, store: Store, *, by_content: bool) 
         return None if _is_of_the_past(listed, store) else MISSING
     if known.is_deleted:
         return RESTORED
-    if _is_later(listed.modified, known.snapshot):
-        return STALE
-    if by_content and not _says_the_same(listed, known.snapshot):
-        return STALE
-    return None
+    snapshot = known.snapshot
+    if listed.modified is not None and snapshot.details.timekeeping is not Timekeeping.LOCAL:
+        if listed.modified > snapshot.modified:
+            return STALE
+        if listed.modified < snapshot.modified:
+            return None  # the ledger knows more than the page
+    return None if _says_the_same(listed, snapshot) else STALE
 
 
 def _trashed(known: Known) -> str | None:
@@ -68,12 +71,6 @@ def _is_of_the_past(listed: Listed, store: Store) -> bool:
         return True
     issue_from = store.options.issue_from
     return issue_from is not None and listed.created is not None and listed.created < issue_from
-
-
-def _is_later(modified: datetime | None, snapshot: Order) -> bool:
-    """By the shop's times, if they can be compared: an old version of its API sent local ones."""
-    is_comparable = modified is not None and snapshot.details.timekeeping is not Timekeeping.LOCAL
-    return is_comparable and modified is not None and modified > snapshot.modified
 
 
 def _says_the_same(listed: Listed, snapshot: Order) -> bool:

@@ -159,18 +159,17 @@ class Reconciler:
         self._comparison = Comparison(plan)
         with self._context.ledger.read() as connection:
             self._witness = self._ask_for_witness(connection)
-        # Orders that changed by content only are among those of the second listing.
         for page in self._client.modified_since(plan.since, plan.until):
-            self._compare(page, by_content=False)
+            self._compare(page)
             self._report(self._comparison, _share(plan.since, plan.until, page[-1].modified))
         if plan.created_since is not None:
             for page in self._client.created_since(plan.created_since, plan.until):
-                self._compare(page, by_content=True)
+                self._compare(page)
                 self._seen.update(one.id for one in page)
                 self._report(self._comparison, _share(plan.created_since, plan.until, page[-1].created))
         if plan.with_trash:
             for page in self._client.trashed():
-                self._compare(page, by_content=False)
+                self._compare(page)
                 self._seen.update(one.id for one in page)
         if plan.created_since is not None:
             self._ask_for_those_that_are_not_listed()
@@ -191,13 +190,13 @@ class Reconciler:
             last_refused_at=stores.get(connection, store_id).last_refused_at,
         )
 
-    def _compare(self, page: Sequence[Listed], *, by_content: bool) -> None:
+    def _compare(self, page: Sequence[Listed]) -> None:
         with self._context.ledger.read() as connection:
             known = comparison.known(connection, self._store.id, [one.id for one in page])
         self._comparison.compared += len(page)
         differing = []
         for one in page:
-            kind = difference(one, known.get(one.id, Known()), self._store, by_content=by_content)
+            kind = difference(one, known.get(one.id, Known()), self._store)
             if kind is not None:
                 differing.append((one, kind))
         bodies = self._fetch_together([one.id for one, _ in differing])

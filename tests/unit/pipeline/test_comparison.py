@@ -57,10 +57,8 @@ LISTED = Listed(
 KNOWN = Known(snapshot_of())
 
 
-def differ(
-    known: Known = KNOWN, *, by_content: bool = True, store: Store = STORE, **listed: Any
-) -> str | None:
-    return difference(replace(LISTED, **listed), known, store, by_content=by_content)
+def differ(known: Known = KNOWN, *, store: Store = STORE, **listed: Any) -> str | None:
+    return difference(replace(LISTED, **listed), known, store)
 
 
 def test_an_order_that_is_known_as_it_is_listed_lacks_nothing() -> None:
@@ -79,7 +77,7 @@ def test_an_order_whose_delivery_is_under_way_lacks_nothing_yet(known: Known) ->
 
 
 def test_what_was_modified_later_is_stale() -> None:
-    assert differ(modified=NOW + MINUTE, by_content=False) == STALE
+    assert differ(modified=NOW + MINUTE) == STALE
 
 
 @pytest.mark.parametrize(
@@ -87,8 +85,7 @@ def test_what_was_modified_later_is_stale() -> None:
     [{"status": "completed"}, {"total": "12.31"}, {"currency": "USD"}, {"refunded": "1.00"}],
     ids=lambda listed: next(iter(listed)),
 )
-def test_what_says_something_else_at_the_same_date_is_stale_by_content_only(listed: dict[str, Any]) -> None:
-    assert differ(by_content=False, **listed) is None
+def test_what_says_something_else_at_the_same_date_is_stale(listed: dict[str, Any]) -> None:
     assert differ(**listed) == STALE
 
 
