@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.db.tables import absences, shop_approvals, shop_webhooks, shops, stores
@@ -133,12 +133,8 @@ def take_due(
     A shop whose lease another process holds is left out. One whose lease ended belonged to a process that
     died: its round begins anew, and finds recorded what that one recorded.
     """
-    is_free = or_(shops.c.lease_ends_at.is_(None), shops.c.lease_ends_at <= now)
-    query = select(shops.c.store_id).join(stores).where(is_free, stores.c.removed_at.is_(None))
-    if store_id is None:
-        query = query.where(or_(shops.c.next_round_at.is_(None), shops.c.next_round_at <= now))
-    else:
-        query = query.where(shops.c.store_id == store_id)
+    query = select(shops.c.store_id).join(stores).where(_is_free(now), stores.c.removed_at.is_(None))
+    query = query.where(_is_due(now) if store_id is None else shops.c.store_id == store_id)
     query = query.order_by(shops.c.next_round_at, shops.c.store_id).limit(limit)
     ids = list(connection.execute(query.with_for_update(of=shops, skip_locked=True)).scalars())
     connection.execute(update(shops).where(shops.c.store_id.in_(ids)).values(lease_ends_at=now + LEASE))
@@ -148,9 +144,16 @@ def take_due(
 def count_due(connection: Connection, now: datetime) -> int:
     """How many shops' rounds are due, and in no process' hands."""
     query = select(func.count()).select_from(shops.join(stores))
-    is_due = or_(shops.c.next_round_at.is_(None), shops.c.next_round_at <= now)
-    is_free = or_(shops.c.lease_ends_at.is_(None), shops.c.lease_ends_at <= now)
-    return connection.execute(query.where(is_due, is_free, stores.c.removed_at.is_(None))).scalar_one()
+    query = query.where(_is_due(now), _is_free(now), stores.c.removed_at.is_(None))
+    return connection.execute(query).scalar_one()
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(shops.c.next_round_at.is_(None), shops.c.next_round_at <= now)
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return or_(shops.c.lease_ends_at.is_(None), shops.c.lease_ends_at <= now)
 
 
 def hasten(connection: Connection, now: datetime) -> None:

@@ -30,7 +30,7 @@ OVERLAP = timedelta(minutes=10)  # what the watermark is set back by at each rou
 NOT_YET = timedelta(minutes=2)  # an order that was modified since then may still be told by its webhook
 LONGEST_DELAY = timedelta(minutes=8)  # of a store's webhooks that is waited for
 RECENT = timedelta(hours=48)  # compared again every day
-OLD = timedelta(days=35)  # compared by content every week, by the day they were created
+OLD = timedelta(days=35)  # compared every week, by the day they were created
 FEW_TOGETHER = 3  # orders; fewer are fetched one by one
 FEW_GONE = 4  # orders that may be deleted for good at a time
 MOST_OPEN = 500  # orders that are in no listing, asked for one by one
@@ -47,7 +47,7 @@ class Plan:
     """What one comparison covers; the times are by the shop's clock.
 
     `since` and `until`: of the modification. `created_since`: orders that were created since then are
-    compared by content, too; None: none are.
+    compared, too, whenever they were modified.
     """
 
     since: datetime
@@ -135,7 +135,7 @@ class Reconciler:
         self._client = client
         self._is_rehearsal = is_rehearsal
         self._report = report
-        self._seen: set[int] = set()  # ids that were compared by content
+        self._seen: set[int] = set()  # ids of the second listing, and of the trash
         self._shown: set[int] = set()  # ids that were fetched
         self._recorder = DeliveryRecorder(context.ledger, publish=self._note_delivery, now=context.now)
 

@@ -13,12 +13,13 @@ from bridge.ledger.shops import Shop as ShopRow
 from bridge.pipeline import shop_webhooks
 from bridge.pipeline.context import Context
 from bridge.pipeline.reconcile import Comparison, Plan, Reconciler, Report
-from bridge.shop import BusyError, Endpoint, KeyRefusedError, Login, Shop, ShopError, ShopKeys
+from bridge.shop import AnswerError, BusyError, Endpoint, KeyRefusedError, Login, Shop, ShopError, ShopKeys
 from bridge.vault import WrongKeyError
 
 # With the jitter, at most ten minutes from one round to the next.
 ROUND_EVERY, JITTER = timedelta(minutes=9), 50.0  # seconds
 SOON = timedelta(seconds=10)
+ABSENT_SOON = timedelta(minutes=1)  # after an absence, which a round that begins later settles
 KEY_REFUSED_TWICE = timedelta(days=1)  # until a key that was refused twice in a row is tried again
 
 log = structlog.get_logger(__name__)
@@ -54,31 +55,22 @@ def run_round(
     """Do a round of a shop whose lease the caller holds, and release the lease.
 
     An error is kept with the shop, and raised: NotConnectedError, ShopError, WrongKeyError,
-    LedgerUnavailableError. It never holds up the receiver or what is due: nothing waits for a shop.
+    LedgerUnavailableError. That orders are listed and not shown is kept, and not raised. Nothing waits for a
+    shop: neither the receiver nor what is due.
     """
     request = request or Request()
     retry_after: timedelta | None = None
     try:
         comparison = _round(context, store_id, request, report)
     except (ShopError, WrongKeyError) as error:
-        is_refusal = isinstance(error, KeyRefusedError)
-        with context.ledger.write() as connection:
-            shops.note_error(
-                connection,
-                store_id,
-                error=str(error),
-                kind=type(error).__name__,
-                is_refusal=is_refusal,
-                now=context.now(),
-            )
-            shop = shops.of_store(connection, store_id)
+        shop = _note_error(context, store_id, error)
         if shop is not None and shop.refusals >= 2:
             retry_after = KEY_REFUSED_TWICE
         elif isinstance(error, BusyError) and error.retry_after is not None:
             retry_after = timedelta(seconds=error.retry_after)
         _release(context, store_id, max(retry_after or ROUND_EVERY, ROUND_EVERY))
         raise
-    except Exception:
+    except BaseException:  # somebody may have typed Ctrl-C
         _release(context, store_id, ROUND_EVERY)
         raise
     _release(context, store_id, ROUND_EVERY)
@@ -99,10 +91,29 @@ def _round(context: Context, store_id: int, request: Request, report: Report) ->
         comparison = reconciler.run(_widened(reconciler.plan(untold_until), request))
     finally:
         client.close()
-    if not request.is_rehearsal:
+    if request.is_rehearsal:
+        return comparison
+    if comparison.broken:
+        orders = ", ".join(map(str, comparison.broken[:5]))
+        _note_error(context, store_id, AnswerError(f"{client.host} lists orders and does not show {orders}."))
+    else:
         with context.ledger.write() as connection:
             shops.note_success(connection, store_id)
     return comparison
+
+
+def _note_error(context: Context, store_id: int, error: Exception) -> ShopRow | None:
+    """Keep an error with the shop, which is returned as it is then."""
+    with context.ledger.write() as connection:
+        shops.note_error(
+            connection,
+            store_id,
+            error=str(error),
+            kind=type(error).__name__,
+            is_refusal=isinstance(error, KeyRefusedError),
+            now=context.now(),
+        )
+        return shops.of_store(connection, store_id)
 
 
 def _watch_webhooks(context: Context, store: stores.Store, shop: ShopRow, client: Shop) -> datetime | None:
@@ -140,7 +151,7 @@ def _release(context: Context, store_id: int, after: timedelta) -> None:
         if shop is None:
             return
         if shop.error is None and absences.unsettled(connection, store_id):
-            after = SOON * 6
+            after = ABSENT_SOON
         elif shop.error is None and shop.compare_from is not None:
             after = SOON
         jitter = timedelta(seconds=context.random.uniform(0, JITTER)) if after >= ROUND_EVERY else timedelta()

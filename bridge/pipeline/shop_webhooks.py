@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 import structlog
@@ -56,16 +56,16 @@ def find(
     """
     host = urlsplit(public_url).netloc.lower()
     path = f"/webhooks/{store.name}"
-    fitting = {one.id: urlsplit(one.delivery_url) for one in webhooks}
-    fitting = {number: url for number, url in fitting.items() if url.path.rstrip("/").endswith(path)}
-    hosts = {url.netloc.lower() for url in fitting.values()}
+    urls = {one.id: _parts_of(one.delivery_url) for one in webhooks}
+    fitting = {number for number, url in urls.items() if url.path.rstrip("/").endswith(path)}
+    hosts = {urls[number].netloc.lower() for number in fitting}
     if not host and len(hosts) == 1:
         (host,) = hosts
     known_ids = {one.webhook_id for one in known.values()}
     by_topic: dict[str, Webhook] = {}
     doubled, strangers = [], []
     for one in sorted(webhooks, key=lambda one: _preference(one, known_ids)):
-        is_at_host = bool(host) and urlsplit(one.delivery_url).netloc.lower() == host
+        is_at_host = bool(host) and urls[one.id].netloc.lower() == host
         if not (one.id in known_ids or (is_at_host and one.id in fitting)):
             if is_at_host and one.topic in TOPICS:
                 strangers.append(one)
@@ -74,6 +74,16 @@ def find(
         elif one.topic in TOPICS:
             by_topic[one.topic] = one
     return Found(by_topic, doubled, strangers)
+
+
+def _parts_of(url: str) -> SplitResult:
+    """The parts of a URL that somebody has typed in the shop; those of none if it is no URL."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def _preference(webhook: Webhook, known_ids: Collection[int | None]) -> tuple[bool, bool, int]:
@@ -100,10 +110,12 @@ def watch(
         return {}
     found = find(client.webhooks(), store, public_url, known)
     known = keep(context, store, found)
-    problem = _problem_of(found)
+    urls = {one.delivery_url for one in found.by_topic.values()}
+    problems = {url: problem_of_address(url) for url in urls}  # which all topics have in common, mostly
     if shop.can_write:
         _remove_doubled(client, store, found)
     for topic, webhook in found.by_topic.items():
+        problem = problems[webhook.delivery_url]
         if webhook.status == DISABLED:
             if not shop.can_write:
                 _note(context, store, known[topic], "the key may only read")
@@ -112,29 +124,21 @@ def watch(
             else:
                 _mend(context, store, client, webhook, known[topic])
         else:
-            is_hidden = problem is not None and problem.is_certain and webhook.status == ACTIVE
-            _note(context, store, known[topic], problem.text if problem is not None and is_hidden else None)
+            hidden = problem if problem is not None and problem.is_certain else None
+            _note(context, store, known[topic], None if hidden is None else hidden.text)
             lacks_secret = store.encrypted_previous_secrets or known[topic].secret_set_at is None
-            if shop.can_write and lacks_secret and not is_hidden:
+            if shop.can_write and lacks_secret and hidden is None:
                 write_secret(context, store, client, webhook)
     with context.ledger.read() as connection:
         return shop_webhooks.of_store(connection, store.id)
 
 
-def _problem_of(found: Found) -> Problem | None:
-    """What is wrong with the address that our webhooks deliver to; each address is asked once."""
-    problems = {url: problem_of_address(url) for url in {one.delivery_url for one in found.by_topic.values()}}
-    return next((problem for problem in problems.values() if problem is not None), None)
-
-
 def keep(context: Context, store: Store, found: Found) -> Mapping[str, KnownWebhook]:
-    """Save what was found, a row for each topic. Without any, the shop's may be told by no address."""
+    """Save what was found, a row for each topic; none while none of ours was ever seen."""
     with context.ledger.write() as connection:
         known = shop_webhooks.of_store(connection, store.id)
-        for topic in TOPICS:
+        for topic in TOPICS if found.by_topic or known else ():
             webhook = found.by_topic.get(topic)
-            if webhook is None and not found.by_topic and topic not in known:
-                continue  # none of ours was ever seen
             shop_webhooks.save(
                 connection,
                 store.id,
@@ -236,7 +240,7 @@ def problem_of_address(delivery_url: str) -> Problem | None:
     A delivery URL answers a GET with 405 and says what it is. Deliveries follow no redirect, and so this does
     not either.
     """
-    url = urlsplit(delivery_url)
+    url = _parts_of(delivery_url)
     host = url.hostname if url.port is None else f"{url.hostname}:{url.port}"
     try:
         answer = requests.get(delivery_url, allow_redirects=False, timeout=ADDRESS_WITHIN)

@@ -23,12 +23,11 @@ from rich.table import Table
 from sqlalchemy import func, select
 
 from bridge.db.tables import finds, issuances, orders
-from bridge.ledger import absences, shop_webhooks, shops, stores
+from bridge.ledger import absences, shop_webhooks
 from bridge.ledger.shop_webhooks import TOPICS
-from bridge.ledger.shops import NewShop
-from bridge.shop import ShopKeys, find_endpoint
 from tests.chaos.disk import open_folder
 from tests.support import guardian
+from tests.support.connected import connect_to
 from tests.support.running import SECRET, RunningBridge
 from tests.support.servers import PostgresServer, RedisServer, wait_until
 from tests.support.shop_stand_in import ShopStandIn
@@ -135,7 +134,9 @@ def run(plan: Plan, folder: Path, *, tell: Callable[[str], None]) -> Outcome:
         )
         stack.enter_context(bridge)
         woocommerce_id = bridge.add_store(STORE, is_config_known=True)
-        connect(bridge, there)
+        for topic in TOPICS:
+            there.make_webhook(topic, f"{bridge.url}/webhooks/{STORE}", secret=SECRET)
+        connect_to(bridge.ledger, bridge.vault, bridge.store(STORE).id, there, datetime.now(UTC))
         life = Life(there, plan)
         life.start()
         began = time.monotonic()
@@ -148,30 +149,6 @@ def run(plan: Plan, folder: Path, *, tell: Callable[[str], None]) -> Outcome:
         outcome = _settle(bridge, life, woocommerce_id)
     tell(f"settled after {outcome.seconds_to_settle:.0f} s")
     return outcome
-
-
-def connect(bridge: RunningBridge, there: ShopStandIn) -> None:
-    """Connect the store to the shop by its keys, with a webhook for each topic."""
-    for topic in TOPICS:
-        there.make_webhook(
-            topic, f"{bridge.url}/webhooks/{STORE}", secret=SECRET, name=f"Spacebridge {STORE}"
-        )
-    keys = ShopKeys(there.consumer_key, there.consumer_secret)
-    endpoint = find_endpoint(there.url, keys, pause=0)
-    new = NewShop(
-        url=endpoint.url,
-        api=endpoint.api,
-        login=endpoint.login,
-        can_write=True,
-        page_size=100,
-        highest_order_id=0,
-        key=keys.consumer_key,
-        secret=keys.consumer_secret,
-    )
-    with bridge.ledger.write() as connection:
-        store = stores.lock(connection, bridge.store(STORE).id)
-        stores.learn_shop(connection, store.id, there.url.removeprefix("http://"))
-        shops.connect(connection, bridge.vault, store, new, datetime.now(UTC))
 
 
 def _strike(bridge: RunningBridge, random: Random, tell: Callable[[str], None], at: str) -> None:

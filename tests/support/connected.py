@@ -1,4 +1,4 @@
-"""A connection to a shop as the ledger keeps it, for tests that need no shop."""
+"""A connection to a shop: to the stand-in, or as the ledger keeps it, for tests that need no shop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from bridge.admin import shop_connection
+from bridge.db import Ledger
 from bridge.ledger import shops, stores
 from bridge.ledger.shops import NewShop, Shop
+from bridge.shop import ShopKeys
 from bridge.vault import Vault
+from tests.support.shop_stand_in import ShopStandIn
 
 KEY, CONSUMER_SECRET = "ck_0123456789abcdef", "cs_fedcba9876543210"
 NEW_SHOP = NewShop(
@@ -49,6 +53,16 @@ def shop_of(now: datetime) -> Shop:
         encrypted_key="a",
         encrypted_secret="b",
     )
+
+
+def connect_to(ledger: Ledger, vault: Vault, store_id: int, there: ShopStandIn, now: datetime) -> None:
+    """Connect a store to the stand-in of a shop, as `stores connect` does with a key file."""
+    keys = ShopKeys(there.consumer_key, there.consumer_secret)
+    proof = shop_connection.prove(there.url, keys, sleep=lambda _seconds: None)
+    with ledger.write() as connection:
+        shop_connection.keep(
+            connection, vault, stores.lock(connection, store_id), proof, who="a test", now=now
+        )
 
 
 def connect_shop(

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bridge.ledger import shops, stores
-from bridge.ledger.shops import NewShop
+from bridge.ledger import shops
 from bridge.pipeline.context import Context
 from bridge.pipeline.process import process_deliveries
 from bridge.pipeline.reconcile import Comparison, Plan, Reconciler
-from bridge.shop import Login, ShopKeys, find_endpoint
 from bridge.shop import Shop as Client
+from bridge.shop import ShopKeys, find_endpoint
+from tests.support.connected import connect_to
 from tests.support.shop import Shop, forward
 from tests.support.shop_stand_in import ShopStandIn
 
@@ -73,24 +73,9 @@ def connected(store: Shop) -> Iterator[Connected]:
         keys = ShopKeys(there.consumer_key, there.consumer_secret)
         made = Connected(store, there, keys)
         made.set_clock_there()
-        endpoint = find_endpoint(there.url, keys, pause=0)
-        assert endpoint.login is Login.OAUTH
-        context = store.context
+        context, now = store.context, store.clock.now()
+        connect_to(context.ledger, context.vault, store.store_id, there, now)
         with context.ledger.write() as connection:
-            locked = stores.lock(connection, store.store_id)
-            stores.learn_shop(connection, store.store_id, there.url.removeprefix("http://"))
-            new = NewShop(
-                url=endpoint.url,
-                api=endpoint.api,
-                login=endpoint.login,
-                can_write=True,
-                page_size=100,
-                highest_order_id=0,
-                key=keys.consumer_key,
-                secret=keys.consumer_secret,
-            )
-            now = store.clock.now()
-            shops.connect(connection, context.vault, locked, new, now)
             kinds = ("recent", "content", "trash")
             shops.note_compared(
                 connection, store.store_id, until=now, compare_from=None, kinds=kinds, now=now

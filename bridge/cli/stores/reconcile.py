@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bridge.admin import absences
-from bridge.broker import TaskPublisher, make_celery
 from bridge.cli.options import AS_OPTION
 from bridge.cli.stores import describe
 from bridge.cli.stores.session import StoreSession, now
@@ -57,7 +56,7 @@ def _since(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @click.option(
     "--since", metavar="D", callback=_since, help="Compare what changed since then: 2026-11-24, or 7d."
 )
-@click.option("--full", is_flag=True, help="Compare what the orders say, too, and the trash.")
+@click.option("--full", is_flag=True, help="Compare all orders created since then, too, and the trash.")
 @click.option("--dry-run", is_flag=True, help="Show what is found, and record nothing.")
 @click.option(
     "--nothing-missing",
@@ -77,8 +76,8 @@ def reconcile(
 ) -> None:
     """Compare a store's shop with the ledger now, and take over what no webhook told.
 
-    The bridge does the same by itself every ten minutes. Without --since, it begins where the last comparison
-    ended.
+    The bridge does the same by itself every ten minutes, and processes what is taken over within seconds.
+    Without --since, it begins where the last comparison ended.
     """
     if nothing_missing:
         if since or full or dry_run:
@@ -97,17 +96,9 @@ def reconcile(
             fail(f"The shop of store {name} was disconnected meanwhile.")
         except ShopError as error:
             fail(f"{error} What was found until then is recorded; nothing is passed over the next time.")
-    if not dry_run:
-        _announce(session, comparison)
     _print(store, comparison, dry_run=dry_run, as_json=as_json)
     if comparison.broken:
         sys.exit(1)
-
-
-def _announce(session: StoreSession, comparison: Comparison) -> None:
-    """Have a worker process what was taken over. Without a broker of its own, the sweep finds it soon."""
-    if (broker_url := session.settings.broker_url.get_secret_value()) and comparison.delivery_ids:
-        TaskPublisher(make_celery(broker_url)).deliveries(comparison.delivery_ids)
 
 
 def _settle(name: str, who: str, *, as_json: bool) -> None:

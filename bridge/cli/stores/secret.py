@@ -19,7 +19,7 @@ from bridge.cli.stores.add import OFFLINE_OPTION, fetch
 from bridge.cli.stores.session import StoreSession, now
 from bridge.cli.stores.shop_lease import shop_lease
 from bridge.cli.terminal import JSON_OPTION, confirm_or_fail, fail, print_result
-from bridge.ledger import shops, store_secrets
+from bridge.ledger import shop_webhooks, shops, store_secrets
 from bridge.ledger.store_secrets import TooManySecretsError
 from bridge.pipeline.shop_round import client_of
 from bridge.pipeline.shop_webhooks import find, keep, write_secret
@@ -64,8 +64,9 @@ def rotate_secret(
 ) -> None:
     """Give a store another webhook secret. Without a file, one is made and shown once.
 
-    The one before stays good until the first delivery signed with the new one, and for a day after: enter
-    the new one in each of the store's webhooks meanwhile. --end-previous ends the one before at once; without
+    The one before stays good until the first delivery signed with the new one, and for a day after. Of a
+    connected shop whose key may write, the new one is written to the webhooks; else enter it in each of them
+    meanwhile. --end-previous ends the one before at once; without
     a file, it makes no new one.
     """
     session = StoreSession.open()
@@ -121,12 +122,13 @@ def _write_to_webhooks(session: StoreSession, name: str) -> Sequence[str]:
     store = session.store(name)
     with session.ledger.read() as connection:
         shop = shops.of_store(connection, store.id)
+        known = shop_webhooks.of_store(connection, store.id)
     if shop is None or not shop.can_write:
         return []
     context = session.context()
     try:
         with shop_lease(session, store), client_of(context, shop) as client:
-            found = find(client.webhooks(), store, context.public_url, {})
+            found = find(client.webhooks(), store, context.public_url, known)
             keep(context, store, found)
             for webhook in found.by_topic.values():
                 write_secret(context, store, client, webhook)

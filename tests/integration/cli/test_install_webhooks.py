@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.ledger.shop_webhooks import TOPICS
-from tests.chaos.missed import STORE, connect
+from tests.support.connected import connect_to
 from tests.support.running import RunningBridge, run_command
 from tests.support.servers import RedisServer, wait_until
 from tests.support.shop_stand_in import ShopStandIn
+
+STORE = "shop"
 
 
 @pytest.fixture
@@ -28,9 +31,7 @@ def connected(tmp_path: Path, redis_server: RedisServer, there: ShopStandIn) -> 
     """A store that is connected, in whose shop no webhook is left."""
     with RunningBridge(tmp_path, broker_url=redis_server.new_url()) as bridge:
         bridge.add_store(STORE, is_config_known=True)
-        connect(bridge, there)
-        for webhook in there.webhooks():
-            there.delete_webhook(webhook.id)
+        connect_to(bridge.ledger, bridge.vault, bridge.store(STORE).id, there, datetime.now(UTC))
         yield bridge
 
 

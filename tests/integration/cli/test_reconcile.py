@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from bridge.db import tables
-from tests.chaos.missed import STORE, connect
-from tests.support.running import RunningBridge, run_command
+from bridge.ledger.shop_webhooks import TOPICS
+from tests.support.connected import connect_to
+from tests.support.running import SECRET, RunningBridge, run_command
 from tests.support.servers import RedisServer, wait_until
 from tests.support.shop_stand_in import ShopStandIn
+
+STORE = "shop"
 
 
 @pytest.fixture
@@ -31,7 +34,9 @@ def connected(tmp_path: Path, redis_server: RedisServer, there: ShopStandIn) -> 
         an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
         with bridge.ledger.write() as connection:
             connection.execute(tables.stores.update().values(created_at=an_hour_ago, issue_from=None))
-        connect(bridge, there)
+        for topic in TOPICS:
+            there.make_webhook(topic, f"{bridge.url}/webhooks/{STORE}", secret=SECRET)
+        connect_to(bridge.ledger, bridge.vault, bridge.store(STORE).id, there, datetime.now(UTC))
         wait_until(lambda: "compared with the shop" in bridge.log.read_text(), "the first round")
         yield bridge
 

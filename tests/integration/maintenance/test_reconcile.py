@@ -153,3 +153,51 @@ def test_a_shop_that_was_disconnected_has_no_round(pair: Connected) -> None:
     with pytest.raises(NotConnectedError):
         run_round(pair.context, store_id)
     assert Reconciliation().run(pair.context).deliveries == []
+
+
+def test_an_order_that_is_listed_and_not_shown_is_told_and_asks_no_shop_without_end(pair: Connected) -> None:
+    broken = pair.there.make_order(is_silent=True)
+    pair.there.fault(answer="error", where=f"orders/{broken}")
+    with pair.context.ledger.write() as connection:
+        connection.execute(
+            tables.absences.insert().values(
+                store_id=pair.store.store_id, began_at=pair.now(), ended_at=pair.now()
+            )
+        )
+    pair.advance(minutes=3)
+    before = pair.row()
+    run(pair)
+    row = pair.row()
+    assert row.compared_until == before.compared_until
+    assert f"does not show {broken}" in (row.error or "")
+    assert row.next_round_at is not None
+    assert row.next_round_at - pair.now() >= timedelta(minutes=9)
+    with pair.context.ledger.write() as connection:
+        shops.hasten_after_absences(connection, pair.now())
+    assert pair.row().next_round_at == row.next_round_at
+    pair.there.mend()
+    run(pair)
+    assert pair.row().error is None
+    assert [one.source for one in pair.store.deliveries(broken)] == ["reconcile"]
+
+
+def test_a_round_that_is_interrupted_leaves_the_shop_to_the_next(pair: Connected) -> None:
+    pair.there.make_order(is_silent=True)
+    pair.advance(minutes=3)
+
+    def interrupt(_comparison: object, _share: float) -> None:
+        raise KeyboardInterrupt
+
+    (store_id,) = take_lease(pair.context)
+    with pytest.raises(KeyboardInterrupt):
+        run_round(pair.context, store_id, report=interrupt)
+    assert take_lease(pair.context, store_id=store_id) == [store_id]
+
+
+def test_a_delivery_url_that_is_none_keeps_no_shop_from_being_compared(pair: Connected) -> None:
+    pair.there.make_webhook("order.updated", "http://[nowhere/webhooks/shop")
+    pair.there.make_webhook("order.created", "http://host:port/webhooks/shop")
+    deliver = pair.store.record_body(b'{"id":1}', "order.deleted")  # so that webhooks are looked at
+    process_deliveries(pair.context, [deliver])
+    run(pair)
+    assert pair.row().error is None

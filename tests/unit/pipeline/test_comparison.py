@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.issuance import Details, StoreOptions, Timekeeping
+from bridge.issuance import Details, Timekeeping
 from bridge.ledger.absences import Absence
 from bridge.ledger.comparison import Known
 from bridge.ledger.finds import GONE, MISSING, RESTORED, STALE, TRASHED
@@ -16,34 +16,11 @@ from bridge.ledger.shop_webhooks import KnownWebhook
 from bridge.ledger.store import Store
 from bridge.pipeline.comparison import Witness, difference
 from bridge.shop import Listed
+from tests.support import stored
 from tests.support.books import NOW, snapshot_of
 
 MINUTE = timedelta(minutes=1)
-STORE = Store(
-    id=1,
-    name="shop",
-    organization_id="",
-    woocommerce_id="",
-    options=StoreOptions(),
-    config=None,
-    config_fetched_at=None,
-    config_tried_at=None,
-    config_error=None,
-    decision_version=1,
-    deciding_anew_since=None,
-    paused_at=None,
-    pause_reason=None,
-    next_probe_at=None,
-    failures=0,
-    resumed_at=None,
-    last_ping_at=None,
-    created_at=NOW - 60 * MINUTE,
-    removed_at=None,
-    webhook_secret_seen_at=None,
-    encrypted_api_token="",
-    encrypted_webhook_secret="",
-    encrypted_previous_secrets=[],
-)
+STORE = replace(stored.STORE, created_at=NOW - 60 * MINUTE)
 LISTED = Listed(
     id=1,
     modified=NOW,
